@@ -1,0 +1,1 @@
+"""Walls and workers: where user code runs."""

@@ -1,0 +1,101 @@
+"""Where in the user's code something went wrong, in the words of a dead letter."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+import sysconfig
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from firedoor.errors import shorten
+
+FRAMES_MAX = 4
+MESSAGE_CHARACTERS_MAX = 2_000
+_QUOTED = re.compile(r"""["'`]([^"'`\n]{1,200})["'`]""")
+_DUMPED = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)')
+_OURS = str(Path(__file__).parent.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """An error, its place, and the columns that it or its line names."""
+
+    signature: str
+    message: str
+    line: str | None
+    columns: tuple[str, ...]
+
+
+def of_exception(error: BaseException, columns: Sequence[str]) -> Blame:
+    """Describe an exception that user code raised on a frame with these columns."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)]
+    own = [frame for frame in theirs if not _is_library(frame.filename)]
+    last = (own or theirs or [None])[-1]
+    kind = type(error).__name__
+    text = shorten(str(error), MESSAGE_CHARACTERS_MAX)
+    place = f"{short_path(last.filename)}:{last.lineno}" if last else None
+    shown = [
+        f"  {short_path(f.filename)}:{f.lineno} in {f.name}: {f.line}" for f in theirs[-FRAMES_MAX:]
+    ]
+    message = "\n".join([f"{kind}: {text}" if text else kind, *shown])
+    source = linecache.getline(last.filename, last.lineno or 0) if last else ""
+    signature = f"{kind} at {place}" if place else kind
+    return Blame(signature, message, place, named_columns(f"{text}\n{source}", columns))
+
+
+def of_trace(what: str, dump: str, columns: Sequence[str] = ()) -> Blame:
+    """Describe a death from what faulthandler wrote: innermost frame first."""
+    frames = [
+        (match["file"], int(match["line"]), match["function"])
+        for match in _DUMPED.finditer(dump)
+        if not match["file"].startswith(_OURS)
+    ]
+    own = [frame for frame in frames if not _is_library(frame[0])]
+    if not (own or frames):
+        return Blame(what, what, None, ())
+    file, line, _ = (own or frames)[0]
+    place = f"{short_path(file)}:{line}"
+    shown = [f"  {short_path(f)}:{n} in {name}" for f, n, name in frames[:FRAMES_MAX]]
+    source = linecache.getline(file, line)
+    message = "\n".join([what, *reversed(shown)])
+    return Blame(f"{what} at {place}", message, place, named_columns(source, columns))
+
+
+def named_columns(text: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the quoted names in ``text`` that are columns, or that polars says are missing.
+
+    >>> named_columns('unable to find column "speed"; valid columns: ["a"]', ["a", "b"])
+    ('speed', 'a')
+    """
+    quoted = list(dict.fromkeys(_QUOTED.findall(text)))
+    missing = re.search(r'(?:find column|column) ["\'`]([^"\'`]+)["\'`]', text)
+    known = set(columns)
+    return tuple(q for q in quoted if q in known or (missing is not None and q == missing[1]))[:16]
+
+
+def short_path(path: str) -> str:
+    """Return a path relative to the working folder where it lies inside it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return path
+
+
+def _is_library(path: str) -> bool:
+    """Return whether a file is the interpreter's or an installed library's."""
+    return path.startswith(("<", *_LIBRARIES))
+
+
+_LIBRARIES = tuple(
+    {
+        str(Path(sysconfig.get_path(name)))
+        for name in ("stdlib", "platstdlib", "purelib", "platlib")
+        if sysconfig.get_path(name)
+    }
+    | {str(Path(sys.base_prefix) / "lib")}
+)

@@ -1,0 +1,290 @@
+"""One worker process as the wall sees it: post requests, wait for replies, find out how it died.
+
+The thread that waits for a reply is also the one that watches the worker: it polls memory every
+20 ms, reads what the step prints, and ends the worker when a limit is passed. So a wall needs no
+threads of its own, and an idle one costs nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from firedoor.compute import blame, limits
+from firedoor.compute.logs import LogReader
+from firedoor.compute.server import ForkServer, ServerGone, Started
+from firedoor.isolation.narrow import Cause, Failure
+from firedoor.units import format_bytes, format_seconds
+from firedoor.wire.framing import Bytes, Garbled, Inbox, encode
+from firedoor.wire.messages import Reply, Request
+
+POLL_S = 0.02
+TRACE_WAIT_S = 0.25
+TRACE_QUIET_S = 0.01
+TRACE_CHARACTERS_MAX = 65_536
+DEATH_WAIT_S = 30.0
+GONE_WAIT_S = 1.0
+EXTERNAL = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
+"""Signals that operators and the kernel send: such a death must repeat before it counts."""
+
+
+class WorkerDied(Exception):  # noqa: N818 - a state, caught by whoever waits for the worker
+    """The worker is gone, and this is how."""
+
+    def __init__(self, failure: Failure) -> None:
+        """Carry the failure."""
+        super().__init__(failure.signature)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a worker may use."""
+
+    memory_bytes: int
+    processes_max: int
+
+
+class WorkerProcess:
+    """A running worker and the four descriptors that lead to it."""
+
+    def __init__(
+        self, started: Started, server: ForkServer, *, way: str, wall: str, bounds: Bounds
+    ) -> None:
+        """Take over a worker that was just started."""
+        self.pid = started.pid
+        self.way = way
+        self.alive = True
+        self.settled = False
+        self.tag: object = None
+        """What the worker has in hand, for its owner."""
+        self.peak_bytes = 0
+        self.waited_s = 0.0
+        self._server = server
+        self._started = started
+        self._bounds = bounds
+        self._line = started.line
+        self._line.setblocking(False)
+        self._log = LogReader(started.log_fd, wall)
+        self._inbox = Inbox(payload_bytes_max=max(2**30, 8 * bounds.memory_bytes))
+        self._outgoing: deque[memoryview] = deque()
+        self._poller = select.poll()
+        self._poller.register(self._line, select.POLLIN)
+        self._poller.register(started.log_fd, select.POLLIN)
+        if started.pidfd is not None:
+            self._poller.register(started.pidfd, select.POLLIN)
+
+    def post(self, message: Request, *payload: Bytes) -> None:
+        """Queue a request and write as much of it as goes without waiting."""
+        self._outgoing.extend(memoryview(part).cast("B") for part in encode(message, *payload))
+        self._write()
+
+    def next(self, limit_s: float) -> tuple[Reply, memoryview]:
+        """Return the next reply.
+
+        Raises:
+            WorkerDied: if the worker dies, or has to be ended because it passed a limit.
+        """
+        began = now = time.monotonic()
+        deadline, look = began + limit_s, began + POLL_S
+        try:
+            while True:
+                wait_ms = max(0.0, min(deadline, look) - now) * 1000
+                reply = self._wait(wait_ms)
+                if reply is not None:
+                    return reply
+                now = time.monotonic()
+                if now >= deadline:
+                    raise self._end(Cause.HANG, f"exceeded {format_seconds(limit_s)}")
+                if now >= look:
+                    look = now + POLL_S
+                    self._check_usage()
+        except (Garbled, BrokenPipeError, ConnectionResetError, EOFError) as error:
+            raise self._died(error) from None
+        finally:
+            self.waited_s += time.monotonic() - began
+
+    def is_alive(self) -> bool:
+        """Return whether the process is still there, without waiting."""
+        return self.alive and not self._gone(0)
+
+    def end(self) -> None:
+        """Kill the worker, whatever it does, and clean up after it."""
+        if self.alive:
+            self._kill(signal.SIGKILL)
+            self._bury()
+
+    def _wait(self, wait_ms: float) -> tuple[Reply, memoryview] | None:
+        """Wait for something to happen; return a reply if a whole one has come."""
+        self._poller.modify(
+            self._line, select.POLLIN | (select.POLLOUT if self._outgoing else 0)
+        )
+        dead = False
+        for fd, event in self._poller.poll(wait_ms):
+            if fd == self._started.log_fd:
+                if not self._log.drain():
+                    self._poller.unregister(fd)
+            elif fd == self._started.pidfd:
+                dead = True
+            else:
+                if event & select.POLLOUT:
+                    self._write()
+                if event & ~select.POLLOUT:
+                    reply = self._read()
+                    if reply is not None:
+                        return reply
+        if dead:
+            reply = self._read()  # what it wrote before it died still counts
+            if reply is None:
+                raise EOFError
+            return reply
+        return None
+
+    def _read(self) -> tuple[Reply, memoryview] | None:
+        """Read what is there; return a whole reply, or None when there is no more to read."""
+        while True:
+            try:
+                count = self._line.recv_into(self._inbox.room())
+            except BlockingIOError:
+                return None
+            if count == 0:
+                raise EOFError
+            reply = self._inbox.took(count)
+            if reply is not None:
+                return reply
+
+    def _write(self) -> None:
+        """Write as much as the socket takes now."""
+        while self._outgoing:
+            piece = self._outgoing[0]
+            try:
+                count = self._line.send(piece)
+            except BlockingIOError:
+                return
+            except (BrokenPipeError, ConnectionResetError):
+                # The death is found, and explained, when somebody waits for the reply.
+                self._outgoing.clear()
+                return
+            if count == len(piece):
+                self._outgoing.popleft()
+            else:
+                self._outgoing[0] = piece[count:]
+
+    def _check_usage(self) -> None:
+        """End the worker if it and what it started use more than they may."""
+        usage = limits.usage(self.pid)
+        if usage is None:
+            return
+        self.peak_bytes = max(self.peak_bytes, usage.rss_bytes)
+        if usage.rss_bytes > self._bounds.memory_bytes:
+            raise self._end(Cause.MEMORY, f"exceeded {format_bytes(self._bounds.memory_bytes)}")
+        if usage.processes > self._bounds.processes_max:
+            what = f"exceeded {self._bounds.processes_max} processes"
+            raise self._end(Cause.CRASH, what)
+
+    def _end(self, cause: Cause, what: str) -> WorkerDied:
+        """End a worker that passed a limit, asking it first where it is."""
+        self._kill(signal.SIGUSR1)
+        dump = self._await_trace()
+        self._kill(signal.SIGKILL)
+        self._bury()
+        return _died(cause, what, dump)
+
+    def _died(self, why: Exception) -> WorkerDied:
+        """Find out how a worker died by itself."""
+        if isinstance(why, Garbled):
+            self.end()
+            return _died(Cause.CRASH, f"sent garbled data ({why})", "")
+        if not self._gone(GONE_WAIT_S):
+            self.end()
+            return _died(Cause.CRASH, "closed its line to the wall", "")
+        dump = self._trace()
+        status, peak = self._bury()
+        self.peak_bytes = max(self.peak_bytes, peak)
+        if status == -signal.SIGABRT and limits.looks_like_memory(self._log.tail):
+            what = f"ran into its limit of {format_bytes(self._bounds.memory_bytes)}"
+            return _died(Cause.MEMORY, what, dump)
+        if status < 0:
+            name = signal.Signals(-status).name
+            return _died(Cause.CRASH, name, dump, external=-status in EXTERNAL)
+        return _died(Cause.CRASH, f"exited with code {status}", dump)
+
+    def _trace(self) -> str:
+        """Return what faulthandler has written."""
+        try:
+            return os.read(self._started.trace_fd, 65_536).decode(errors="replace")
+        except BlockingIOError:
+            return ""
+
+    def _gone(self, wait_s: float) -> bool:
+        """Return whether the process has ended, waiting for it so long; unknown counts as ended."""
+        if self._started.pidfd is None:
+            return wait_s > 0
+        poller = select.poll()
+        poller.register(self._started.pidfd, select.POLLIN)
+        return bool(poller.poll(wait_s * 1000))
+
+    def _await_trace(self) -> str:
+        """Return what faulthandler writes on request, which comes line by line."""
+        poller = select.poll()  # select() cannot take descriptors over 1023
+        poller.register(self._started.trace_fd, select.POLLIN)
+        dump, wait_s = "", TRACE_WAIT_S
+        while len(dump) < TRACE_CHARACTERS_MAX and poller.poll(wait_s * 1000):
+            piece = self._trace()
+            if not piece:
+                break
+            dump, wait_s = dump + piece, TRACE_QUIET_S
+        return dump
+
+    def _kill(self, number: signal.Signals) -> None:
+        """Send a signal to the worker, never to another process that took its number."""
+        with contextlib.suppress(ProcessLookupError):
+            if self._started.pidfd is not None:
+                signal.pidfd_send_signal(self._started.pidfd, number)
+            else:
+                os.kill(self.pid, number)
+
+    def _bury(self) -> tuple[int, int]:
+        """Reap the worker and close what led to it. Returns its status and peak memory."""
+        self.alive = False
+        try:
+            self._gone(DEATH_WAIT_S)
+            status, peak = self._server.reap(self.pid)
+        except ServerGone:
+            status, peak = -signal.SIGKILL, 0  # the server took its workers along
+        self._line.close()
+        self._log.close()
+        os.close(self._started.trace_fd)
+        if self._started.pidfd is not None:
+            os.close(self._started.pidfd)
+        shutil.rmtree(self._started.scratch, ignore_errors=True)
+        return status, peak
+
+    def abandon(self) -> None:
+        """Close this copy's descriptors in a forked child: the worker is not ours."""
+        self.alive = False
+        self._line.close()
+        for fd in (self._started.log_fd, self._started.trace_fd, self._started.pidfd):
+            if fd is not None:
+                os.close(fd)
+
+
+def _died(cause: Cause, what: str, dump: str, *, external: bool = False) -> WorkerDied:
+    """Describe a death: what happened, and the last frames where they are known."""
+    label = {"hang": "hang", "memory": "memory"}.get(cause, what)
+    said = blame.of_trace(label, dump)
+    failure = Failure(
+        cause=cause,
+        signature=said.signature,
+        message=said.message.replace(label, what, 1),
+        line=said.line,
+        columns=said.columns,
+        external=external,
+    )
+    return WorkerDied(failure)

@@ -1,0 +1,357 @@
+"""``Wall``: one function, contained."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast
+
+import polars as pl
+
+from firedoor.compute import frames, limits
+from firedoor.compute.crew import Crew
+from firedoor.compute.dead import DeadLetters
+from firedoor.compute.isolate import Isolation, Settled
+from firedoor.compute.report import Tally, WallReport, now_s
+from firedoor.compute.step import Step, refer
+from firedoor.compute.worker import INSIDE
+from firedoor.errors import DeclarationError, NestedWall, StepAtFault, WallClosed
+from firedoor.isolation import contrast
+from firedoor.spec.wall import WallOptions
+from firedoor.units import format_bytes
+
+if TYPE_CHECKING:
+    import dataframely as dy
+    import pandas as pd
+    import pyarrow as pa
+
+    from firedoor.spec.wall import WallArguments
+
+Frame = TypeVar("Frame", "pl.DataFrame", "pd.DataFrame", "pa.Table")
+
+PIECE_SHARE = 16
+"""A frame over a sixteenth of a worker's memory is sent in pieces: in, out, and both encoded, with
+room to work."""
+
+
+class Outcome(Generic[Frame]):
+    """What became of one frame. Unpacks as ``good, dead = outcome``.
+
+    Attributes:
+        good: what the step made of the good rows, in order, as the kind of frame handed in.
+        dead: the rows that could not be processed, with reasons.
+        rows: for every row of ``good`` its row number in the frame (u32), or None where the step
+            hides it.
+        dropped: rows dropped as declared, by reason.
+    """
+
+    __slots__ = ("dead", "dropped", "good", "rows")
+
+    def __init__(
+        self, good: Frame, dead: DeadLetters, rows: pl.Series | None, dropped: dict[str, int]
+    ) -> None:
+        """Keep the parts."""
+        self.good = good
+        self.dead = dead
+        self.rows = rows
+        self.dropped = dropped
+
+    def __iter__(self) -> Iterator[Frame | DeadLetters]:
+        """Unpack as good, dead."""
+        return iter((self.good, self.dead))
+
+
+class Wall:
+    """Runs a function on frames in worker processes, so that one bad row costs one row.
+
+    Args:
+        step: a function of one frame, or ``"module:function"``. Its first parameter's annotation
+            says what it gets: ``pl.DataFrame`` (the default), ``pd.DataFrame`` or ``pa.Table``.
+        schema: dataframely schema of what comes in; rows that fail it are dead, and named.
+        out_schema: the same for what the step returns.
+        name: for logs and reports; default: the step's.
+        options: see ``firedoor.spec.wall.WallOptions`` for every limit and its default.
+
+    Raises:
+        DeclarationError: for anything that cannot work, before anything is started.
+
+    A wall starts its workers at the first call, is safe to call from many threads and event loops,
+    and ends with the process that made it.
+    """
+
+    def __init__(
+        self,
+        step: Step | str,
+        *,
+        schema: type[dy.Schema] | None = None,
+        out_schema: type[dy.Schema] | None = None,
+        name: str | None = None,
+        **options: Unpack[WallArguments],
+    ) -> None:
+        """Check everything that can be checked without starting a process."""
+        if os.name != "posix":
+            raise DeclarationError(
+                "platform", os.name, "has no POSIX processes", "run firedoor on Linux, macOS or WSL"
+            )
+        self._options = WallOptions(**options)
+        _check_memory(self._options)
+        self._reference = refer(step, schema, out_schema, by_value=self._options.cloudpickle)
+        self._gated = schema is not None
+        self.name = _check_name(name or self._reference.name)
+        self._contrast = contrast.ContrastPolicy(share_max=self._options.contrast)
+        self._closed = False
+        self._begin()
+        _walls.add(self)
+
+    def _begin(self) -> None:
+        """Start from nothing: at first, and again in a forked copy of the process."""
+        self._lock = threading.Lock()
+        self._tally = Tally(self.name)
+        self._crew = Crew(
+            self._reference, self._options, name=self.name, lost=self._tally.died
+        )
+        self._end = weakref.finalize(self, Crew.close, self._crew)
+        self._streak = contrast.Streak()
+        self._threads: ThreadPoolExecutor | None = None
+        self._tried = False
+
+    def __call__(self, frame: Frame) -> Outcome[Frame]:
+        """Take a frame through the wall.
+
+        Raises:
+            StepAtFault: the step, not a row, is at fault; nothing is dead-lettered, ``.frame`` is
+                the frame untouched.
+            FrameRefused: the frame cannot be used.
+            WallClosed, StepUnloadable, WorkersUnavailable: as they say.
+        """
+        self._check_usable()
+        kind = frames.kind_of(frame)
+        began = now_s()
+        table = frames.to_polars(frame)
+        self._tally.took("encode", now_s() - began)
+        try:
+            settled = self._settle(table)
+            self._watch_streak(table.height, settled)
+        except StepAtFault as fault:
+            fault.frame = frame
+            fault.undelivered = (frame,)
+            raise
+        dead = DeadLetters(table[settled.reasons["row"]], settled.reasons)
+        good = frames.from_polars(settled.good, kind, index=_index(frame, kind, settled.rows))
+        return Outcome(cast("Frame", good), dead, settled.rows, settled.dropped)
+
+    async def acall(self, frame: Frame) -> Outcome[Frame]:
+        """Take a frame through the wall without blocking the event loop.
+
+        A call that is cancelled is abandoned: its batch ends by itself, within the wall's limits.
+        """
+        return await asyncio.wrap_future(self._submit(frame))
+
+    def map(self, batches: Iterable[Frame]) -> Iterator[Outcome[Frame]]:
+        """Take frames through the wall, in order, some at the same time.
+
+        At most ``workers + 1`` frames are taken in advance. On StepAtFault ``.undelivered`` holds
+        every frame that was taken and not given back.
+        """
+        self._check_usable()
+        ahead: deque[tuple[Frame, Future[Outcome[Frame]]]] = deque()
+        source = iter(batches)
+        try:
+            while True:
+                for frame in source:
+                    ahead.append((frame, self._submit(frame)))
+                    if len(ahead) > self._options.workers:
+                        break
+                if not ahead:
+                    return
+                outcome = ahead[0][1].result()
+                ahead.popleft()
+                yield outcome
+        except StepAtFault as fault:
+            fault.undelivered = tuple(frame for frame, _ in ahead)
+            raise
+        finally:
+            for _, future in ahead:
+                future.cancel()
+
+    def report(self) -> WallReport:
+        """Return what happened so far."""
+        return self._tally.report(
+            way=self._crew.way,
+            loaded=self._crew.loaded,
+            replacements=list(self._crew.replacements),
+            options=self._options,
+        )
+
+    def processes(self) -> dict[str, list[int]]:
+        """Return process ids: ``server``, ``workers`` (the spare included)."""
+        return self._crew.pids()
+
+    def close(self) -> None:
+        """End the workers. A closed wall refuses further frames."""
+        self._closed = True
+        self._end()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        """Use the wall in a with block, which closes it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the wall."""
+        self.close()
+
+    def _settle(self, table: pl.DataFrame) -> Settled:
+        """Take a table through, in pieces if it is large."""
+        began = now_s()
+        pieces = self._pieces(table)
+        done: list[Settled] = []
+        with self._crew.slot():
+            for start, piece in pieces:
+                isolation = Isolation(
+                    piece,
+                    crew=self._crew,
+                    options=self._options,
+                    tally=self._tally,
+                    gated=self._gated,
+                )
+                done.append(_shift(isolation.run(), start))
+        self._tally.took("wait", now_s() - began)
+        settled = done[0] if len(done) == 1 else _join(done)
+        codes = Counter(settled.reasons["code"].to_list())
+        self._tally.finished(
+            rows=table.height,
+            good=settled.good.height,
+            codes=codes,
+            dropped=settled.dropped,
+            peak_bytes=0,
+        )
+        return settled
+
+    def _pieces(self, table: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
+        """Cut a table that a worker has no room for, where it may be cut."""
+        room = self._options.memory_bytes // PIECE_SHARE
+        size = table.estimated_size()
+        if size <= room or table.height <= 1 or self._options.batchwise:
+            return [(0, table)]
+        rows = max(1, table.height * room // size)
+        count = -(-table.height // rows)
+        self._tally.note(
+            f"a frame of {format_bytes(size)} went in {count} pieces: rules over groups of rows "
+            "see a piece at a time; give the wall more memory, or smaller frames"
+        )
+        return [(start, table.slice(start, rows)) for start in range(0, table.height, rows)]
+
+    def _watch_streak(self, rows: int, settled: Settled) -> None:
+        """Refuse to go on dead-lettering whole batches for one and the same reason."""
+        counts = Counter(settled.reasons["signature"].to_list())
+        with self._lock:
+            self._streak, verdict = contrast.follow(self._streak, counts, rows, self._contrast)
+        if verdict is not None:
+            first = settled.reasons.row(0, named=True)
+            message = f"{verdict.why}, so it is the step, not the rows\n{first['message']}"
+            raise StepAtFault(
+                message,
+                code="contrast",
+                signature=verdict.signature,
+                failed_rows=verdict.failed_rows,
+            )
+
+    def _submit(self, frame: Frame) -> Future[Outcome[Frame]]:
+        """Have a thread of the wall's own take a frame through."""
+        self._check_usable()
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(
+                    self._options.workers + 1, thread_name_prefix=f"firedoor-{self.name}"
+                )
+            return self._threads.submit(self.__call__, frame)
+
+    def _check_usable(self) -> None:
+        """Refuse to work where a wall cannot."""
+        if INSIDE in os.environ:
+            message = (
+                f"wall {self.name!r} was called inside a worker of wall {os.environ[INSIDE]!r}: "
+                'call it from the main program only; in a script put it under if __name__ == '
+                '"__main__":'
+            )
+            raise NestedWall(message)
+        if self._closed:
+            message = f"wall {self.name!r} is closed: make a new one, or call it in its with block"
+            raise WallClosed(message)
+
+
+_walls: weakref.WeakSet[Wall] = weakref.WeakSet()
+
+
+def _begin_again_in_child() -> None:
+    """Give every wall in a forked copy of the process workers of its own, at its next call."""
+    for wall in tuple(_walls):
+        wall._end.detach()  # noqa: SLF001 - this module's own class
+        wall._crew.abandon()  # noqa: SLF001
+        wall._begin()  # noqa: SLF001
+
+
+os.register_at_fork(after_in_child=_begin_again_in_child)
+
+
+def _check_memory(options: WallOptions) -> None:
+    """Refuse a limit in which polars cannot live."""
+    if options.memory_bytes < limits.MEMORY_MIN_BYTES:
+        raise DeclarationError(
+            "memory",
+            options.memory,
+            "is less than a worker needs to live",
+            f"give at least {format_bytes(limits.MEMORY_MIN_BYTES)}",
+        )
+
+
+def _check_name(name: str) -> str:
+    """Refuse a name that is no label."""
+    if not isinstance(name, str) or not name.replace("-", "_").isidentifier() or len(name) > 100:  # noqa: PLR2004
+        raise DeclarationError(
+            "name", name, "is not a name", "use letters, digits, _ and -, at most 100"
+        )
+    return name
+
+
+def _index(frame: object, kind: str, rows: pl.Series | None) -> object:
+    """Return the caller's pandas index for the good rows."""
+    if kind != "pandas" or rows is None:
+        return None
+    return cast("pd.DataFrame", frame).index.take(rows.to_numpy())
+
+
+def _shift(settled: Settled, start: int) -> Settled:
+    """Number a piece's rows as rows of the whole."""
+    if start:
+        settled.reasons = settled.reasons.with_columns(row=pl.col("row") + start)
+        if settled.rows is not None:
+            settled.rows = settled.rows + start
+    return settled
+
+
+def _join(pieces: list[Settled]) -> Settled:
+    """Put the pieces of one frame together."""
+    dropped: Counter[str] = Counter()
+    for piece in pieces:
+        dropped.update(piece.dropped)
+    rows = [piece.rows for piece in pieces if piece.rows is not None]
+    return Settled(
+        pl.concat([piece.good for piece in pieces], how="vertical_relaxed"),
+        pl.concat(rows) if len(rows) == len(pieces) else None,
+        pl.concat([piece.reasons for piece in pieces]),
+        dict(dropped),
+    )

@@ -1,0 +1,239 @@
+"""What a worker does with a batch: decode, gate, run slices of it through the step, encode.
+
+Everything here runs in the worker. Nothing that user code raises gets past ``Workbench``: it
+becomes a reply.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+
+import dataframely as dy
+import polars as pl
+
+from firedoor.compute import blame, frames
+from firedoor.compute.step import Step
+from firedoor.isolation import agreement, dropping, tracing
+from firedoor.quality import gate
+from firedoor.wire.messages import AtFault, Batch, Gated, Passed, Proved, Raised
+
+Parts = tuple[bytes | memoryview, ...]
+Answer = tuple[Gated | Passed | Raised | AtFault | Proved, Parts]
+
+
+class Workbench:
+    """The step, its schemas, and the batch in hand."""
+
+    def __init__(
+        self,
+        step: Step,
+        schema: type[dy.Schema] | None,
+        out_schema: type[dy.Schema] | None,
+        *,
+        extra: gate.Extra,
+    ) -> None:
+        """Prepare to run ``step``, which gets the kind of frame its annotation asks for."""
+        self._step = step
+        self._schema = schema
+        self._out_schema = out_schema
+        self._extra = extra
+        self._kind = frames.wanted_kind(step)
+        self._frame = pl.DataFrame()
+        self._first = 0
+        self._empty_tried = False
+        self._last: tuple[pl.DataFrame, pl.DataFrame] | None = None
+
+    def take(self, batch: Batch, payload: bytearray) -> Iterator[Answer]:
+        """Take a batch in hand, judge it by the schema, run the slices that came with it."""
+        started = time.perf_counter()
+        frame = pl.read_ipc_stream(io.BytesIO(payload))
+        decoded = time.perf_counter()
+        self._first, self._empty_tried, self._last = batch.first, False, None
+        rejected = pl.DataFrame()
+        try:
+            if self._schema is not None and batch.gate:
+                gated = gate.judge(frame, self._schema, extra=self._extra)
+                self._frame, rejected = gated.kept, gated.rejected
+            elif self._schema is not None:
+                self._frame = gate.cast(frame, self._schema, extra=self._extra)
+            else:
+                self._frame = frame
+        except gate.SchemaBroken as broken:
+            yield _broken(broken), ()
+            return
+        parts = (_encode(rejected),) if rejected.height else ()
+        yield (
+            Gated(
+                kept=self._frame.height,
+                rejected=rejected.height,
+                decode_s=decoded - started,
+                gate_s=time.perf_counter() - decoded,
+                sections=tuple(len(part) for part in parts),
+            ),
+            parts,
+        )
+        slices = batch.slices or ((batch.first, batch.first + self._frame.height),)
+        yield from self.run(slices)
+
+    def run(self, slices: tuple[tuple[int, int], ...]) -> Iterator[Answer]:
+        """Run slices one after another; stop at the first that fails, the wall will say how on."""
+        for start, stop in slices:
+            answer = self._run_one(start, stop)
+            yield answer
+            if not isinstance(answer[0], Passed):
+                return
+
+    def prove(self) -> Proved:
+        """Run the last slice again in parts, and say whether the step is row-wise."""
+        if self._last is None:
+            return Proved(rowwise=True, why="nothing to compare")
+        frame, output = self._last
+        try:
+            proof = agreement.prove(self._call, frame, output)
+        except BaseException as error:  # noqa: BLE001 - the step runs in here, and may raise anything
+            said = blame.of_exception(error, frame.columns)
+            return Proved(rowwise=False, why=f"it fails on a part of its rows: {said.signature}")
+        return Proved(rowwise=proof.rowwise, why=proof.why)
+
+    def _run_one(self, start: int, stop: int) -> Answer:
+        """Run one slice."""
+        part = self._frame.slice(start - self._first, stop - start)
+        started = time.perf_counter()
+        try:
+            with dropping.collect_drops() as drops:
+                output = self._call(part)
+        except frames.NotAFrame as wrong:
+            return AtFault(code="not_a_frame", message=str(wrong)), ()
+        except MemoryError as error:
+            return self._raised(error, part, start, stop, code="memory"), ()
+        except BaseException as error:  # noqa: BLE001 - here is where a fault of the step stops
+            return self._raised(error, part, start, stop, code="exception"), ()
+        step_s = time.perf_counter() - started
+        return self._passed(part, output, drops, start, step_s)
+
+    def _call(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Call the step with the kind of frame it wants, and make of its answer a polars frame."""
+        value = self._step(frame if self._kind == "polars" else frames.from_polars(frame, self._kind))
+        return frames.returned_to_polars(value)
+
+    def _passed(
+        self, part: pl.DataFrame, output: pl.DataFrame, drops: dict[str, int], start: int, step_s: float
+    ) -> Answer:
+        """Find out which rows came out, judge them by the output's schema, encode."""
+        stop = start + part.height
+        if output.height > part.height:
+            why = (
+                f"the step returned {output.height:,} rows for {part.height:,}: a row may become one "
+                "row or none; look for a join whose right side repeats a key"
+            )
+            return AtFault(code="rows_added", message=why), ()
+        identity, rows = "position", None
+        if output.height < part.height:
+            found = tracing.trace(self._call, part, output)
+            if found.problem is not None:
+                why = f"the step returned its rows {found.problem}: keep their order and number"
+                return AtFault(code=f"rows_{found.problem}", message=why), ()
+            identity, rows = ("unknown", None) if found.rows is None else ("traced", found.rows)
+        self._last = (part, output)
+        rejected = pl.DataFrame()
+        if self._out_schema is not None:
+            try:
+                judged = gate.check_output(output, self._out_schema)
+            except gate.SchemaBroken as broken:
+                return _broken(broken), ()
+            if judged.rejected.height:
+                if identity == "unknown":
+                    return self._unnamed(judged.rejected, start, stop), ()
+                rejected = _as_input_rows(judged.rejected, rows, start)
+                if rows is None:
+                    rows = pl.Series("row", range(part.height), dtype=pl.UInt32)
+                output, rows, identity = judged.kept, rows.gather(judged.rows), "traced"
+        encoding = time.perf_counter()
+        try:
+            parts = [_encode(output)]
+        except pl.exceptions.PolarsError as error:
+            why = f"what the step returned cannot leave the worker: {error}"
+            return AtFault(code="wrong_schema", message=why), ()
+        if rows is not None:
+            parts.append(_encode(rows.cast(pl.UInt32).rename("row").to_frame()))
+        if rejected.height:
+            parts.append(_encode(rejected))
+        reply = Passed(
+            start=start,
+            stop=stop,
+            rows_out=output.height,
+            identity=identity,
+            drops=dict(drops),
+            rejected=rejected.height,
+            step_s=step_s,
+            encode_s=time.perf_counter() - encoding,
+            sections=tuple(len(piece) for piece in parts),
+        )
+        return reply, tuple(parts)
+
+    def _raised(
+        self, error: BaseException, part: pl.DataFrame, start: int, stop: int, *, code: str
+    ) -> Raised:
+        """Describe what the step raised, and whether it raises the same on no rows at all."""
+        said = blame.of_exception(error, part.columns)
+        always = False
+        if code == "exception" and part.height and not self._empty_tried:
+            self._empty_tried = True
+            always = self._fails_on_nothing(part, said)
+        error.__traceback__ = None  # frames hold the batch
+        return Raised(
+            start=start,
+            stop=stop,
+            code=code,
+            signature="memory" if code == "memory" else said.signature,
+            message=said.message,
+            line=said.line,
+            columns=said.columns,
+            always=always,
+        )
+
+    def _fails_on_nothing(self, part: pl.DataFrame, said: blame.Blame) -> bool:
+        """Return whether the step fails in the very same way on zero rows."""
+        try:
+            self._call(part.clear())
+        except BaseException as error:  # noqa: BLE001 - the step may raise anything
+            again = blame.of_exception(error, part.columns)
+            return again.message == said.message
+        return False
+
+    def _unnamed(self, rejected: pl.DataFrame, start: int, stop: int) -> Raised:
+        """Make a failure of output rows whose input rows are unknown: the search will find them."""
+        rule = rejected["rules"][0][0]
+        return Raised(
+            start=start,
+            stop=stop,
+            code="out_schema",
+            signature=f"out_schema rule {rule}",
+            message=rejected["message"][0],
+            line=None,
+            columns=gate.columns_of_rule(self._out_schema, rule) if self._out_schema else (),
+            always=False,
+        )
+
+
+def _broken(broken: gate.SchemaBroken) -> AtFault:
+    """Say that the schema cannot be applied."""
+    return AtFault(
+        code=broken.code, message=str(broken), rule=broken.rule, columns=tuple(broken.columns)
+    )
+
+
+def _as_input_rows(rejected: pl.DataFrame, rows: pl.Series | None, start: int) -> pl.DataFrame:
+    """Number rejected output rows by the input rows, in the whole batch, that they came from."""
+    positions = rejected["row"]
+    inside = positions if rows is None else rows.gather(positions)
+    return rejected.with_columns(row=(inside.cast(pl.UInt32) + start).alias("row"))
+
+
+def _encode(frame: pl.DataFrame) -> memoryview:
+    """Return a frame as Arrow IPC stream bytes."""
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer, compression="uncompressed")
+    return buffer.getbuffer()

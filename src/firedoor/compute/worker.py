@@ -1,0 +1,179 @@
+"""The worker: the process in which user code runs, and which may die at any moment without harm.
+
+It is sealed before it imports anything of the user's, and, when it is spawned, before it imports
+polars: Landlock binds the calling thread and those it starts later, not those that run already.
+Then it answers one request after another until its socket closes.
+
+Descriptors: 0 nothing, 1 and 2 the log, 3 the socket, 4 where a crash leaves its last frames.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from firedoor.compute import limits, seal
+from firedoor.compute.logs import LineHandler
+from firedoor.errors import shorten
+from firedoor.wire.framing import PREFIX, decode_request, encode
+from firedoor.wire.messages import Batch, Load, Loaded, Prove, Request, Run, Unloadable
+
+if TYPE_CHECKING:
+    from firedoor.compute.workbench import Workbench
+
+LINE_FD = 3
+TRACE_FD = 4
+BROKEN = 70
+"""Exit code of a worker in which firedoor itself failed."""
+INSIDE = "FIREDOOR_WORKER"
+"""Set in every worker, so that a wall refuses to be started inside one."""
+
+
+def main(*, forked: bool) -> None:
+    """Be a worker until the wall closes the socket."""
+    line = socket.socket(fileno=LINE_FD)
+    os.set_inheritable(LINE_FD, False)  # noqa: FBT003 - the signature of os
+    os.set_inheritable(TRACE_FD, False)  # noqa: FBT003
+    _forget(forked=forked)
+    try:
+        request, _ = _receive(line)
+        if isinstance(request, Load):
+            bench = _settle(line, request)
+            while bench is not None:
+                request, payload = _receive(line)
+                for reply, parts in _answer(bench, request, payload):
+                    _send(line, encode(reply, *parts))
+                request = payload = None  # a batch must not be held while the next one arrives
+        code = 0
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        code = 0  # the wall has gone, or does not want this worker any more
+    except BaseException:  # noqa: BLE001 - ours, not the step's: leave word before dying of it
+        traceback.print_exc()
+        code = BROKEN
+    finally:
+        # No clean-up: user code has no say in when its worker ends.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _forget(*, forked: bool) -> None:
+    """Undo what a fork brings along: signal dispositions, buffered random numbers."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if forked:
+        random.seed()
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            numpy.random.seed()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable(file=TRACE_FD, all_threads=False)
+    faulthandler.register(signal.SIGUSR1, file=TRACE_FD, all_threads=False, chain=False)
+
+
+def _settle(line: socket.socket, load: Load) -> Workbench | None:
+    """Take on limits and seal, import the step, and say so. Returns None if it cannot be."""
+    started = time.perf_counter()
+    os.environ.clear()
+    os.environ.update(load.environ, **{INSIDE: load.wall, "TMPDIR": load.scratch})
+    sys.path[:] = load.sys_path
+    os.chdir(load.cwd)
+    sealed = seal.apply(
+        seal.plan(
+            project=load.project,
+            libraries=load.sys_path,
+            reads=load.reads,
+            scratch=load.scratch,
+            network=load.network,
+        )
+    )
+    limits.apply(
+        limits.Limits(
+            memory_bytes=load.memory_bytes,
+            files_max=load.files_max,
+            processes_max=load.processes_max,
+        )
+    )
+    logging.basicConfig(handlers=[LineHandler()], level=logging.INFO, force=True)
+    try:
+        bench = _load(load)
+    except BaseException as error:  # noqa: BLE001 - importing user code may raise anything at all
+        detail = "".join(traceback.format_exception(error)[-12:])
+        message = f"{type(error).__name__}: {shorten(str(error), 500)}"
+        _send(line, encode(Unloadable(message=message, detail=shorten(detail, 4000))))
+        return None
+    usage = limits.usage(os.getpid())
+    loaded = Loaded(
+        seconds=time.perf_counter() - started,
+        rss_bytes=usage.rss_bytes if usage else 0,
+        seal_level=sealed.level,
+        seal_what=sealed.what,
+        seal_missing=sealed.missing,
+    )
+    _send(line, encode(loaded))
+    return bench
+
+
+def _load(load: Load) -> Workbench:
+    """Import the step and put it on the bench."""
+    from firedoor.compute.workbench import Workbench  # noqa: PLC0415 - imports polars: after the seal
+    from firedoor.compute.step import follow  # noqa: PLC0415
+
+    step, schema, out_schema = follow(
+        load.pickled, main_path=load.main_path, main_module=load.main_module
+    )
+    return Workbench(step, schema, out_schema, extra=load.extra)
+
+
+def _answer(bench: Workbench, request: Request, payload: bytearray):  # noqa: ANN202
+    """Yield the replies to one request."""
+    match request:
+        case Batch():
+            yield from bench.take(request, payload)
+        case Run():
+            yield from bench.run(request.slices)
+        case Prove():
+            yield bench.prove(), ()
+        case Load():
+            message = "a worker is loaded once"
+            raise RuntimeError(message)
+
+
+def _receive(line: socket.socket) -> tuple[Request, bytearray]:
+    """Return the next request and the bytes that follow it.
+
+    Raises:
+        EOFError: when the wall has gone.
+    """
+    header_size, payload_size = PREFIX.unpack(_exactly(line, PREFIX.size))
+    header = _exactly(line, header_size)
+    return decode_request(header), _exactly(line, payload_size)
+
+
+def _exactly(line: socket.socket, count: int) -> bytearray:
+    """Return exactly ``count`` bytes from the socket."""
+    data = bytearray(count)
+    view = memoryview(data)
+    while view:
+        got = line.recv_into(view)
+        if not got:
+            raise EOFError
+        view = view[got:]
+    return data
+
+
+def _send(line: socket.socket, parts: list[bytes | bytearray | memoryview]) -> None:
+    """Write the pieces of one message."""
+    for part in parts:
+        line.sendall(part)

@@ -1,0 +1,131 @@
+"""Every exception firedoor raises, in one tree.
+
+FiredoorError
+├── Refused                 nothing has happened; safe to correct and call again
+│   ├── DeclarationError    a wrong argument, found when it was declared
+│   ├── FrameRefused        the frame handed in cannot be used
+│   ├── WallClosed          the wall was used after close()
+│   └── NestedWall          a wall was used inside a worker
+├── StepAtFault             the step (or its schema, or what it depends on) fails, not a row
+├── StepUnloadable          the step cannot be imported in a worker
+└── WorkersUnavailable      no worker process can be started or kept alive
+
+Leaves are raised, branches are for catching.
+"""
+
+from __future__ import annotations
+
+
+class FiredoorError(Exception):
+    """Base of everything firedoor raises."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle whole: schedulers and process pools carry exceptions between processes."""
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+class Refused(FiredoorError):
+    """Nothing has happened: correct the cause and call again."""
+
+
+class DeclarationError(Refused):
+    """A declaration is wrong. Raised where it is declared, before anything runs.
+
+    Attributes:
+        field: name of the argument at fault.
+        value: ``repr`` of what was given, shortened.
+        remedy: what to write instead.
+    """
+
+    def __init__(self, field: str, value: object, why: str, remedy: str) -> None:
+        """Say which field is wrong, what it was, why, and what to write instead."""
+        self.field = field
+        self.value = shorten(repr(value))
+        self.remedy = remedy
+        super().__init__(f"{field}={self.value}: {why}; {remedy}")
+
+
+class FrameRefused(Refused):
+    """The frame handed to a wall cannot be used, for example for an object column."""
+
+
+class WallClosed(Refused):
+    """The wall was closed: make a new one, or call it inside its ``with`` block."""
+
+
+class NestedWall(Refused):
+    """A wall was called inside a worker. Workers do not start workers."""
+
+
+class StepUnloadable(FiredoorError):
+    """The step or its module cannot be loaded in a worker process.
+
+    Attributes:
+        detail: the last lines of the traceback in the worker.
+    """
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        """Keep the worker's traceback beside the message."""
+        self.detail = detail
+        super().__init__(f"{message}\n{detail}" if detail else message)
+
+
+class WorkersUnavailable(FiredoorError):
+    """No worker can be started, or workers die before they have done anything."""
+
+
+class StepAtFault(FiredoorError):
+    """The step is at fault, not a row: nothing was dead-lettered.
+
+    Attributes:
+        code: ``contrast``, ``always_fails``, ``not_a_frame``, ``rows_added``,
+            ``rows_vanished``, ``rows_reordered``, ``wrong_schema``, ``rule_fails``,
+            ``over_memory`` or ``isolation_budget``.
+        signature: what the failures have in common, e.g. ``KeyError at steps.py:12``.
+        rule: the rule of the schema that failed, or None.
+        line: ``file:line`` of the user's code, or None.
+        columns: columns that the rule or the error names.
+        failed_rows: how many rows are known to fail in this way.
+        frame: the caller's frame, untouched.
+        undelivered: frames that ``map`` had taken and not yet given back, this one first.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        signature: str,
+        rule: str | None = None,
+        line: str | None = None,
+        columns: tuple[str, ...] = (),
+        failed_rows: int = 0,
+    ) -> None:
+        """Describe the fault; the wall adds the frame before it raises."""
+        super().__init__(message)
+        self.code = code
+        self.signature = signature
+        self.rule = rule
+        self.line = line
+        self.columns = columns
+        self.failed_rows = failed_rows
+        self.frame: object = None
+        self.undelivered: tuple[object, ...] = ()
+
+
+def shorten(text: str, length: int = 200) -> str:
+    """Return ``text`` cut in its middle to at most ``length`` characters."""
+    if len(text) <= length:
+        return text
+    half = (length - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+def _rebuild(
+    kind: type[FiredoorError], args: tuple[object, ...], fields: dict[str, object]
+) -> FiredoorError:
+    """Return an exception as it was, without calling its constructor."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error

@@ -1,0 +1,1 @@
+"""Pure judgements on the quality of a batch."""

@@ -1,0 +1,104 @@
+"""Cast columns at the door: a value that cannot be cast costs its row, never the batch.
+
+polars and dataframely lose values in two places without a word: inside lists and structs, where
+a failed cast leaves a null, and from float to integer, where 3.7 becomes 3. Both count here as
+values that cannot be cast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import polars as pl
+
+from firedoor.quality.schema_fault import SchemaBroken
+
+if TYPE_CHECKING:
+    from dataframely import Column
+
+
+def cast_column(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series | None]:
+    """Return the column as declared, null where that failed, and a mask of the failures or None.
+
+    Raises:
+        SchemaBroken: if no value of this dtype can ever become what is declared.
+    """
+    source, target = series.dtype, column.dtype
+    if not _may_lose(source, target):
+        try:
+            return series.cast(target), None
+        except pl.exceptions.PolarsError:
+            pass  # some value cannot be cast, or none can: told apart below
+    _check_castable(series, target)
+    mask = _faults(series, target, series.name)
+    if not mask.any():
+        return series.cast(target, strict=False), None
+    emptied = pl.select(pl.when(~mask).then(series).alias(series.name)).to_series()
+    return emptied.cast(target, strict=False), mask
+
+
+def _may_lose(source: pl.DataType, target: pl.DataType) -> bool:
+    """Return whether a strict cast between two dtypes may succeed and yet lose a value."""
+    return source.is_nested() or (source.is_float() and target.is_integer())
+
+
+def _check_castable(series: pl.Series, target: pl.DataType) -> None:
+    """Raise if not even an empty column of this dtype can be cast."""
+    try:
+        series.clear().cast(target, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise _uncastable(series.name, series.dtype, target, str(error).split("\n\n")[0]) from error
+
+
+def _uncastable(name: str, source: pl.DataType, target: pl.DataType, why: str) -> SchemaBroken:
+    """Return the error for a column no value of which can be cast."""
+    column = name.partition(".")[0]
+    message = (
+        f"column {name!r} is {source} and the schema declares {target}: {why.strip()}. "
+        "Convert it before the wall, or declare the dtype that it has."
+    )
+    return SchemaBroken(message, code="wrong_schema", rule=f"{column}|dtype", columns=(column,))
+
+
+def _faults(series: pl.Series, target: pl.DataType, path: str) -> pl.Series:
+    """Return a mask of the rows holding, at any depth, a value that cannot be cast."""
+    source = series.dtype
+    if isinstance(source, pl.Struct) and isinstance(target, pl.Struct):
+        return _faults_in_struct(series, target, path)
+    if isinstance(source, (pl.List, pl.Array)) and isinstance(target, (pl.List, pl.Array)):
+        return _faults_in_list(series, target, path)
+    try:
+        done = series.cast(target, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise _uncastable(path, source, target, str(error).split("\n\n")[0]) from error
+    mask = done.is_null() & series.is_not_null()
+    if source.is_float() and target.is_integer():
+        mask |= (series != series.floor()).fill_null(value=False)
+    return mask
+
+
+def _faults_in_struct(series: pl.Series, target: pl.Struct, path: str) -> pl.Series:
+    """Return a mask of the rows of which any declared field cannot be cast."""
+    source = cast("pl.Struct", series.dtype)
+    names = {field.name for field in source.fields}
+    mask = pl.repeat(value=False, n=len(series), eager=True)
+    for field in target.fields:
+        if field.name not in names:
+            raise _uncastable(path, source, target, f"it has no field {field.name!r}")
+        inner = cast("pl.DataType", field.dtype)
+        mask |= _faults(series.struct.field(field.name), inner, f"{path}.{field.name}")
+    return mask
+
+
+def _faults_in_list(series: pl.Series, target: pl.List | pl.Array, path: str) -> pl.Series:
+    """Return a mask of the rows of which any item cannot be cast, or whose width is wrong."""
+    if isinstance(series.dtype, pl.Array):
+        series = series.arr.to_list()
+    items = pl.DataFrame({"row": pl.int_range(len(series), eager=True), "item": series})
+    items = items.filter(pl.col("item").list.len() > 0).explode("item")
+    inner = _faults(items.get_column("item"), cast("pl.DataType", target.inner), f"{path}[]")
+    guilty = items.get_column("row").filter(inner).unique()
+    mask = pl.int_range(len(series), eager=True).is_in(guilty.implode())
+    if isinstance(target, pl.Array):
+        mask |= (series.list.len() != target.size).fill_null(value=False)
+    return mask

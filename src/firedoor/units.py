@@ -1,0 +1,71 @@
+"""Bytes and seconds as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from firedoor.errors import DeclarationError
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+
+
+def parse_bytes(field: str, value: int | str) -> int:
+    """Return a size in bytes from ``1_000_000``, ``"512MiB"`` or ``"1.5 GB"``.
+
+    Raises:
+        DeclarationError: if it is neither a whole number of bytes nor a number with a unit.
+
+    >>> parse_bytes("memory", "1GiB")
+    1073741824
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _BYTES.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2].lower() not in _UNITS:
+        raise DeclarationError(
+            field, value, "is not a size in bytes", 'write bytes or a unit, for example "512MiB"'
+        )
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def format_bytes(size: float) -> str:
+    """Return a size as a person reads it.
+
+    >>> format_bytes(1610612736)
+    '1.5 GiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024 or unit == "GiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{_trim(size)} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration as a person reads it.
+
+    >>> format_seconds(0.0123)
+    '12 ms'
+    """
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} us"
+    if seconds < 1:
+        return f"{seconds * 1e3:.0f} ms"
+    return f"{_trim(seconds)} s"
+
+
+def _trim(number: float) -> str:
+    """Return a number with one digit after the point, and none where it is zero."""
+    return f"{number:.1f}".removesuffix(".0")

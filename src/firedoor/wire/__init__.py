@@ -1,0 +1,1 @@
+"""What a wall and its worker say to each other."""

@@ -1,0 +1,132 @@
+"""The messages between a wall and its worker: small frozen values, msgpack on the wire.
+
+A frame never rides inside a message: it follows as raw Arrow IPC bytes, in as many sections as the
+message's ``sections`` says, so that it is copied by the kernel and by nobody else.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
+    """First message to a worker: what to be."""
+
+    wall: str
+    pickled: bytes
+    """(step, schema, out_schema); the step may be a ``"module:function"`` string."""
+    main_path: str | None
+    main_module: str | None
+    sys_path: tuple[str, ...]
+    cwd: str
+    environ: dict[str, str]
+    scratch: str
+    extra: str
+    memory_bytes: int
+    files_max: int
+    processes_max: int
+    project: str | None
+    reads: tuple[str, ...]
+    network: bool | tuple[int, ...]
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
+    """The worker is sealed and its step is imported."""
+
+    seconds: float
+    rss_bytes: int
+    seal_level: str
+    seal_what: tuple[str, ...]
+    seal_missing: tuple[tuple[str, str], ...]
+
+
+class Unloadable(msgspec.Struct, frozen=True, kw_only=True, tag="unloadable"):
+    """The step cannot be imported or is not what it should be."""
+
+    message: str
+    detail: str
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
+    """Rows to work on (one section) and the slices of them to run at once.
+
+    ``first`` is the number of the section's first row within the gated batch: slices are numbered
+    in the whole batch, so that a fresh worker can be given only what is left of it.
+    """
+
+    first: int
+    gate: bool
+    slices: tuple[tuple[int, int], ...]
+    kind: str = "polars"
+    warm: bool = False
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
+    """Run further slices of the batch that the worker holds."""
+
+    slices: tuple[tuple[int, int], ...]
+
+
+class Prove(msgspec.Struct, frozen=True, kw_only=True, tag="prove"):
+    """Run the last slice again in halves and say whether the step is row-wise."""
+
+
+class Gated(msgspec.Struct, frozen=True, kw_only=True, tag="gated"):
+    """The schema gate has judged. Section: rejected rows, if any."""
+
+    kept: int
+    rejected: int
+    decode_s: float
+    gate_s: float
+    sections: tuple[int, ...] = ()
+
+
+class Passed(msgspec.Struct, frozen=True, kw_only=True, tag="passed"):
+    """A slice ran well. Sections: output; row numbers (if ``traced``); rejected outputs (if any)."""
+
+    start: int
+    stop: int
+    rows_out: int
+    identity: str
+    """``position``, ``traced`` or ``unknown``."""
+    drops: dict[str, int]
+    rejected: int
+    step_s: float
+    encode_s: float
+    sections: tuple[int, ...] = ()
+
+
+class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
+    """A slice raised; slices after it were not run."""
+
+    start: int
+    stop: int
+    code: str
+    """``exception``, ``memory`` or ``out_schema``."""
+    signature: str
+    message: str
+    line: str | None
+    columns: tuple[str, ...]
+    always: bool
+    """The step raises the same on zero rows: no row can be to blame."""
+
+
+class AtFault(msgspec.Struct, frozen=True, kw_only=True, tag="at_fault"):
+    """The step or its schema broke the contract: no row can be to blame."""
+
+    code: str
+    message: str
+    rule: str | None = None
+    line: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):
+    """Whether the step gave the same in halves."""
+
+    rowwise: bool
+    why: str
+
+
+Request = Load | Batch | Run | Prove
+Reply = Loaded | Unloadable | Gated | Passed | Raised | AtFault | Proved
