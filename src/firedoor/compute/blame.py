@@ -53,7 +53,7 @@ def of_trace(what: str, dump: str, columns: Sequence[str] = ()) -> Blame:
     frames = [
         (match["file"], int(match["line"]), match["function"])
         for match in _DUMPED.finditer(dump)
-        if not match["file"].startswith(_OURS)
+        if not match["file"].startswith(("<", _OURS))
     ]
     own = [frame for frame in frames if not _is_library(frame[0])]
     if not (own or frames):

@@ -57,6 +57,10 @@ class Crew:
     ) -> None:
         """Prepare; no process is started before the first batch."""
         self.way = "spawn" if options.start == "spawn" or sys.platform != "linux" else "fork"
+        self.proven = self.way != "fork"
+        """Whether a forked worker has been tried on rows."""
+        self.acquitted = False
+        """Whether a worker started afresh has been tried where a forked one did not answer."""
         self.sample: Sample | None = None
         self.loaded: Loaded | None = None
         self.cold_s = 0.0
@@ -146,8 +150,10 @@ class Crew:
             self._all.discard(worker)
         worker.end()
 
-    def start(self, way: str) -> WorkerProcess:
+    def start(self, way: str, *, warm: bool = True) -> WorkerProcess:
         """Start a worker and tell it what to be, without waiting until it is.
+
+        ``warm``: have it run the sample as well.
 
         Raises:
             WallClosed: if the crew was closed.
@@ -162,9 +168,9 @@ class Crew:
             )
             self._all.add(worker)
         worker.post(self._load(started.scratch))
-        if self.sample is not None:
+        if warm and self.sample is not None:
             worker.post(self.sample.batch, self.sample.payload)
-        worker.tag = self.sample
+            worker.tag = self.sample
         return worker
 
     def switch_to_spawn(self) -> None:
@@ -214,7 +220,7 @@ class Crew:
             if worker.is_alive():
                 return worker
             with contextlib.suppress(WorkerDied):
-                worker.next(0)  # finds out how it died
+                worker.next(0)  # buries it
             self.forget(worker, _while_idle(worker))
         return self.start(self.way)
 

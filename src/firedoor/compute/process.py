@@ -25,6 +25,8 @@ from firedoor.wire.framing import Bytes, Garbled, Inbox, encode
 from firedoor.wire.messages import Reply, Request
 
 POLL_S = 0.02
+LOOK_S = 0.5
+"""How often the memory of a worker that never takes long is looked at."""
 TRACE_WAIT_S = 0.25
 TRACE_QUIET_S = 0.01
 TRACE_CHARACTERS_MAX = 65_536
@@ -65,7 +67,7 @@ class WorkerProcess:
         self.tag: object = None
         """What the worker has in hand, for its owner."""
         self.peak_bytes = 0
-        self.waited_s = 0.0
+        self._looked = 0.0
         self._server = server
         self._started = started
         self._bounds = bounds
@@ -91,8 +93,8 @@ class WorkerProcess:
         Raises:
             WorkerDied: if the worker dies, or has to be ended because it passed a limit.
         """
-        began = now = time.monotonic()
-        deadline, look = began + limit_s, began + POLL_S
+        now = time.monotonic()
+        deadline, look = now + limit_s, now + POLL_S
         try:
             while True:
                 wait_ms = max(0.0, min(deadline, look) - now) * 1000
@@ -107,12 +109,19 @@ class WorkerProcess:
                     self._check_usage()
         except (Garbled, BrokenPipeError, ConnectionResetError, EOFError) as error:
             raise self._died(error) from None
-        finally:
-            self.waited_s += time.monotonic() - began
 
     def is_alive(self) -> bool:
         """Return whether the process is still there, without waiting."""
         return self.alive and not self._gone(0)
+
+    def look(self) -> int:
+        """Return the most memory it was seen to use, in bytes, looking again if it is time."""
+        now = time.monotonic()
+        if self.alive and now - self._looked >= LOOK_S:
+            self._looked = now
+            usage = limits.usage(self.pid)
+            self.peak_bytes = max(self.peak_bytes, usage.rss_bytes if usage else 0)
+        return self.peak_bytes
 
     def end(self) -> None:
         """Kill the worker, whatever it does, and clean up after it."""

@@ -124,7 +124,7 @@ class Tally:
         self._why = ""
 
     def finished(
-        self, *, rows: int, good: int, codes: Counter[str], dropped: dict[str, int], peak_bytes: int
+        self, *, rows: int, good: int, codes: Counter[str], dropped: dict[str, int]
     ) -> None:
         """Count one batch that was delivered."""
         with self._lock:
@@ -134,7 +134,6 @@ class Tally:
             counts.good += good
             counts.codes.update(codes)
             counts.dropped.update(dropped)
-            counts.peak_bytes = max(counts.peak_bytes, peak_bytes)
 
     def took(self, item: str, seconds: float) -> None:
         """Count time spent on one item."""
@@ -183,16 +182,22 @@ class Tally:
             count = self._counts.proofs
         return count & (count - 1) == 0 if count < PROOF_EVERY else count % PROOF_EVERY == 0
 
-    def found_rowwise(self) -> None:
-        """Parts gave what the whole gave."""
+    def peaked(self, rss_bytes: int) -> None:
+        """Take note of a worker's memory."""
         with self._lock:
-            if self._rowwise is None:
+            self._counts.peak_bytes = max(self._counts.peak_bytes, rss_bytes)
+
+    def proved(self, *, rowwise: bool, why: str) -> None:
+        """Keep what running a batch in parts has shown; once found batchwise, always."""
+        with self._lock:
+            if rowwise and self._rowwise is None:
                 self._rowwise = True
+            if not rowwise:
+                self._rowwise, self._why = False, why
 
     def found_batchwise(self, why: str) -> None:
-        """Parts gave something else: from now on a bad row costs its batch."""
-        with self._lock:
-            self._rowwise, self._why = False, why
+        """Say that parts of a batch gave something else: from now on a bad row costs its batch."""
+        self.proved(rowwise=False, why=why)
 
     def report(
         self, *, way: str, loaded: Loaded | None, replacements: list[float], options: WallOptions

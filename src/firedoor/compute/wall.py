@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast
 
 import polars as pl
 
-from firedoor.compute import frames, limits
+from firedoor.compute import frames, limits, outputs
 from firedoor.compute.crew import Crew
 from firedoor.compute.dead import DeadLetters
-from firedoor.compute.isolate import Isolation, Settled
+from firedoor.compute.isolate import Isolation, Terms
+from firedoor.compute.outputs import Settled
 from firedoor.compute.report import Tally, WallReport, now_s
 from firedoor.compute.step import Step, refer
 from firedoor.compute.worker import INSIDE
@@ -102,9 +103,13 @@ class Wall:
         self._options = WallOptions(**options)
         _check_memory(self._options)
         self._reference = refer(step, schema, out_schema, by_value=self._options.cloudpickle)
-        self._gated = schema is not None
+        self._terms = Terms(
+            options=self._options,
+            schema=schema,
+            out_schema=out_schema,
+            contrast=contrast.ContrastPolicy(share_max=self._options.contrast),
+        )
         self.name = _check_name(name or self._reference.name)
-        self._contrast = contrast.ContrastPolicy(share_max=self._options.contrast)
         self._closed = False
         self._begin()
         _walls.add(self)
@@ -221,22 +226,17 @@ class Wall:
         with self._crew.slot():
             for start, piece in pieces:
                 isolation = Isolation(
-                    piece,
-                    crew=self._crew,
-                    options=self._options,
-                    tally=self._tally,
-                    gated=self._gated,
+                    piece, crew=self._crew, terms=self._terms, tally=self._tally
                 )
-                done.append(_shift(isolation.run(), start))
+                done.append(outputs.shifted(isolation.run(), start))
         self._tally.took("wait", now_s() - began)
-        settled = done[0] if len(done) == 1 else _join(done)
+        settled = outputs.joined(done)
         codes = Counter(settled.reasons["code"].to_list())
         self._tally.finished(
             rows=table.height,
             good=settled.good.height,
             codes=codes,
             dropped=settled.dropped,
-            peak_bytes=0,
         )
         return settled
 
@@ -258,7 +258,7 @@ class Wall:
         """Refuse to go on dead-lettering whole batches for one and the same reason."""
         counts = Counter(settled.reasons["signature"].to_list())
         with self._lock:
-            self._streak, verdict = contrast.follow(self._streak, counts, rows, self._contrast)
+            self._streak, verdict = contrast.follow(self._streak, counts, rows, self._terms.contrast)
         if verdict is not None:
             first = settled.reasons.row(0, named=True)
             message = f"{verdict.why}, so it is the step, not the rows\n{first['message']}"
@@ -332,26 +332,3 @@ def _index(frame: object, kind: str, rows: pl.Series | None) -> object:
     if kind != "pandas" or rows is None:
         return None
     return cast("pd.DataFrame", frame).index.take(rows.to_numpy())
-
-
-def _shift(settled: Settled, start: int) -> Settled:
-    """Number a piece's rows as rows of the whole."""
-    if start:
-        settled.reasons = settled.reasons.with_columns(row=pl.col("row") + start)
-        if settled.rows is not None:
-            settled.rows = settled.rows + start
-    return settled
-
-
-def _join(pieces: list[Settled]) -> Settled:
-    """Put the pieces of one frame together."""
-    dropped: Counter[str] = Counter()
-    for piece in pieces:
-        dropped.update(piece.dropped)
-    rows = [piece.rows for piece in pieces if piece.rows is not None]
-    return Settled(
-        pl.concat([piece.good for piece in pieces], how="vertical_relaxed"),
-        pl.concat(rows) if len(rows) == len(pieces) else None,
-        pl.concat([piece.reasons for piece in pieces]),
-        dict(dropped),
-    )

@@ -21,7 +21,8 @@ def cast_column(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series
     """Return the column as declared, null where that failed, and a mask of the failures or None.
 
     Raises:
-        SchemaBroken: if no value of this dtype can ever become what is declared.
+        SchemaBroken: if no value of this dtype can become what is declared. polars casts nulls to
+            anything, so this shows with the first value that is not null.
     """
     source, target = series.dtype, column.dtype
     if not _may_lose(source, target):
@@ -29,7 +30,6 @@ def cast_column(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series
             return series.cast(target), None
         except pl.exceptions.PolarsError:
             pass  # some value cannot be cast, or none can: told apart below
-    _check_castable(series, target)
     mask = _faults(series, target, series.name)
     if not mask.any():
         return series.cast(target, strict=False), None
@@ -40,14 +40,6 @@ def cast_column(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series
 def _may_lose(source: pl.DataType, target: pl.DataType) -> bool:
     """Return whether a strict cast between two dtypes may succeed and yet lose a value."""
     return source.is_nested() or (source.is_float() and target.is_integer())
-
-
-def _check_castable(series: pl.Series, target: pl.DataType) -> None:
-    """Raise if not even an empty column of this dtype can be cast."""
-    try:
-        series.clear().cast(target, strict=False)
-    except pl.exceptions.PolarsError as error:
-        raise _uncastable(series.name, series.dtype, target, str(error).split("\n\n")[0]) from error
 
 
 def _uncastable(name: str, source: pl.DataType, target: pl.DataType, why: str) -> SchemaBroken:

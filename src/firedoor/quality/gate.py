@@ -95,9 +95,7 @@ def check_output(frame: pl.DataFrame, schema: type[dy.Schema], *, extra: Extra =
                 f"the step returned column {name!r} as {dtype}, and {schema.__name__} declares "
                 f"{column.dtype}: what a step returns is not cast. Cast it in the step."
             )
-            raise SchemaBroken(
-                message, code="wrong_schema", rule=f"{name}|dtype", columns=(name,)
-            )
+            raise SchemaBroken(message, code="wrong_schema", rule=f"{name}|dtype", columns=(name,))
     return _part(frame, _admit(frame, schema, extra), schema)
 
 

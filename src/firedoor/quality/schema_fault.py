@@ -7,7 +7,7 @@ from typing import Literal
 Code = Literal["wrong_schema", "rule_fails"]
 
 
-class SchemaBroken(Exception):  # noqa: N818 - reads as what happened, like the rest of the tree
+class SchemaBroken(Exception):
     """A frame and a schema do not fit, or a rule of the schema cannot be evaluated.
 
     Internal to firedoor: the wall turns it into ``StepAtFault`` with the same fields.

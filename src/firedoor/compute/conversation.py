@@ -1,0 +1,235 @@
+"""One batch's talk with a worker that may die at any moment and be replaced by another."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+
+from firedoor.compute import outputs
+from firedoor.compute.crew import Crew, Sample
+from firedoor.compute.outputs import Output
+from firedoor.compute.process import WorkerDied, WorkerProcess
+from firedoor.compute.report import Tally
+from firedoor.errors import StepAtFault, WorkersUnavailable
+from firedoor.isolation.narrow import Cause, Failure
+from firedoor.wire.framing import Garbled
+from firedoor.wire.messages import (
+    AtFault,
+    Batch,
+    Gated,
+    Passed,
+    Prove,
+    Proved,
+    Raised,
+    Reply,
+    Run,
+    Unloadable,
+)
+
+Slices = tuple[tuple[int, int], ...]
+SPAWN_LOAD_S = 60.0
+
+
+class Conversation:
+    """Posts requests and turns what comes back, a death included, into outputs and failures."""
+
+    def __init__(self, crew: Crew, tally: Tally) -> None:
+        """Prepare; entering the conversation takes a worker."""
+        self._crew = crew
+        self._tally = tally
+        self._worker: WorkerProcess | None = None
+        self.holds_batch = False
+        """Whether the worker has the batch, so that slices of it can be asked for."""
+        self._fresh = False
+
+    def __enter__(self) -> Self:
+        """Take a worker."""
+        self._worker = self._crew.take()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the worker back; after an error it may be half-way through an answer, so end it."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        self._tally.peaked(worker.look())
+        if error is None:
+            self._crew.give_back(worker)
+        else:
+            self._crew.dismiss(worker)
+
+    def post(self, frame: pl.DataFrame, *, gate: bool, slices: Slices = (), first: int = 0) -> None:
+        """Send rows, numbered from ``first``, and slices of them to run; () runs them whole."""
+        message = Batch(first=first, gate=gate, slices=slices)
+        self._at_work.post(message, outputs.encode(frame))
+        self.holds_batch = True
+
+    def post_slices(self, slices: Slices) -> None:
+        """Ask for further slices of the batch in hand."""
+        self._at_work.post(Run(slices=slices))
+
+    def verdict(self, limit_s: float) -> tuple[int, pl.DataFrame | None] | Failure:
+        """Wait for the gate: (rows kept, rows rejected), or how the worker died over it.
+
+        Raises:
+            StepAtFault: if the schema cannot be applied at all.
+        """
+        try:
+            reply, payload = self._at_work.next(limit_s)
+            if isinstance(reply, AtFault):
+                raise _at_fault(reply)
+            if not isinstance(reply, Gated):
+                raise _out_of_turn(reply)
+            self._tally.gated(reply)
+            return reply.kept, outputs.of_gated(reply, payload)
+        except WorkerDied as died:
+            return self._replace(died.failure)
+        except Garbled as garbled:
+            return self._garbled(garbled)
+
+    def outcome(self, limit_s: float) -> Output | Failure:
+        """Wait for the outcome of the next slice that was asked for.
+
+        Raises:
+            StepAtFault: if the step broke its contract, so that no row can be to blame.
+        """
+        if self._fresh:  # its first run pays for what the worker has not done yet
+            limit_s += 3 * self._crew.cold_s
+            self._fresh = False
+        try:
+            reply, payload = self._at_work.next(limit_s)
+            while isinstance(reply, Gated):
+                reply, payload = self._at_work.next(limit_s)
+            match reply:
+                case Passed():
+                    self._tally.ran(reply)
+                    return outputs.of_passed(reply, payload)
+                case Raised():
+                    return self._raised(reply)
+                case AtFault():
+                    raise _at_fault(reply)
+                case _:
+                    raise _out_of_turn(reply)
+        except WorkerDied as died:
+            return self._replace(died.failure)
+        except Garbled as garbled:
+            return self._garbled(garbled)
+
+    def proof(self, limit_s: float) -> Proved | None:
+        """Have the last slice run in parts; None if the worker died over it, which proves nothing."""
+        self._at_work.post(Prove())
+        try:
+            reply, _ = self._at_work.next(limit_s)
+        except WorkerDied as died:
+            self._replace(died.failure)
+            return None
+        if isinstance(reply, Proved):
+            return reply
+        raise _out_of_turn(reply)
+
+    def renew(self) -> None:
+        """Go on with another worker, though this one lives."""
+        self._crew.dismiss(self._at_work)
+        self._worker = None
+        self._worker = self._crew.take()
+        self.holds_batch, self._fresh = False, True
+
+    @property
+    def _at_work(self) -> WorkerProcess:
+        """The worker in hand."""
+        assert self._worker is not None
+        return self._worker
+
+    def _replace(self, failure: Failure) -> Failure:
+        """Go on with another worker in place of a dead one."""
+        dead, self._worker = self._at_work, None
+        self._tally.peaked(dead.peak_bytes)
+        self.holds_batch = False
+        self._worker = self._crew.replace(dead, failure)
+        self._fresh = True
+        return failure
+
+    def _garbled(self, garbled: Garbled) -> Failure:
+        """Replace a worker that sends what it should not: user code wrote over its memory."""
+        self._at_work.end()
+        what = f"the worker sent garbled data: {garbled}"
+        return self._replace(Failure(cause=Cause.CRASH, signature="garbled data", message=what))
+
+    def _raised(self, reply: Raised) -> Failure:
+        """Make a failure of what the step raised.
+
+        Raises:
+            StepAtFault: if it raises the same without any rows.
+        """
+        if reply.always:
+            raise StepAtFault(
+                f"the step fails even on a frame without rows: {reply.message}",
+                code="always_fails",
+                signature=reply.signature,
+                line=reply.line,
+                columns=reply.columns,
+                failed_rows=reply.stop - reply.start,
+            )
+        failure = Failure(
+            cause=Cause.MEMORY if reply.code == "memory" else Cause.EXCEPTION,
+            signature=reply.signature,
+            message=reply.message,
+            code=reply.code,
+            line=reply.line,
+            columns=reply.columns,
+        )
+        if failure.cause is Cause.MEMORY:
+            # Python survived, but what it still holds on to cannot be known.
+            self._at_work.end()
+            self._replace(failure)
+        return failure
+
+
+def try_spawned(crew: Crew, rows: pl.DataFrame, *, gate: bool, limit_s: float) -> Sample | None:
+    """Return rows as a sample if they come back from a worker that is started afresh, not forked.
+
+    It is the counter-test to a forked worker that hangs or dies: where even a fresh interpreter
+    does, forking is not to blame.
+    """
+    worker = crew.start("spawn", warm=False)
+    sample = Sample(Batch(first=0, gate=gate, slices=()), outputs.encode(rows))
+    try:
+        reply, _ = worker.next(SPAWN_LOAD_S)
+        if isinstance(reply, Unloadable):
+            return None
+        worker.post(sample.batch, sample.payload)
+        while not isinstance(reply, Passed | Raised | AtFault):
+            reply, _ = worker.next(limit_s)
+    except WorkerDied:
+        return None
+    finally:
+        crew.dismiss(worker)
+    return sample
+
+
+def _at_fault(reply: AtFault) -> StepAtFault:
+    """Make an error of a reply that no row can be to blame for."""
+    return StepAtFault(
+        reply.message,
+        code=reply.code,
+        signature=reply.rule or reply.code,
+        rule=reply.rule,
+        line=reply.line,
+        columns=reply.columns,
+    )
+
+
+def _out_of_turn(reply: Reply) -> WorkersUnavailable:
+    """Make an error of a worker that does not follow the protocol: the versions differ."""
+    message = (
+        f"a worker answered out of turn with {type(reply).__name__}: is another version of "
+        "firedoor first on its sys.path?"
+    )
+    return WorkersUnavailable(message)

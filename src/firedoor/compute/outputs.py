@@ -1,0 +1,193 @@
+"""Frames on their way back: decode what a worker sent, and put the parts of a batch together.
+
+Pure functions on tables. What a worker sends is not trusted: user code may have written over its
+memory, so everything here raises ``Garbled`` rather than believe it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from firedoor.isolation.narrow import Cause, Guilty
+from firedoor.wire.framing import Garbled, sections
+from firedoor.wire.messages import Gated, Passed
+
+REASONS = {
+    "row": pl.UInt32,
+    "code": pl.String,
+    "signature": pl.String,
+    "message": pl.String,
+    "attempts": pl.Struct({str(cause): pl.UInt16 for cause in Cause}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What came out of rows ``start`` to ``stop`` of the batch that passed the gate.
+
+    ``rows`` numbers each row of ``frame`` in that batch; None where the step hides it. ``rejected``
+    holds rows whose output failed the output's schema: ``row``, ``rules``, ``message``.
+    """
+
+    start: int
+    stop: int
+    frame: pl.DataFrame
+    rows: pl.Series | None
+    rejected: pl.DataFrame | None
+    drops: dict[str, int]
+
+    @property
+    def vanished(self) -> int:
+        """How many rows went in and are nowhere."""
+        rejected = self.rejected.height if self.rejected is not None else 0
+        accounted = self.frame.height + rejected + sum(self.drops.values())
+        return self.stop - self.start - accounted
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a batch: good rows, their numbers, and the reasons of the others."""
+
+    good: pl.DataFrame
+    rows: pl.Series | None
+    reasons: pl.DataFrame
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+def encode(frame: pl.DataFrame) -> memoryview:
+    """Return a frame as Arrow IPC stream bytes, uncompressed: it crosses a socket, not a network."""
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer, compression="uncompressed")
+    return buffer.getbuffer()
+
+
+def decode(part: memoryview) -> pl.DataFrame:
+    """Return the frame in Arrow IPC stream bytes.
+
+    Raises:
+        Garbled: if they are none.
+    """
+    try:
+        return pl.read_ipc_stream(io.BytesIO(part))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # polars panics on some broken input, and a panic is no Exception.
+        message = f"not Arrow IPC: {error}"
+        raise Garbled(message) from error
+
+
+def of_passed(reply: Passed, payload: memoryview) -> Output:
+    """Return the output of one slice."""
+    parts = sections(payload, reply.sections)
+    frame = decode(parts.pop(0))
+    rows: pl.Series | None = None
+    if reply.identity == "traced":
+        rows = decode(parts.pop(0))["row"] + reply.start
+    elif reply.identity == "position":
+        rows = numbers(reply.start, reply.stop)
+    rejected = decode(parts.pop(0)) if reply.rejected else None
+    if frame.height != reply.rows_out or (rows is not None and rows.len() != frame.height):
+        message = f"{frame.height} rows came where {reply.rows_out} were announced"
+        raise Garbled(message)
+    return Output(reply.start, reply.stop, frame, rows, rejected, reply.drops)
+
+
+def of_gated(reply: Gated, payload: memoryview) -> pl.DataFrame | None:
+    """Return the rows that the gate rejected, None if there are none."""
+    if not reply.rejected:
+        return None
+    (part,) = sections(payload, reply.sections)
+    rejected = decode(part)
+    if rejected.height != reply.rejected or rejected.columns != ["row", "rules", "message"]:
+        message = "the gate's verdict is not what it announced"
+        raise Garbled(message)
+    return rejected
+
+
+def numbers(start: int, stop: int) -> pl.Series:
+    """Return the numbers ``start`` to ``stop`` (excluded) as u32."""
+    return pl.int_range(start, stop, eager=True, dtype=pl.UInt32).alias("row")
+
+
+def without(rows: int, bad: pl.Series) -> pl.Series:
+    """Return the numbers 0 to ``rows`` that are not in ``bad``."""
+    everyone = numbers(0, rows)
+    return everyone.filter(~everyone.is_in(bad.implode()))
+
+
+def renumber(output: Output, rows: pl.Series) -> Output:
+    """Return an output of gathered rows, numbered by the rows they were gathered from."""
+    rejected = output.rejected
+    if rejected is not None:
+        rejected = rejected.with_columns(row=rows.gather(rejected["row"]))
+    numbered = None if output.rows is None else rows.gather(output.rows)
+    return replace(output, rows=numbered, rejected=rejected)
+
+
+def shifted(settled: Settled, by: int) -> Settled:
+    """Return a piece's outcome, numbered as rows of the whole frame."""
+    if not by:
+        return settled
+    return replace(
+        settled,
+        rows=None if settled.rows is None else settled.rows + by,
+        reasons=settled.reasons.with_columns(row=pl.col("row") + by),
+    )
+
+
+def joined(pieces: Sequence[Settled]) -> Settled:
+    """Return the outcome of a frame that went in pieces."""
+    if len(pieces) == 1:
+        return pieces[0]
+    dropped: Counter[str] = Counter()
+    for piece in pieces:
+        dropped.update(piece.dropped)
+    rows = [piece.rows for piece in pieces if piece.rows is not None]
+    return Settled(
+        concatenated([piece.good for piece in pieces]),
+        pl.concat(rows) if len(rows) == len(pieces) else None,
+        pl.concat([piece.reasons for piece in pieces]),
+        dict(dropped),
+    )
+
+
+def concatenated(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return frames one below the other; a column of nulls takes its type from the others."""
+    return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
+
+
+def guilty_reasons(guilty: Sequence[Guilty]) -> pl.DataFrame:
+    """Return guilty rows as a table of reasons."""
+    none = {str(cause): 0 for cause in Cause}
+    columns = {
+        "row": [g.row for g in guilty],
+        "code": [g.failure.code or str(g.failure.cause) for g in guilty],
+        "signature": [g.failure.signature for g in guilty],
+        "message": [g.failure.message for g in guilty],
+        "attempts": [none | g.counts() for g in guilty],
+    }
+    return pl.DataFrame(columns, schema=REASONS)
+
+
+def rule_reasons(rejected: pl.DataFrame, code: str) -> pl.DataFrame:
+    """Return rows that failed rules as a table of reasons."""
+    nothing = pl.struct(pl.lit(0, dtype=pl.UInt16).alias(str(cause)) for cause in Cause)
+    return rejected.select(
+        pl.col("row").cast(pl.UInt32),
+        pl.lit(code).alias("code"),
+        pl.concat_str(pl.lit("rule "), pl.col("rules").list.join(", ")).alias("signature"),
+        pl.col("message"),
+        nothing.alias("attempts"),
+    )
+
+
+def rule_counts(rejected: pl.DataFrame) -> Counter[str]:
+    """Return how many rows failed each rule."""
+    rules = rejected["rules"].explode().drop_nulls()
+    return Counter(dict(rules.value_counts().iter_rows()))
