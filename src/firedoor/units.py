@@ -46,11 +46,10 @@ def format_bytes(size: float) -> str:
     >>> format_bytes(1610612736)
     '1.5 GiB'
     """
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024 or unit == "GiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{_trim(size)} {unit}"
-        size /= 1024
-    raise AssertionError
+    for unit in ("GiB", "MiB", "KiB"):
+        if abs(size) >= _UNITS[unit.lower()]:
+            return f"{_trim(size / _UNITS[unit.lower()])} {unit}"
+    return f"{size:.0f} B"
 
 
 def format_seconds(seconds: float) -> str:
@@ -59,11 +58,10 @@ def format_seconds(seconds: float) -> str:
     >>> format_seconds(0.0123)
     '12 ms'
     """
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} us"
-    if seconds < 1:
-        return f"{seconds * 1e3:.0f} ms"
-    return f"{_trim(seconds)} s"
+    for unit, scale in (("s", 1), ("ms", 1e3)):
+        if seconds * scale >= 1:
+            return f"{_trim(seconds * scale) if scale == 1 else round(seconds * scale)} {unit}"
+    return f"{seconds * 1e6:.0f} us"
 
 
 def _trim(number: float) -> str:

@@ -35,14 +35,14 @@ def of_exception(error: BaseException, columns: Sequence[str]) -> Blame:
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if not frame.filename.startswith(_OURS)]
     own = [frame for frame in theirs if not _is_library(frame.filename)]
-    last = (own or theirs or [None])[-1]
+    last = (own or theirs)[-1] if theirs else None
     kind = type(error).__name__
     text = shorten(str(error), MESSAGE_CHARACTERS_MAX)
     place = f"{short_path(last.filename)}:{last.lineno}" if last else None
     shown = [
         f"  {short_path(f.filename)}:{f.lineno} in {f.name}: {f.line}" for f in theirs[-FRAMES_MAX:]
     ]
-    message = "\n".join([f"{kind}: {text}" if text else kind, *shown])
+    message = "\n".join([f"{kind}: {text}" if text else kind, *shown, *_hint(error, text)])
     source = linecache.getline(last.filename, last.lineno or 0) if last else ""
     signature = f"{kind} at {place}" if place else kind
     return Blame(signature, message, place, named_columns(f"{text}\n{source}", columns))
@@ -84,6 +84,17 @@ def short_path(path: str) -> str:
         return str(Path(path).relative_to(Path.cwd()))
     except (ValueError, OSError):
         return path
+
+
+def _hint(error: BaseException, text: str) -> list[str]:
+    """Say what to do about a refusal that is most likely the seal's."""
+    refused = isinstance(error, PermissionError) or "Permission denied" in text
+    if not refused:
+        return []
+    return [
+        "  the worker is sealed: it may read libraries, the project without hidden files, and what "
+        "reads=[...] names, and write to its scratch folder (tempfile) only"
+    ]
 
 
 def _is_library(path: str) -> bool:

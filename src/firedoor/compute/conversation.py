@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
-
-import polars as pl
+from typing import TYPE_CHECKING, Self
 
 from firedoor.compute import outputs
 from firedoor.compute.crew import Crew, Sample
@@ -27,6 +25,9 @@ from firedoor.wire.messages import (
     Run,
     Unloadable,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Slices = tuple[tuple[int, int], ...]
 SPAWN_LOAD_S = 60.0
@@ -123,7 +124,7 @@ class Conversation:
             return self._garbled(garbled)
 
     def proof(self, limit_s: float) -> Proved | None:
-        """Have the last slice run in parts; None if the worker died over it, which proves nothing."""
+        """Have the last slice run in parts; None if the worker died, which proves nothing."""
         self._at_work.post(Prove())
         try:
             reply, _ = self._at_work.next(limit_s)

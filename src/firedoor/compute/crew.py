@@ -63,6 +63,8 @@ class Crew:
         """Whether a worker started afresh has been tried where a forked one did not answer."""
         self.sample: Sample | None = None
         self.loaded: Loaded | None = None
+        self.notes: tuple[str, ...] = ()
+        """What a person should know about the seal."""
         self.cold_s = 0.0
         """Time of the first run of the sample in a fresh worker."""
         self.fixed_s = 0.0
@@ -291,6 +293,15 @@ class Crew:
     def _load(self, scratch: str) -> Load:
         """Return what a worker has to know."""
         options = self._options
+        environ = seal.scrub_environment(dict(os.environ), tuple(options.env))
+        plan = seal.plan(
+            project=os.getcwd(),  # noqa: PTH109
+            libraries=sys.path,
+            reads=[str(Path(path).resolve()) for path in options.reads],
+            scratch=scratch,
+            network=options.network,
+        )
+        self.notes = plan.notes
         return Load(
             wall=self._name,
             pickled=self._reference.pickled,
@@ -298,17 +309,16 @@ class Crew:
             main_module=self._reference.main_module,
             sys_path=tuple(entry or os.getcwd() for entry in sys.path),  # noqa: PTH109
             cwd=os.getcwd(),  # noqa: PTH109
-            environ=seal.scrub_environment(dict(os.environ), tuple(options.env)),
+            environ=environ,
             scratch=scratch,
             extra=options.extra,
             memory_bytes=options.memory_bytes,
             files_max=options.files_max,
             processes_max=options.processes_max,
-            project=os.getcwd(),  # noqa: PTH109
-            reads=tuple(str(Path(path).resolve()) for path in options.reads),
-            network=options.network
-            if isinstance(options.network, bool)
-            else tuple(options.network),
+            seal_reads=plan.reads,
+            seal_lists=plan.lists,
+            seal_writes=plan.writes,
+            network=plan.network,
         )
 
 

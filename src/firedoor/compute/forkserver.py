@@ -53,7 +53,7 @@ def main(control_fd: int, preload: Sequence[str], scratch: str) -> None:
 
 
 def prctl(option: int, value: int) -> None:
-    """Call prctl(2); a refusal is a programming error."""
+    """Set an attribute of this process; a refusal is a programming error."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option})")

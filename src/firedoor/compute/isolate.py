@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -50,7 +50,7 @@ class Terms:
     schema: type[dy.Schema] | None
     out_schema: type[dy.Schema] | None
     contrast: contrast.ContrastPolicy
-    narrow: narrow.NarrowPolicy = narrow.NarrowPolicy()
+    narrow: narrow.NarrowPolicy = field(default_factory=narrow.NarrowPolicy)
 
 
 class Isolation:
@@ -98,9 +98,10 @@ class Isolation:
         rows = self._frame[:SAMPLE_ROWS]
         gated = self._terms.schema is not None
         self._talk.post(rows, gate=gated)
-        answer = self._talk.verdict(self._options.timeout_s)
-        if not isinstance(answer, Failure):
-            answer = self._talk.outcome(self._options.timeout_s)
+        verdict = self._talk.verdict(self._options.timeout_s)
+        answer = (
+            verdict if isinstance(verdict, Failure) else self._talk.outcome(self._options.timeout_s)
+        )
         self._talk.holds_batch = False
         self._crew.proven = True
         if not isinstance(answer, Failure) or answer.cause is Cause.EXCEPTION:
@@ -122,7 +123,8 @@ class Isolation:
     # ------------------------------------------------------------------------- the gate
 
     def _pass_gate(self) -> None:
-        """Send the batch, judge it by the schema, and leave out rows on which a rule itself dies."""
+        """Send the batch, judge it by the schema, leave out rows on which a rule itself dies."""
+        failure: Failure | None = None
         for _ in range(GATE_TRIES):
             self._talk.post(self._kept, gate=self._terms.schema is not None)
             answer = self._talk.verdict(self._options.timeout_s)
@@ -130,18 +132,16 @@ class Isolation:
                 self._keep(*answer)
                 return
             found = self._narrow_gate()
+            failure = answer
             if not found and not answer.external:
-                self._refuse_rules(answer)
+                break
             rows = outputs.without(
                 self._kept.height, pl.Series([g.row for g in found], dtype=pl.UInt32)
             )
             self._gate_guilty += tuple(replace(g, row=self._number(g.row)) for g in found)
             self._kept_rows = rows if self._kept_rows is None else self._kept_rows.gather(rows)
             self._kept = self._kept[rows]
-        self._refuse_rules(answer)
-
-    def _refuse_rules(self, failure: Failure) -> NoReturn:
-        """Say that the schema's rules fail on the batch and on no row of it."""
+        assert failure is not None
         raise StepAtFault(
             "the rules of the schema fail on the whole batch, but on no row of it alone: a rule "
             f"over groups of rows is at fault: {failure.message}",
@@ -177,9 +177,7 @@ class Isolation:
             head = search.todo[0]
             self._check_budget(search)
             # The step sees no rows here; whether it likes that is not the question.
-            self._talk.post(
-                self._kept.slice(head.start, head.rows), gate=True, slices=((0, 0),)
-            )
+            self._talk.post(self._kept.slice(head.start, head.rows), gate=True, slices=((0, 0),))
             answer = self._talk.verdict(self._limit(head))
             if isinstance(answer, Failure):
                 search = narrow.failed(search, answer, self._terms.narrow)
@@ -250,9 +248,7 @@ class Isolation:
             return
         rows = self._kept.slice(part.start, min(part.rows, SAMPLE_ROWS))
         twice = ((0, rows.height), (0, rows.height))
-        self._crew.sample = Sample(
-            Batch(first=0, gate=False, slices=twice), outputs.encode(rows)
-        )
+        self._crew.sample = Sample(Batch(first=0, gate=False, slices=twice), outputs.encode(rows))
 
     def _check_budget(self, search: Search) -> None:
         """Give up a search that takes too long: so many faults are no matter of rows."""
@@ -372,7 +368,7 @@ class Isolation:
         if isinstance(together, Failure):
             return self._too_large(together, search, came)
         if not search.guilty:
-            self._tally.note(f"did not repeat, so no row is to blame: {search.failures[0].signature}")
+            self._forgive(search.failures[0])
         pieces = outputs.concatenated([piece.frame for piece in came])
         same = agreement.agree(together.frame, pieces)
         if same:
@@ -383,9 +379,7 @@ class Isolation:
             return None
         return [outputs.renumber(together, good)]
 
-    def _too_large(
-        self, failure: Failure, search: Search, came: list[Output]
-    ) -> list[Output]:
+    def _too_large(self, failure: Failure, search: Search, came: list[Output]) -> list[Output]:
         """Deliver in pieces what passes apart and outgrows its limit together."""
         if failure.cause not in {Cause.HANG, Cause.MEMORY}:
             good = self._kept.height - len(search.guilty)
@@ -404,6 +398,10 @@ class Isolation:
         )
         return came
 
+    def _forgive(self, failure: Failure) -> None:
+        """Take note of a failure that nobody is blamed for."""
+        self._tally.note(f"did not repeat, so no row is to blame: {failure.signature}")
+
     def _prove(self) -> None:
         """Have the last run repeated in parts, on the first and on sampled batches."""
         if not self._tally.proof_is_due(self._options, self._kept.height):
@@ -420,7 +418,7 @@ class Isolation:
         again = self._talk.outcome(self._options.timeout_s)
         if isinstance(again, Output):
             came.append(again)
-            self._tally.note(f"did not repeat, so no row is to blame: {failure.signature}")
+            self._forgive(failure)
             return replace(search, todo=(), failures=(failure,))
         guilty = Guilty(0, again, (failure.cause, again.cause))
         return replace(search, todo=(), guilty=(guilty,), failures=(again,))
@@ -465,16 +463,18 @@ class Isolation:
             if output.rejected is not None:
                 self._judge_rules(output.rejected, self._terms.out_schema)
                 tables.append(outputs.rule_reasons(output.rejected, "out_schema"))
-        reasons = pl.concat(tables) if tables else pl.DataFrame(schema=outputs.REASONS)
-        if self._kept_rows is not None:
+        reasons = pl.concat(tables) if tables else outputs.no_reasons()
+        if tables and self._kept_rows is not None:
             reasons = reasons.with_columns(row=self._kept_rows.gather(reasons["row"]))
         if self._gate_guilty:
             reasons = pl.concat([reasons, outputs.guilty_reasons(self._gate_guilty)])
         if self._rejected is not None:
             reasons = pl.concat([reasons, outputs.rule_reasons(self._rejected, "schema")])
+        if reasons.height > 1:
+            reasons = reasons.sort("row")
         good = outputs.concatenated([o.frame for o in came]) if came else self._kept.clear()
         declared = {why: count for why, count in dropped.items() if count}
-        return Settled(good, self._rows(came), reasons.sort("row"), declared)
+        return Settled(good, self._rows(came), reasons, declared)
 
     def _rows(self, came: Sequence[Output]) -> pl.Series | None:
         """Return the numbers of all rows that came out, None if some are not known."""

@@ -69,24 +69,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-class _RulesetAttr(ctypes.Structure):
-    _fields_ = (
-        ("handled_access_fs", ctypes.c_uint64),
-        ("handled_access_net", ctypes.c_uint64),
-        ("scoped", ctypes.c_uint64),
-    )
-
-
-class _PathBeneathAttr(ctypes.Structure):
-    _pack_ = 1
-    _layout_ = "ms"
-    _fields_ = (("allowed_access", ctypes.c_uint64), ("parent_fd", ctypes.c_int32))
-
-
-class _NetPortAttr(ctypes.Structure):
-    _fields_ = (("allowed_access", ctypes.c_uint64), ("port", ctypes.c_uint64))
-
-
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
@@ -129,16 +111,18 @@ class Ruleset:
             OSError: if the kernel refuses.
         """
         self._handled = rights(version)
-        attr = _RulesetAttr(
+        attr = struct.pack(
+            "QQQ",
             self._handled,
             _BIND_TCP | _CONNECT_TCP if restrict_network and version >= ABI_NETWORK else 0,
             _SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL if version >= ABI_SCOPES else 0,
         )
+        # An older kernel refuses fields that it does not know, even when they are empty.
         size = 24 if version >= ABI_SCOPES else 16 if version >= ABI_NETWORK else 8
         self._fd = _check(
             _libc.syscall(
                 ctypes.c_long(_CREATE_RULESET),
-                ctypes.byref(attr),
+                attr,
                 ctypes.c_size_t(size),
                 ctypes.c_uint32(0),
             ),
@@ -156,14 +140,14 @@ class Ruleset:
                 folder = stat.S_ISDIR(os.fstat(fd).st_mode)
                 allowed = access & self._handled & (-1 if folder else _OF_FILES)
                 if allowed:
-                    self._add(_RULE_PATH_BENEATH, _PathBeneathAttr(allowed, fd))
+                    self._add(_RULE_PATH_BENEATH, struct.pack("=Qi", allowed, fd))
             finally:
                 os.close(fd)
 
     def allow_connecting(self, ports: Iterable[int]) -> None:
         """Allow connecting to TCP ports. Needs ABI 4."""
         for port in ports:
-            self._add(_RULE_NET_PORT, _NetPortAttr(_CONNECT_TCP, port))
+            self._add(_RULE_NET_PORT, struct.pack("QQ", _CONNECT_TCP, port))
 
     def enforce(self) -> None:
         """Put the ruleset in force for this thread and whatever it starts, for good.
@@ -180,13 +164,13 @@ class Ruleset:
         """Close the ruleset; what is in force stays in force."""
         os.close(self._fd)
 
-    def _add(self, kind: int, attr: ctypes.Structure) -> None:
+    def _add(self, kind: int, attr: bytes) -> None:
         """Add one rule."""
         result = _libc.syscall(
             ctypes.c_long(_ADD_RULE),
             ctypes.c_int(self._fd),
             ctypes.c_int(kind),
-            ctypes.byref(attr),
+            attr,
             ctypes.c_uint32(0),
         )
         _check(result, "landlock_add_rule")
@@ -201,7 +185,7 @@ def drop_capabilities() -> bool:
     Raises:
         OSError: if the kernel refuses.
     """
-    header = struct.pack("Ii", _CAPABILITY_VERSION_3, 0)
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0), 8)
     data = ctypes.create_string_buffer(24)
     _check(_libc.capget(header, data), "capget")
     words = struct.unpack("6I", data.raw)
@@ -230,8 +214,7 @@ def deny_sockets(*, all_of_them: bool) -> bool:
         return False
     audit_number, socket_number = known
     program = _socket_filter(audit_number, socket_number, all_of_them=all_of_them)
-    buffer = ctypes.c_char_p(program)
-    attr = _Program(len(program) // 8, buffer)
+    attr = _Program(len(program) // 8, program)
     return bool(
         _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(attr), 0, 0) == 0
     )

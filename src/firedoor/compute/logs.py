@@ -28,7 +28,7 @@ class LogReader:
 
     def __init__(self, fd: int, wall: str) -> None:
         """Read from ``fd``, which becomes non-blocking."""
-        os.set_blocking(fd, False)  # noqa: FBT003 - the signature of os
+        os.set_blocking(fd, False)
         self.fd = fd
         self.tail = ""
         """The last lines, kept to explain a death."""

@@ -6,6 +6,7 @@ memory, so everything here raises ``Garbled`` rather than believe it.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from firedoor.isolation.narrow import Cause, Guilty
 from firedoor.wire.framing import Garbled, sections
 from firedoor.wire.messages import Gated, Passed
 
-REASONS = {
+REASONS: dict[str, pl.DataType | type[pl.DataType]] = {
     "row": pl.UInt32,
     "code": pl.String,
     "signature": pl.String,
@@ -60,7 +61,7 @@ class Settled:
 
 
 def encode(frame: pl.DataFrame) -> memoryview:
-    """Return a frame as Arrow IPC stream bytes, uncompressed: it crosses a socket, not a network."""
+    """Return a frame as Arrow IPC stream bytes; uncompressed, for it crosses no network."""
     buffer = io.BytesIO()
     frame.write_ipc_stream(buffer, compression="uncompressed")
     return buffer.getbuffer()
@@ -160,6 +161,12 @@ def joined(pieces: Sequence[Settled]) -> Settled:
 def concatenated(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return frames one below the other; a column of nulls takes its type from the others."""
     return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
+
+
+@functools.cache
+def no_reasons() -> pl.DataFrame:
+    """Return the empty table of reasons, which most batches share."""
+    return pl.DataFrame(schema=REASONS)
 
 
 def guilty_reasons(guilty: Sequence[Guilty]) -> pl.DataFrame:

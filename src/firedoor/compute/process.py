@@ -8,6 +8,7 @@ threads of its own, and an idle one costs nothing.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import shutil
@@ -24,6 +25,7 @@ from firedoor.units import format_bytes, format_seconds
 from firedoor.wire.framing import Bytes, Garbled, Inbox, encode
 from firedoor.wire.messages import Reply, Request
 
+PIECES_A_CALL = 16
 POLL_S = 0.02
 LOOK_S = 0.5
 """How often the memory of a worker that never takes long is looked at."""
@@ -36,7 +38,7 @@ EXTERNAL = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGI
 """Signals that operators and the kernel send: such a death must repeat before it counts."""
 
 
-class WorkerDied(Exception):  # noqa: N818 - a state, caught by whoever waits for the worker
+class WorkerDied(Exception):
     """The worker is gone, and this is how."""
 
     def __init__(self, failure: Failure) -> None:
@@ -72,7 +74,7 @@ class WorkerProcess:
         self._started = started
         self._bounds = bounds
         self._line = started.line
-        self._line.setblocking(False)
+        self._line.settimeout(0)
         self._log = LogReader(started.log_fd, wall)
         self._inbox = Inbox(payload_bytes_max=max(2**30, 8 * bounds.memory_bytes))
         self._outgoing: deque[memoryview] = deque()
@@ -131,9 +133,7 @@ class WorkerProcess:
 
     def _wait(self, wait_ms: float) -> tuple[Reply, memoryview] | None:
         """Wait for something to happen; return a reply if a whole one has come."""
-        self._poller.modify(
-            self._line, select.POLLIN | (select.POLLOUT if self._outgoing else 0)
-        )
+        self._poller.modify(self._line, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
         dead = False
         for fd, event in self._poller.poll(wait_ms):
             if fd == self._started.log_fd:
@@ -171,19 +171,20 @@ class WorkerProcess:
     def _write(self) -> None:
         """Write as much as the socket takes now."""
         while self._outgoing:
-            piece = self._outgoing[0]
             try:
-                count = self._line.send(piece)
+                # One call for all pieces: the worker is woken once, when there is work.
+                count = self._line.sendmsg(itertools.islice(self._outgoing, PIECES_A_CALL))
             except BlockingIOError:
                 return
             except (BrokenPipeError, ConnectionResetError):
                 # The death is found, and explained, when somebody waits for the reply.
                 self._outgoing.clear()
                 return
-            if count == len(piece):
-                self._outgoing.popleft()
-            else:
-                self._outgoing[0] = piece[count:]
+            while count:
+                piece = self._outgoing.popleft()
+                if count < len(piece):
+                    self._outgoing.appendleft(piece[count:])
+                count -= min(count, len(piece))
 
     def _check_usage(self) -> None:
         """End the worker if it and what it started use more than they may."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 
 from firedoor.compute.crew import Lost
@@ -105,7 +105,7 @@ class _Counts:
     dropped: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     notes: Counter[str] = field(default_factory=Counter)
     lost: deque[Lost] = field(default_factory=lambda: deque(maxlen=LOST_MAX))
     peak_bytes: int = 0
@@ -200,7 +200,13 @@ class Tally:
         self.proved(rowwise=False, why=why)
 
     def report(
-        self, *, way: str, loaded: Loaded | None, replacements: list[float], options: WallOptions
+        self,
+        *,
+        way: str,
+        loaded: Loaded | None,
+        replacements: list[float],
+        options: WallOptions,
+        seal_notes: tuple[str, ...],
     ) -> WallReport:
         """Return what happened so far."""
         with self._lock:
@@ -216,7 +222,7 @@ class Tally:
                 way=way if loaded else "",
                 seal_level=loaded.seal_level if loaded else "",
                 seal_what=tuple(loaded.seal_what) if loaded else (),
-                seal_missing=tuple(tuple(pair) for pair in loaded.seal_missing) if loaded else (),
+                seal_missing=loaded.seal_missing if loaded else (),
                 rowwise=False if options.batchwise else self._rowwise,
                 rowwise_why="declared batchwise" if options.batchwise else self._why,
                 workers_lost=sum(counts.causes.values()),
@@ -227,7 +233,7 @@ class Tally:
                 else None,
                 peak_bytes=counts.peak_bytes,
                 seconds=dict(counts.seconds),
-                notes=dict(counts.notes),
+                notes=dict.fromkeys(seal_notes, 1) | dict(counts.notes),
             )
 
 

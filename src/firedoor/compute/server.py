@@ -27,7 +27,7 @@ REQUEST_TIMEOUT_S = 30.0
 START_TIMEOUT_S = 120.0
 
 
-class ServerGone(Exception):  # noqa: N818 - a state, caught by the crew, which starts another server
+class ServerGone(Exception):
     """The fork server has ended."""
 
 
@@ -94,7 +94,7 @@ class ForkServer:
         handed = (theirs.fileno(), log_write, trace_write)
         scratch = ""
         try:
-            request = {"op": way, "sys_path": list(sys_path)}
+            request: dict[str, object] = {"op": way, "sys_path": list(sys_path)}
             with self._lock:
                 self._count += 1
                 scratch = str(Path(self._scratch) / str(self._count))
@@ -112,7 +112,7 @@ class ForkServer:
             theirs.close()
             os.close(log_write)
             os.close(trace_write)
-        os.set_blocking(trace_read, False)  # noqa: FBT003 - the signature of os
+        os.set_blocking(trace_read, False)
         pid = answer["pid"]
         return Started(pid, fds[0] if fds else None, line, log_read, trace_read, scratch)
 

@@ -57,7 +57,10 @@ def refer(
     except Exception as error:
         # Whatever the pickling of a user's object raises, it is their declaration that is wrong.
         raise DeclarationError(
-            "step", step, f"cannot be sent to a worker ({error})", f"define it in a module, or {CARRY}"
+            "step",
+            step,
+            f"cannot be sent to a worker ({error})",
+            f"define it in a module, or {CARRY}",
         ) from error
     path, module = _main() if b"__main__" in pickled else (None, None)
     return StepReference(name, pickled, path, module)
@@ -93,7 +96,10 @@ def _check(step: Step | str, *, by_value: bool) -> str:
     inner = step.func if isinstance(step, functools.partial) else step
     if inspect.iscoroutinefunction(inner) or inspect.isgeneratorfunction(inner):
         raise DeclarationError(
-            "step", step, "is a coroutine or generator", "write a plain function: frame in, frame out"
+            "step",
+            step,
+            "is a coroutine or generator",
+            "write a plain function: frame in, frame out",
         )
     name = getattr(inner, "__qualname__", type(inner).__qualname__)
     if not by_value and ("<lambda>" in name or "<locals>" in name):
@@ -123,7 +129,10 @@ def _carry(parcel: object) -> bytes:
         import cloudpickle  # noqa: PLC0415 - an optional dependency
     except ImportError:
         raise DeclarationError(
-            "cloudpickle", True, "needs the cloudpickle package", "pip install 'firedoor[cloudpickle]'"
+            field="cloudpickle",
+            value=True,
+            why="needs the cloudpickle package",
+            remedy="pip install 'firedoor[cloudpickle]'",
         ) from None
     return cast("bytes", cloudpickle.dumps(parcel))
 

@@ -7,12 +7,10 @@ import os
 import threading
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast
-
-import polars as pl
 
 from firedoor.compute import frames, limits, outputs
 from firedoor.compute.crew import Crew
@@ -30,6 +28,7 @@ from firedoor.units import format_bytes
 if TYPE_CHECKING:
     import dataframely as dy
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
     from firedoor.spec.wall import WallArguments
@@ -118,9 +117,7 @@ class Wall:
         """Start from nothing: at first, and again in a forked copy of the process."""
         self._lock = threading.Lock()
         self._tally = Tally(self.name)
-        self._crew = Crew(
-            self._reference, self._options, name=self.name, lost=self._tally.died
-        )
+        self._crew = Crew(self._reference, self._options, name=self.name, lost=self._tally.died)
         self._end = weakref.finalize(self, Crew.close, self._crew)
         self._streak = contrast.Streak()
         self._threads: ThreadPoolExecutor | None = None
@@ -147,7 +144,8 @@ class Wall:
             fault.frame = frame
             fault.undelivered = (frame,)
             raise
-        dead = DeadLetters(table[settled.reasons["row"]], settled.reasons)
+        reasons = settled.reasons
+        dead = DeadLetters(table[reasons["row"]] if reasons.height else table.clear(), reasons)
         good = frames.from_polars(settled.good, kind, index=_index(frame, kind, settled.rows))
         return Outcome(cast("Frame", good), dead, settled.rows, settled.dropped)
 
@@ -192,6 +190,7 @@ class Wall:
             loaded=self._crew.loaded,
             replacements=list(self._crew.replacements),
             options=self._options,
+            seal_notes=self._crew.notes,
         )
 
     def processes(self) -> dict[str, list[int]]:
@@ -225,13 +224,11 @@ class Wall:
         done: list[Settled] = []
         with self._crew.slot():
             for start, piece in pieces:
-                isolation = Isolation(
-                    piece, crew=self._crew, terms=self._terms, tally=self._tally
-                )
+                isolation = Isolation(piece, crew=self._crew, terms=self._terms, tally=self._tally)
                 done.append(outputs.shifted(isolation.run(), start))
         self._tally.took("wait", now_s() - began)
         settled = outputs.joined(done)
-        codes = Counter(settled.reasons["code"].to_list())
+        codes = Counter(settled.reasons["code"].to_list() if settled.reasons.height else ())
         self._tally.finished(
             rows=table.height,
             good=settled.good.height,
@@ -246,7 +243,7 @@ class Wall:
         size = table.estimated_size()
         if size <= room or table.height <= 1 or self._options.batchwise:
             return [(0, table)]
-        rows = max(1, table.height * room // size)
+        rows = max(1, table.height * room // int(size))
         count = -(-table.height // rows)
         self._tally.note(
             f"a frame of {format_bytes(size)} went in {count} pieces: rules over groups of rows "
@@ -256,9 +253,11 @@ class Wall:
 
     def _watch_streak(self, rows: int, settled: Settled) -> None:
         """Refuse to go on dead-lettering whole batches for one and the same reason."""
-        counts = Counter(settled.reasons["signature"].to_list())
+        counts = Counter(settled.reasons["signature"].to_list() if settled.reasons.height else ())
         with self._lock:
-            self._streak, verdict = contrast.follow(self._streak, counts, rows, self._terms.contrast)
+            self._streak, verdict = contrast.follow(
+                self._streak, counts, rows, self._terms.contrast
+            )
         if verdict is not None:
             first = settled.reasons.row(0, named=True)
             message = f"{verdict.why}, so it is the step, not the rows\n{first['message']}"
@@ -284,7 +283,7 @@ class Wall:
         if INSIDE in os.environ:
             message = (
                 f"wall {self.name!r} was called inside a worker of wall {os.environ[INSIDE]!r}: "
-                'call it from the main program only; in a script put it under if __name__ == '
+                "call it from the main program only; in a script put it under if __name__ == "
                 '"__main__":'
             )
             raise NestedWall(message)

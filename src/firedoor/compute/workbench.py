@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import dataframely as dy
 import polars as pl
 
 from firedoor.compute import blame, frames
@@ -18,6 +18,9 @@ from firedoor.compute.step import Step
 from firedoor.isolation import agreement, dropping, tracing
 from firedoor.quality import gate
 from firedoor.wire.messages import AtFault, Batch, Gated, Passed, Proved, Raised
+
+if TYPE_CHECKING:
+    import dataframely as dy
 
 Parts = tuple[bytes | memoryview, ...]
 Answer = tuple[Gated | Passed | Raised | AtFault | Proved, Parts]
@@ -115,54 +118,44 @@ class Workbench:
 
     def _call(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Call the step with the kind of frame it wants, and make of its answer a polars frame."""
-        value = self._step(frame if self._kind == "polars" else frames.from_polars(frame, self._kind))
+        value = self._step(
+            frame if self._kind == "polars" else frames.from_polars(frame, self._kind)
+        )
         return frames.returned_to_polars(value)
 
     def _passed(
-        self, part: pl.DataFrame, output: pl.DataFrame, drops: dict[str, int], start: int, step_s: float
+        self,
+        part: pl.DataFrame,
+        output: pl.DataFrame,
+        drops: dict[str, int],
+        start: int,
+        step_s: float,
     ) -> Answer:
         """Find out which rows came out, judge them by the output's schema, encode."""
-        stop = start + part.height
-        if output.height > part.height:
-            why = (
-                f"the step returned {output.height:,} rows for {part.height:,}: a row may become one "
-                "row or none; look for a join whose right side repeats a key"
-            )
-            return AtFault(code="rows_added", message=why), ()
-        identity, rows = "position", None
-        if output.height < part.height:
-            found = tracing.trace(self._call, part, output)
-            if found.problem is not None:
-                why = f"the step returned its rows {found.problem}: keep their order and number"
-                return AtFault(code=f"rows_{found.problem}", message=why), ()
-            identity, rows = ("unknown", None) if found.rows is None else ("traced", found.rows)
-        self._last = (part, output)
-        rejected = pl.DataFrame()
-        if self._out_schema is not None:
-            try:
-                judged = gate.check_output(output, self._out_schema)
-            except gate.SchemaBroken as broken:
-                return _broken(broken), ()
-            if judged.rejected.height:
-                if identity == "unknown":
-                    return self._unnamed(judged.rejected, start, stop), ()
-                rejected = _as_input_rows(judged.rejected, rows, start)
-                if rows is None:
-                    rows = pl.Series("row", range(part.height), dtype=pl.UInt32)
-                output, rows, identity = judged.kept, rows.gather(judged.rows), "traced"
+        try:
+            rows, identity = self._identify(part, output)
+            self._last = (part, output)
+            output, rows, identity, rejected = self._judge(part, output, rows, identity)
+        except gate.SchemaBroken as broken:
+            return _broken(broken), ()
+        except _Misshapen as wrong:
+            return AtFault(code=wrong.code, message=str(wrong)), ()
+        if identity == "unknown" and rejected.height:
+            return self._unnamed(rejected, start, start + part.height), ()
         encoding = time.perf_counter()
         try:
             parts = [_encode(output)]
         except pl.exceptions.PolarsError as error:
             why = f"what the step returned cannot leave the worker: {error}"
             return AtFault(code="wrong_schema", message=why), ()
-        if rows is not None:
-            parts.append(_encode(rows.cast(pl.UInt32).rename("row").to_frame()))
+        if identity == "traced" and rows is not None:
+            parts.append(_encode(rows.cast(pl.UInt32).alias("row").to_frame()))
         if rejected.height:
-            parts.append(_encode(rejected))
+            shifted = rejected.with_columns(row=pl.col("row").cast(pl.UInt32) + start)
+            parts.append(_encode(shifted))
         reply = Passed(
             start=start,
-            stop=stop,
+            stop=start + part.height,
             rows_out=output.height,
             identity=identity,
             drops=dict(drops),
@@ -172,6 +165,37 @@ class Workbench:
             sections=tuple(len(piece) for piece in parts),
         )
         return reply, tuple(parts)
+
+    def _identify(self, part: pl.DataFrame, output: pl.DataFrame) -> tuple[pl.Series | None, str]:
+        """Return which row of ``part`` each output row was, and how that is known."""
+        if output.height == part.height:
+            return None, "position"
+        if output.height > part.height:
+            raise _Misshapen(
+                "rows_added",
+                f"the step returned {output.height:,} rows for {part.height:,}: a row may become "
+                "one row or none; look for a join whose right side repeats a key",
+            )
+        found = tracing.trace(self._call, part, output)
+        if found.problem is not None:
+            code = {"reordered": "rows_reordered", "doubled": "rows_added"}[found.problem]
+            why = f"the step returned rows {found.problem}: keep their order, and each once"
+            raise _Misshapen(code, why)
+        return found.rows, "unknown" if found.rows is None else "traced"
+
+    def _judge(
+        self, part: pl.DataFrame, output: pl.DataFrame, rows: pl.Series | None, identity: str
+    ) -> tuple[pl.DataFrame, pl.Series | None, str, pl.DataFrame]:
+        """Part output rows that fail the output's schema, numbered by the rows they came from."""
+        if self._out_schema is None:
+            return output, rows, identity, pl.DataFrame()
+        judged = gate.check_output(output, self._out_schema)
+        if not judged.rejected.height or identity == "unknown":
+            return judged.kept, rows, identity, judged.rejected
+        if rows is None:
+            rows = pl.int_range(part.height, eager=True, dtype=pl.UInt32)
+        named = judged.rejected.with_columns(row=rows.gather(judged.rejected["row"]))
+        return judged.kept, rows.gather(judged.rows), "traced", named
 
     def _raised(
         self, error: BaseException, part: pl.DataFrame, start: int, stop: int, *, code: str
@@ -218,18 +242,19 @@ class Workbench:
         )
 
 
+class _Misshapen(Exception):
+    """The step returned rows that cannot be told apart."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 def _broken(broken: gate.SchemaBroken) -> AtFault:
     """Say that the schema cannot be applied."""
     return AtFault(
         code=broken.code, message=str(broken), rule=broken.rule, columns=tuple(broken.columns)
     )
-
-
-def _as_input_rows(rejected: pl.DataFrame, rows: pl.Series | None, start: int) -> pl.DataFrame:
-    """Number rejected output rows by the input rows, in the whole batch, that they came from."""
-    positions = rejected["row"]
-    inside = positions if rows is None else rows.gather(positions)
-    return rejected.with_columns(row=(inside.cast(pl.UInt32) + start).alias("row"))
 
 
 def _encode(frame: pl.DataFrame) -> memoryview:

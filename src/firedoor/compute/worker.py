@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from firedoor.compute import limits, seal
@@ -28,7 +29,7 @@ from firedoor.wire.framing import PREFIX, decode_request, encode
 from firedoor.wire.messages import Batch, Load, Loaded, Prove, Request, Run, Unloadable
 
 if TYPE_CHECKING:
-    from firedoor.compute.workbench import Workbench
+    from firedoor.compute.workbench import Answer, Workbench
 
 LINE_FD = 3
 TRACE_FD = 4
@@ -52,7 +53,7 @@ def main(*, forked: bool) -> None:
                 request, payload = _receive(line)
                 for reply, parts in _answer(bench, request, payload):
                     _send(line, encode(reply, *parts))
-                request = payload = None  # a batch must not be held while the next one arrives
+                del request, payload  # a batch must not be held while the next one arrives
         code = 0
     except (EOFError, BrokenPipeError, ConnectionResetError):
         code = 0  # the wall has gone, or does not want this worker any more
@@ -89,20 +90,20 @@ def _settle(line: socket.socket, load: Load) -> Workbench | None:
     os.environ.update(load.environ, **{INSIDE: load.wall, "TMPDIR": load.scratch})
     sys.path[:] = load.sys_path
     os.chdir(load.cwd)
-    sealed = seal.apply(
-        seal.plan(
-            project=load.project,
-            libraries=load.sys_path,
-            reads=load.reads,
-            scratch=load.scratch,
-            network=load.network,
-        )
-    )
     limits.apply(
         limits.Limits(
             memory_bytes=load.memory_bytes,
             files_max=load.files_max,
             processes_max=load.processes_max,
+            tasks_max=limits.tasks_backstop(load.processes_max),
+        )
+    )
+    sealed = seal.apply(
+        seal.SealPlan(
+            reads=load.seal_reads,
+            lists=load.seal_lists,
+            writes=load.seal_writes,
+            network=load.network,
         )
     )
     logging.basicConfig(handlers=[LineHandler()], level=logging.INFO, force=True)
@@ -127,8 +128,8 @@ def _settle(line: socket.socket, load: Load) -> Workbench | None:
 
 def _load(load: Load) -> Workbench:
     """Import the step and put it on the bench."""
-    from firedoor.compute.workbench import Workbench  # noqa: PLC0415 - imports polars: after the seal
     from firedoor.compute.step import follow  # noqa: PLC0415
+    from firedoor.compute.workbench import Workbench  # noqa: PLC0415 - imports polars: after the seal
 
     step, schema, out_schema = follow(
         load.pickled, main_path=load.main_path, main_module=load.main_module
@@ -136,7 +137,7 @@ def _load(load: Load) -> Workbench:
     return Workbench(step, schema, out_schema, extra=load.extra)
 
 
-def _answer(bench: Workbench, request: Request, payload: bytearray):  # noqa: ANN202
+def _answer(bench: Workbench, request: Request, payload: bytearray) -> Iterator[Answer]:
     """Yield the replies to one request."""
     match request:
         case Batch():
@@ -174,6 +175,9 @@ def _exactly(line: socket.socket, count: int) -> bytearray:
 
 
 def _send(line: socket.socket, parts: list[bytes | bytearray | memoryview]) -> None:
-    """Write the pieces of one message."""
+    """Write the pieces of one message, in one call where the socket takes them."""
+    sent = line.sendmsg(parts)
     for part in parts:
-        line.sendall(part)
+        if sent < len(part):
+            line.sendall(memoryview(part)[sent:])
+        sent = max(0, sent - len(part))

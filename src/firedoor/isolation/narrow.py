@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import pairwise
 
 
 class Cause(StrEnum):
@@ -153,10 +154,7 @@ def split(part: Slice, parts: int) -> tuple[Slice, ...]:
     """Cut a slice into at most ``parts`` nearly equal slices that keep its history."""
     parts = min(parts, part.rows)
     edges = [part.start + part.rows * i // parts for i in range(parts + 1)]
-    return tuple(
-        replace(part, start=a, stop=b, alone=0, repeats=0)
-        for a, b in zip(edges, edges[1:], strict=False)
-    )
+    return tuple(replace(part, start=a, stop=b, alone=0, repeats=0) for a, b in pairwise(edges))
 
 
 def spread(rows: int, count: int) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ __all__ = [
 Extra = Literal["keep", "refuse", "drop"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Gated:
     """What came through the gate, and what did not."""
 
@@ -53,7 +53,7 @@ class Gated:
     """``row`` (u32), ``rules`` (list of str: every rule it failed), ``message`` (str)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Admitted:
     """A frame with the declared columns cast, and where that failed, by column."""
 

@@ -18,7 +18,7 @@ EVALUATIONS_MAX = 256
 """How often one rule that raises is evaluated on parts of a batch to find the rows it raises on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Failure:
     """Rows that failed one rule in one way."""
 

@@ -131,7 +131,9 @@ def _paths(reads: Sequence[str | Path]) -> None:
         raise DeclarationError("reads", reads, "is one path", f"write reads=[{str(reads)!r}]")
     for path in reads:
         if not Path(path).exists():
-            raise DeclarationError("reads", path, "does not exist", "create it first, or correct it")
+            raise DeclarationError(
+                "reads", path, "does not exist", "create it first, or correct it"
+            )
 
 
 def _ports(network: bool | Sequence[int]) -> None:  # noqa: FBT001 - one value of either kind
@@ -150,4 +152,6 @@ def _ports(network: bool | Sequence[int]) -> None:  # noqa: FBT001 - one value o
 def _names(field: str, names: Sequence[str]) -> None:
     """Refuse anything but a sequence of names."""
     if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
-        raise DeclarationError(field, names, "is not a sequence of names", f'write {field}=["NAME"]')
+        raise DeclarationError(
+            field, names, "is not a sequence of names", f'write {field}=["NAME"]'
+        )

@@ -18,14 +18,14 @@ PREFIX = struct.Struct("<IQ")
 HEADER_BYTES_MAX = 64 * 2**20
 
 _encoder = msgspec.msgpack.Encoder()
-_requests = msgspec.msgpack.Decoder(Request)
-_replies = msgspec.msgpack.Decoder(Reply)
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 Bytes = bytes | bytearray | memoryview
 T = TypeVar("T")
 
 
-class Garbled(Exception):  # noqa: N818 - a state of the line, caught by the owner of the worker
+class Garbled(Exception):
     """The bytes are not a message: the sender is broken and must be replaced."""
 
 

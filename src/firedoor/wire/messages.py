@@ -6,6 +6,8 @@ message's ``sections`` says, so that it is copied by the kernel and by nobody el
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -21,12 +23,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     cwd: str
     environ: dict[str, str]
     scratch: str
-    extra: str
+    extra: Literal["keep", "refuse", "drop"]
     memory_bytes: int
     files_max: int
     processes_max: int
-    project: str | None
-    reads: tuple[str, ...]
+    seal_reads: tuple[str, ...]
+    seal_lists: tuple[str, ...]
+    seal_writes: tuple[str, ...]
     network: bool | tuple[int, ...]
 
 
@@ -82,7 +85,7 @@ class Gated(msgspec.Struct, frozen=True, kw_only=True, tag="gated"):
 
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True, tag="passed"):
-    """A slice ran well. Sections: output; row numbers (if ``traced``); rejected outputs (if any)."""
+    """A slice ran well. Sections: output; numbers, if ``traced``; rejected rows, if any."""
 
     start: int
     stop: int
