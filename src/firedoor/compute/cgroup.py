@@ -22,7 +22,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
+import select
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ _MOUNT = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
 _NAME = re.compile(r"firedoor-(\d+)-")
 _REMOVE_TRIES = 50
-_REMOVE_WAIT_S = 0.01
+_REMOVE_WAIT_MS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ class Cage:
             return
         for pid in _read(self._folders[0] / "cgroup.procs").split():
             with contextlib.suppress(OSError):
-                os.kill(int(pid), 9)
+                os.kill(int(pid), signal.SIGKILL)
 
     def remove(self) -> bool:
         """Kill what is left in the cage and remove it; return whether it is gone."""
@@ -157,8 +158,18 @@ class Cage:
             if all([_remove(folder) for folder in self._folders]):
                 return True
             self.kill()
-            time.sleep(_REMOVE_WAIT_S)  # a process that was killed takes a moment to leave
+            self._await_deaths()
         return False
+
+    def _await_deaths(self) -> None:
+        """Wait a moment for each process in the cage to end."""
+        for pid in _read(self._folders[0] / "cgroup.procs").split():
+            with contextlib.suppress(OSError):
+                pidfd = os.pidfd_open(int(pid))
+                poller = select.poll()
+                poller.register(pidfd, select.POLLIN)
+                poller.poll(_REMOVE_WAIT_MS)
+                os.close(pidfd)
 
     def _limit(self, memory_bytes: int, tasks_max: int) -> None:
         """Set the limits. Swap is not extra room: it is allowed as far as it does not add to it."""
@@ -229,7 +240,7 @@ def _enable(folder: Path) -> bool:
         if controller not in _read(control).split():
             with contextlib.suppress(OSError):
                 _write(control, f"+{controller}")
-    return "memory" in _read(control).replace("+", " ").split()
+    return "memory" in _read(control).split()
 
 
 def _sweep(delegation: Delegation, proc: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from firedoor.compute import seal, server
+from firedoor.compute import cgroup, seal, server
 from firedoor.compute.process import Bounds, WorkerDied, WorkerProcess
 from firedoor.compute.step import StepReference
 from firedoor.errors import StepUnloadable, WallClosed, WorkersUnavailable
@@ -83,6 +83,7 @@ class Crew:
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(options.workers)
         self._server: server.ForkServer | None = None
+        self._delegation: cgroup.Delegation | None = None
         self._idle: list[WorkerProcess] = []
         self._spare: WorkerProcess | None = None
         self._all: set[WorkerProcess] = set()
@@ -166,7 +167,12 @@ class Crew:
                 raise WallClosed(message)
             started = self._start_process(way)
             worker = WorkerProcess(
-                started, self._current(), way=way, wall=self._name, bounds=self._bounds
+                started,
+                self._current(),
+                way=way,
+                wall=self._name,
+                bounds=self._bounds,
+                cage=self._cage(started.pid),
             )
             self._all.add(worker)
         worker.post(self._load(started.scratch))
@@ -183,6 +189,11 @@ class Crew:
             self._idle, self._spare = [], None
         for worker in stale:
             self.dismiss(worker)
+
+    @property
+    def caged(self) -> bool:
+        """Whether workers are put into control groups."""
+        return self._delegation is not None
 
     def pids(self) -> dict[str, list[int]]:
         """Return the process ids of the fork server and of the workers."""
@@ -284,10 +295,26 @@ class Crew:
         )
         raise WorkersUnavailable(message)
 
+    def _cage(self, pid: int) -> cgroup.Cage | None:
+        """Put a worker that waits for its first message into a control group, where one may."""
+        if self._delegation is None:
+            return None
+        cage = cgroup.Cage.create(
+            self._delegation,
+            f"{pid}",
+            memory_bytes=self._bounds.memory_bytes,
+            processes_max=self._bounds.processes_max,
+        )
+        if cage is None or cage.enter(pid):
+            return cage
+        cage.remove()
+        return None
+
     def _current(self) -> server.ForkServer:
         """Return the server, borrowing it at first use. The caller holds the lock."""
         if self._server is None:
             self._server = server.borrow(self._preload)
+            self._delegation = cgroup.find()
         return self._server
 
     def _load(self, scratch: str) -> Load:

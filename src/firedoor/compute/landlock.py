@@ -215,9 +215,7 @@ def deny_sockets(*, all_of_them: bool) -> bool:
     audit_number, socket_number = known
     program = _socket_filter(audit_number, socket_number, all_of_them=all_of_them)
     attr = _Program(len(program) // 8, program)
-    return bool(
-        _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(attr), 0, 0) == 0
-    )
+    return bool(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(attr), 0, 0) == 0)
 
 
 def _socket_filter(audit_number: int, socket_number: int, *, all_of_them: bool) -> bytes:

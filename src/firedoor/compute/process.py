@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from firedoor.compute import blame, limits
+from firedoor.compute.cgroup import Cage
 from firedoor.compute.logs import LogReader
 from firedoor.compute.server import ForkServer, ServerGone, Started
 from firedoor.isolation.narrow import Cause, Failure
@@ -59,9 +60,18 @@ class WorkerProcess:
     """A running worker and the four descriptors that lead to it."""
 
     def __init__(
-        self, started: Started, server: ForkServer, *, way: str, wall: str, bounds: Bounds
+        self,
+        started: Started,
+        server: ForkServer,
+        *,
+        way: str,
+        wall: str,
+        bounds: Bounds,
+        cage: Cage | None,
     ) -> None:
-        """Take over a worker that was just started."""
+        """Take over a worker that was just started, and its cage if it has one."""
+        self._cage = cage
+        self._oom_kills = 0
         self.pid = started.pid
         self.way = way
         self.alive = True
@@ -220,6 +230,9 @@ class WorkerProcess:
         if status == -signal.SIGABRT and limits.looks_like_memory(self._log.tail):
             what = f"ran into its limit of {format_bytes(self._bounds.memory_bytes)}"
             return _died(Cause.MEMORY, what, dump)
+        if status == -signal.SIGKILL and self._oom_kills:
+            what = f"was killed by the kernel over {format_bytes(self._bounds.memory_bytes)}"
+            return _died(Cause.MEMORY, what, dump)
         if status < 0:
             name = signal.Signals(-status).name
             return _died(Cause.CRASH, name, dump, external=-status in EXTERNAL)
@@ -268,6 +281,9 @@ class WorkerProcess:
             status, peak = self._server.reap(self.pid)
         except ServerGone:
             status, peak = -signal.SIGKILL, 0  # the server took its workers along
+        if self._cage is not None:
+            self._oom_kills = self._cage.oom_kills()
+            self._cage.remove()
         self._line.close()
         self._log.close()
         os.close(self._started.trace_fd)

@@ -207,6 +207,7 @@ class Tally:
         replacements: list[float],
         options: WallOptions,
         seal_notes: tuple[str, ...],
+        caged: bool,
     ) -> WallReport:
         """Return what happened so far."""
         with self._lock:
@@ -221,7 +222,7 @@ class Tally:
                 dead_by_code=dict(counts.codes),
                 way=way if loaded else "",
                 seal_level=loaded.seal_level if loaded else "",
-                seal_what=tuple(loaded.seal_what) if loaded else (),
+                seal_what=(*loaded.seal_what, *(["cgroup"] if caged else [])) if loaded else (),
                 seal_missing=loaded.seal_missing if loaded else (),
                 rowwise=False if options.batchwise else self._rowwise,
                 rowwise_why="declared batchwise" if options.batchwise else self._why,

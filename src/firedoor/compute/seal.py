@@ -335,9 +335,7 @@ def _restrict(wanted: SealPlan, abi: int) -> tuple[bool, str]:
     return True, ""
 
 
-def _in_force(
-    wanted: SealPlan, abi: int, why: str, *, filtered: bool
-) -> Iterator[tuple[str, str]]:
+def _in_force(wanted: SealPlan, abi: int, why: str, *, filtered: bool) -> Iterator[tuple[str, str]]:
     """Yield each thing that the plan asks for, with the reason where it is not in force."""
     since = {
         "files": 1,

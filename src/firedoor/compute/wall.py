@@ -191,6 +191,7 @@ class Wall:
             replacements=list(self._crew.replacements),
             options=self._options,
             seal_notes=self._crew.notes,
+            caged=self._crew.caged,
         )
 
     def processes(self) -> dict[str, list[int]]:
