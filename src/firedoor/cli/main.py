@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from dataclasses import asdict
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from firedoor.compute.doctor import Diagnosis, diagnose
+from firedoor.compute.doctor import Diagnosis, diagnose, version_of
 
 _COLOURS = {"ok": "green", "weaker": "yellow", "missing": "red"}
 
@@ -25,7 +24,7 @@ def firedoor(
 ) -> None:
     """Walls for machine-learning pipelines: one bad row costs one row."""
     if version:
-        print(f"firedoor {importlib.metadata.version('firedoor')}")
+        print(f"firedoor {version_of('firedoor') or '(not installed as a package)'}")
         raise typer.Exit
 
 

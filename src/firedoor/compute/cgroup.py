@@ -13,8 +13,8 @@ Only a delegated group is used, never one that belongs to somebody else's superv
 Version 2 forbids processes in a group that has sub-groups with limits, and firedoor does not move
 its caller: hence ``DelegateSubgroup=``, or ``FIREDOOR_CGROUP`` naming an empty group.
 
-Nothing here raises where nothing is delegated. Version 1 was exercised on a kernel (6.18), version 2
-against the layout of its files only. Source: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/.
+Nothing here raises where nothing is delegated. Version 1 was exercised on a kernel (6.18); version
+2 against the layout of its files only. Sources: Documentation/admin-guide/cgroup-v2.rst, cgroup-v1.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ class Cage:
     def remove(self) -> bool:
         """Kill what is left in the cage and remove it; return whether it is gone."""
         for _ in range(_REMOVE_TRIES):
-            if all([_remove(folder) for folder in self._folders]):
+            left = [folder for folder in self._folders if not _remove(folder)]
+            if not left:
                 return True
             self.kill()
             self._await_deaths()

@@ -12,7 +12,7 @@ from firedoor.compute.process import WorkerDied, WorkerProcess
 from firedoor.compute.report import Tally
 from firedoor.errors import StepAtFault, WorkersUnavailable
 from firedoor.isolation.narrow import Cause, Failure
-from firedoor.wire.framing import Garbled
+from firedoor.wire.framing import Bytes, Garbled
 from firedoor.wire.messages import (
     AtFault,
     Batch,
@@ -66,10 +66,9 @@ class Conversation:
         else:
             self._crew.dismiss(worker)
 
-    def post(self, frame: pl.DataFrame, *, gate: bool, slices: Slices = (), first: int = 0) -> None:
-        """Send rows, numbered from ``first``, and slices of them to run; () runs them whole."""
-        message = Batch(first=first, gate=gate, slices=slices)
-        self._at_work.post(message, outputs.encode(frame))
+    def post(self, rows: Bytes, *, gate: bool, slices: Slices = (), first: int = 0) -> None:
+        """Send encoded rows, numbered from ``first``, and slices to run; () runs them whole."""
+        self._at_work.post(Batch(first=first, gate=gate, slices=slices), rows)
         self.holds_batch = True
 
     def post_slices(self, slices: Slices) -> None:

@@ -207,10 +207,13 @@ class Crew:
         """End all workers. Batches under way fail with WallClosed."""
         with self._lock:
             self._closed = True
-            workers, self._all = list(self._all), set()
+            resting = {*self._idle, *([self._spare] if self._spare else [])}
+            busy, self._all = self._all - resting, set()
             borrowed, self._server = self._server, None
             self._idle, self._spare = [], None
-        for worker in workers:
+        for worker in busy:
+            worker.stop()  # whoever waits for it finds it dead, and the wall closed
+        for worker in resting:
             worker.end()
         if borrowed is not None:
             server.give_back(self._preload, borrowed)

@@ -1,11 +1,13 @@
-"""Examine this machine: what of the wall is in force here, what is weaker, and what to do."""
+"""Examine this machine: what of the wall is in force here, what is weaker, and what to do.
+
+What exists on POSIX systems only is imported where it is used, so that this much works on Windows.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
-import resource
 import shutil
 import sys
 import tempfile
@@ -15,7 +17,6 @@ from typing import Literal
 
 import polars as pl
 
-from firedoor.compute import cgroup, landlock, limits, seal
 from firedoor.errors import FiredoorError
 from firedoor.units import format_bytes, format_seconds
 
@@ -27,6 +28,10 @@ TRIAL_POISON = 41
 TRIAL_MEMORY = "512MiB"
 SCRATCH_MIN_BYTES = 1024**3
 FILES_MIN = 1024
+_LINUX = (
+    "use Linux 6.12 or later with landlock among the kernel's lsm= modules; a container must let "
+    "its system calls pass"
+)
 _MAC = "macOS has no Landlock: run what must be sealed on Linux"
 
 
@@ -63,6 +68,14 @@ def diagnose() -> Diagnosis:
     return Diagnosis(findings=tuple(findings))
 
 
+def version_of(package: str) -> str | None:
+    """Return the version of an installed package, or None."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def _software() -> Iterator[Finding]:
     """Look at Python, the platform and the libraries."""
     found = f"{platform.python_implementation()} {platform.python_version()}"
@@ -77,21 +90,22 @@ def _software() -> Iterator[Finding]:
         remedy = "walls need POSIX processes: run firedoor on Linux, macOS, or in WSL"
         yield Finding(topic="platform", verdict="missing", found=system, remedy=remedy, fatal=True)
     for name in PACKAGES:
-        try:
-            yield Finding(topic=name, verdict="ok", found=importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(
-                topic=name, verdict="weaker", found="not installed as a package",
-                remedy=f"install it by: pip install {name}",
-            )  # fmt: skip
+        version = version_of(name)
+        yield Finding(
+            topic=name,
+            verdict="ok" if version else "weaker",
+            found=version or "not installed as a package",
+            remedy="" if version else f"install it by: pip install {name}",
+        )
 
 
 def _seal() -> Iterator[Finding]:
     """Look at what the kernel offers for sealing workers."""
+    from firedoor.compute import landlock, seal  # noqa: PLC0415
+
     abi = seal.supported()
     if abi == 0:
-        linux = "use Linux 6.12 or later with landlock among the kernel's lsm= modules; containers "
-        remedy = linux + "must let its system calls pass" if landlock.LINUX else _MAC
+        remedy = _LINUX if landlock.LINUX else _MAC
         found = "not in this kernel: workers are not sealed (advisory)"
         yield Finding(topic="Landlock", verdict="missing", found=found, remedy=remedy)
         return
@@ -110,20 +124,24 @@ def _seal() -> Iterator[Finding]:
 
 def _machine() -> Iterator[Finding]:
     """Look at control groups, folders and limits."""
+    import resource  # noqa: PLC0415
+
+    from firedoor.compute import cgroup, limits  # noqa: PLC0415
+
     delegation, why = cgroup.look()
     if delegation is None:
         yield Finding(
             topic="cgroup",
             verdict="weaker",
             found=f"none delegated: {why}",
-            remedy=f"memory is watched and limited by process; to bound bursts too, set {cgroup.ENV} "
-            "to an empty group, or use systemd with Delegate=yes and DelegateSubgroup=",
+            remedy="memory is watched, and limited by process; to bound bursts as well, set "
+            f"{cgroup.ENV} to an empty group, or use systemd with Delegate=yes, DelegateSubgroup=",
         )
     else:
         found = f"version {delegation.version}, {delegation.folder}"
         yield Finding(topic="cgroup", verdict="ok", found=found)
     yield _space("scratch", tempfile.gettempdir(), "point TMPDIR to a folder with room")
-    if landlock.LINUX:
+    if sys.platform == "linux":
         yield _space("/dev/shm", "/dev/shm", "mount it; containers: --shm-size")  # noqa: S108
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = files == resource.RLIM_INFINITY or files >= FILES_MIN
@@ -174,16 +192,15 @@ def _trial() -> Iterator[Finding]:
             report = wall.report()
     except FiredoorError as error:
         found = f"{type(error).__name__}: {error}"
-        yield Finding(
-            topic="trial", verdict="missing", found=found, fatal=True,
-            remedy="no wall can be put up here: mend what the message says",
-        )  # fmt: skip
+        remedy = "no wall can be put up here: mend what the message says"
+        yield Finding(topic="trial", verdict="missing", found=found, remedy=remedy, fatal=True)
         return
     held = len(good) == TRIAL_ROWS - 1 and len(dead) == 1
+    counts = f"{len(good)} of {TRIAL_ROWS - 1} good rows, {len(dead)} dead"
     yield Finding(
         topic="trial",
         verdict="ok" if held else "missing",
-        found=f"a row killed its worker: {len(good)} of {TRIAL_ROWS - 1} good rows, {len(dead)} dead",
+        found=f"a row killed its worker: {counts}",
         remedy="" if held else "report this as a defect, with this text",
         fatal=not held,
     )

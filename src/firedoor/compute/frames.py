@@ -66,7 +66,7 @@ def to_polars(frame: object) -> pl.DataFrame:
         return _from_pyarrow(cast("pa.Table", frame))
     polars = cast("pl.DataFrame", frame)
     for name, dtype in polars.schema.items():
-        if "Object" in str(dtype):
+        if _holds_objects(dtype):
             values = (value for value in polars.get_column(name).to_list() if value is not None)
             raise FrameRefused(_objects(name, next(values, None)))
     return polars
@@ -166,6 +166,15 @@ def _objects(column: str, value: object) -> str:
     )
 
 
+def _holds_objects(dtype: object) -> bool:
+    """Return whether values of this dtype are, at any depth, Python objects."""
+    if isinstance(dtype, pl.Struct):
+        return any(_holds_objects(field.dtype) for field in dtype.fields)
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return _holds_objects(dtype.inner)
+    return dtype == pl.Object
+
+
 def _from_pandas(frame: pd.DataFrame) -> pl.DataFrame:
     """Return a pandas frame as polars."""
     if frame.columns.nlevels > 1:
@@ -193,18 +202,21 @@ def _from_pandas(frame: pd.DataFrame) -> pl.DataFrame:
     except Exception as error:
         # pandas and pyarrow raise many kinds of error over one bad column: name that column.
         raise FrameRefused(_bad_column(frame, error)) from error
-    return polars.with_columns(_enums(frame))
+    return polars.with_columns(_labels(frame, polars))
 
 
-def _enums(frame: pd.DataFrame) -> list[pl.Expr]:
-    """Return expressions that make enums of the ordered categoricals of a pandas frame."""
+def _labels(frame: pd.DataFrame, polars: pl.DataFrame) -> list[pl.Expr]:
+    """Return casts for categoricals: ordered ones are enums, those without labels lost their dtype."""
     casts = []
     for name, dtype in frame.dtypes.items():
-        if not (getattr(dtype, "ordered", False) and hasattr(dtype, "categories")):
+        categories = getattr(dtype, "categories", None)
+        if categories is None or not hasattr(dtype, "ordered"):
             continue
-        labels = dtype.categories.to_list()
-        if all(isinstance(label, str) for label in labels):
+        labels = categories.to_list()
+        if dtype.ordered and all(isinstance(label, str) for label in labels):
             casts.append(pl.col(str(name)).cast(pl.Enum(labels)))
+        elif not labels and polars.schema[str(name)] == pl.Null:
+            casts.append(pl.col(str(name)).cast(pl.Categorical))
     return casts
 
 

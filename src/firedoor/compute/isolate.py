@@ -25,6 +25,7 @@ from firedoor.isolation.narrow import Cause, Failure, Guilty, Search, Slice
 from firedoor.quality import gate
 from firedoor.spec.wall import WallOptions
 from firedoor.units import format_seconds
+from firedoor.wire.framing import Bytes
 from firedoor.wire.messages import Batch
 
 if TYPE_CHECKING:
@@ -56,9 +57,18 @@ class Terms:
 class Isolation:
     """One batch on its way through a wall."""
 
-    def __init__(self, frame: pl.DataFrame, *, crew: Crew, terms: Terms, tally: Tally) -> None:
-        """Prepare to take ``frame`` through."""
+    def __init__(
+        self,
+        frame: pl.DataFrame,
+        payload: Bytes,
+        *,
+        crew: Crew,
+        terms: Terms,
+        tally: Tally,
+    ) -> None:
+        """Prepare to take ``frame``, encoded as ``payload``, through."""
         self._frame = frame
+        self._payload = payload
         self._crew = crew
         self._terms = terms
         self._options = terms.options
@@ -97,7 +107,7 @@ class Isolation:
         """Run a few rows in a forked worker; where they do not return, in a fresh one as well."""
         rows = self._frame[:SAMPLE_ROWS]
         gated = self._terms.schema is not None
-        self._talk.post(rows, gate=gated)
+        self._talk.post(outputs.encode(rows), gate=gated)
         verdict = self._talk.verdict(self._options.timeout_s)
         answer = (
             verdict if isinstance(verdict, Failure) else self._talk.outcome(self._options.timeout_s)
@@ -126,7 +136,8 @@ class Isolation:
         """Send the batch, judge it by the schema, leave out rows on which a rule itself dies."""
         failure: Failure | None = None
         for _ in range(GATE_TRIES):
-            self._talk.post(self._kept, gate=self._terms.schema is not None)
+            payload = self._payload if failure is None else outputs.encode(self._kept)
+            self._talk.post(payload, gate=self._terms.schema is not None)
             answer = self._talk.verdict(self._options.timeout_s)
             if not isinstance(answer, Failure):
                 self._keep(*answer)
@@ -177,7 +188,8 @@ class Isolation:
             head = search.todo[0]
             self._check_budget(search)
             # The step sees no rows here; whether it likes that is not the question.
-            self._talk.post(self._kept.slice(head.start, head.rows), gate=True, slices=((0, 0),))
+            rows = outputs.encode(self._kept.slice(head.start, head.rows))
+            self._talk.post(rows, gate=True, slices=((0, 0),))
             answer = self._talk.verdict(self._limit(head))
             if isinstance(answer, Failure):
                 search = narrow.failed(search, answer, self._terms.narrow)
@@ -228,7 +240,7 @@ class Isolation:
             return
         start, stop = slices[0][0], slices[-1][1]
         rows = self._kept.slice(start, stop - start)
-        self._talk.post(rows, gate=False, slices=slices, first=start)
+        self._talk.post(outputs.encode(rows), gate=False, slices=slices, first=start)
 
     def _limit(self, part: Slice) -> float:
         """Return how long a slice may take: its share of the limit, but never an unfair one.
@@ -326,7 +338,7 @@ class Isolation:
         for row in range(picked.height):
             if not asked:
                 rest = tuple((i, i + 1) for i in range(row, picked.height))
-                self._talk.post(picked[row:], gate=False, slices=rest, first=row)
+                self._talk.post(outputs.encode(picked[row:]), gate=False, slices=rest, first=row)
             answer = self._talk.outcome(self._limit(Slice(row, row + 1)))
             asked = isinstance(answer, Output)
             if isinstance(answer, Failure):
@@ -362,7 +374,7 @@ class Isolation:
         if not ranges:
             return came
         good = pl.concat(ranges)
-        self._talk.post(self._kept[good], gate=False)
+        self._talk.post(outputs.encode(self._kept[good]), gate=False)
         self._talk.holds_batch = False
         together = self._talk.outcome(self._options.timeout_s)
         if isinstance(together, Failure):
@@ -413,7 +425,7 @@ class Isolation:
     def _try_whole_again(self, search: Search, failure: Failure, came: list[Output]) -> Search:
         """Try a batch that cannot be cut once more; if that fails too, all of it is dead."""
         came.clear()
-        self._talk.post(self._kept, gate=False)
+        self._talk.post(outputs.encode(self._kept), gate=False)
         self._talk.holds_batch = False
         again = self._talk.outcome(self._options.timeout_s)
         if isinstance(again, Output):

@@ -135,6 +135,10 @@ class WorkerProcess:
             self.peak_bytes = max(self.peak_bytes, usage.rss_bytes if usage else 0)
         return self.peak_bytes
 
+    def stop(self) -> None:
+        """Kill a worker that another thread is waiting for, and leave the rest to that thread."""
+        self._kill(signal.SIGKILL)
+
     def end(self) -> None:
         """Kill the worker, whatever it does, and clean up after it."""
         if self.alive:

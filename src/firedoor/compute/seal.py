@@ -47,6 +47,7 @@ _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA
 _CODE = (".py", ".pyc", ".so", ".pth", ".zip")
 
 _ENVIRONMENT = frozenset(
+    # A list of words is read, and reviewed, more easily than a list of strings.
     """
     PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TZDIR TMPDIR TERM NO_COLOR HOSTNAME
     LD_LIBRARY_PATH LD_PRELOAD DYLD_LIBRARY_PATH MALLOC_CONF _RJEM_MALLOC_CONF
@@ -57,13 +58,15 @@ _ENVIRONMENT = frozenset(
     PYTHONCOERCECLOCALE PYTHON_GIL PYTHON_COLORS
     SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
     HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy
-    """.split()
+    """.split()  # noqa: SIM905
 )
 _ENVIRONMENT_PREFIXES = (
     *("LC_", "POLARS_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "NUMEXPR_"),
     *("VECLIB_", "RAYON_", "NUMBA_", "ARROW_", "LOKY_", "JOBLIB_", "MALLOC_", "MIMALLOC_"),
 )
-_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSW|CREDENTIAL|APIKEY|API_KEY|ACCESS_KEY|PRIVATE", re.I)
+_SECRET_NAME = re.compile(
+    r"SECRET|TOKEN|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE", re.IGNORECASE
+)
 _SECRET_VALUE = re.compile(r"://[^/\s@]*@")
 """A user, and most often a password, inside a URL, as in ``http://user:password@proxy``."""
 
@@ -273,7 +276,7 @@ class _Grants:
                 f"{path} has more than {ENTRIES_MAX} entries: only folders and code in it are "
                 "readable in workers; keep data in a folder below it"
             )
-        for name, is_folder in visible[: 10 * ENTRIES_MAX]:
+        for name, _ in visible[: 10 * ENTRIES_MAX]:
             child = f"{path.rstrip('/')}/{name}"
             target = os.path.realpath(child)
             if self._holds_project(target):

@@ -40,31 +40,36 @@ PIECE_SHARE = 16
 room to work."""
 
 
-class Outcome(Generic[Frame]):
-    """What became of one frame. Unpacks as ``good, dead = outcome``.
+class Outcome(tuple[Frame, DeadLetters], Generic[Frame]):  # noqa: SLOT001 - a tuple has no room
+    """What became of one frame: a pair ``good, dead``, and what else is known about it.
 
     Attributes:
-        good: what the step made of the good rows, in order, as the kind of frame handed in.
-        dead: the rows that could not be processed, with reasons.
         rows: for every row of ``good`` its row number in the frame (u32), or None where the step
             hides it.
         dropped: rows dropped as declared, by reason.
     """
 
-    __slots__ = ("dead", "dropped", "good", "rows")
+    rows: pl.Series | None
+    dropped: dict[str, int]
 
-    def __init__(
-        self, good: Frame, dead: DeadLetters, rows: pl.Series | None, dropped: dict[str, int]
-    ) -> None:
+    def __new__(
+        cls, good: Frame, dead: DeadLetters, rows: pl.Series | None, dropped: dict[str, int]
+    ) -> Self:
         """Keep the parts."""
-        self.good = good
-        self.dead = dead
-        self.rows = rows
-        self.dropped = dropped
+        pair = super().__new__(cls, (good, dead))
+        pair.rows = rows
+        pair.dropped = dropped
+        return pair
 
-    def __iter__(self) -> Iterator[Frame | DeadLetters]:
-        """Unpack as good, dead."""
-        return iter((self.good, self.dead))
+    @property
+    def good(self) -> Frame:
+        """What the step made of the good rows, in order, as the kind of frame handed in."""
+        return self[0]
+
+    @property
+    def dead(self) -> DeadLetters:
+        """The rows that could not be processed, with reasons."""
+        return self[1]
 
 
 class Wall:
@@ -220,14 +225,18 @@ class Wall:
 
     def _settle(self, table: pl.DataFrame) -> Settled:
         """Take a table through, in pieces if it is large."""
-        began = now_s()
-        pieces = self._pieces(table)
         done: list[Settled] = []
-        with self._crew.slot():
-            for start, piece in pieces:
-                isolation = Isolation(piece, crew=self._crew, terms=self._terms, tally=self._tally)
+        for start, piece in self._pieces(table):
+            began = now_s()
+            payload = outputs.encode(piece)  # before a worker is taken: others can use it
+            self._tally.took("encode", now_s() - began)
+            with self._crew.slot():
+                began = now_s()
+                isolation = Isolation(
+                    piece, payload, crew=self._crew, terms=self._terms, tally=self._tally
+                )
                 done.append(outputs.shifted(isolation.run(), start))
-        self._tally.took("wait", now_s() - began)
+                self._tally.took("wait", now_s() - began)
         settled = outputs.joined(done)
         codes = Counter(settled.reasons["code"].to_list() if settled.reasons.height else ())
         self._tally.finished(

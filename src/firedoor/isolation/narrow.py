@@ -79,9 +79,9 @@ class Slice:
     stop: int
     attempts: tuple[Cause, ...] = ()
     alone: int = 0
-    """Failed runs of this very row alone."""
+    """Failed runs of this very row alone, without those that may have come from outside."""
     repeats: int = 0
-    """External deaths of this very slice, not yet counted against it."""
+    """External deaths of this very slice: they count by themselves, and only if they repeat."""
 
     @property
     def rows(self) -> int:
@@ -141,7 +141,7 @@ def failed(search: Search, failure: Failure, policy: NarrowPolicy) -> Search:
     if head.rows == 0:
         return replace(search, todo=tuple(rest), failures=_with(search.failures, failure))
     if head.rows == 1:
-        return _alone(search, replace(tried, alone=tried.alone + 1), failure, policy)
+        return _alone(search, tried, failure, policy)
     search = replace(search, failures=_with(search.failures, failure))
     if failure.external and head.repeats == 0:
         # Killed from outside, perhaps: the same slice again before anybody is suspected.
@@ -168,10 +168,17 @@ def spread(rows: int, count: int) -> tuple[int, ...]:
 
 
 def _alone(search: Search, tried: Slice, failure: Failure, policy: NarrowPolicy) -> Search:
-    """Return the search after one row failed by itself: once more, or guilty."""
+    """Return the search after one row failed by itself: once more, or guilty.
+
+    A death that may have come from outside and one that cannot have do not add up: each kind must
+    repeat, or two accidents in a row would make a good row guilty.
+    """
     rest = search.todo[1:]
-    needed = policy.external_guilty_after if failure.external else policy.guilty_after
-    if tried.alone < needed:
+    if failure.external:
+        tried = replace(tried, repeats=tried.repeats + 1)
+    else:
+        tried = replace(tried, alone=tried.alone + 1)
+    if tried.alone < policy.guilty_after and tried.repeats < policy.external_guilty_after:
         return replace(search, todo=(tried, *rest))
     verdict = Guilty(tried.start, failure, tried.attempts)
     return replace(search, todo=rest, guilty=(*search.guilty, verdict))

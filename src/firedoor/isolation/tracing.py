@@ -76,7 +76,9 @@ def _same_rows(left: pl.DataFrame, right: pl.DataFrame) -> bool:
     by = [name for name, dtype in left.schema.items() if not dtype.is_nested()]
     if not by:
         return False
-    return bool(agree(left.sort(by, maintain_order=True), pl.DataFrame(right).sort(by, maintain_order=True)))
+    return bool(
+        agree(left.sort(by, maintain_order=True), pl.DataFrame(right).sort(by, maintain_order=True))
+    )
 
 
 def identify(numbers: pl.Series) -> Identity:
