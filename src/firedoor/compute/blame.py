@@ -14,6 +14,10 @@ from pathlib import Path
 from firedoor.errors import shorten
 
 FRAMES_MAX = 4
+SEALED = (
+    "  the worker is sealed: it may read libraries, the project without hidden files, and what "
+    "reads=[...] names, and write to its scratch folder (tempfile) only"
+)
 MESSAGE_CHARACTERS_MAX = 2_000
 _QUOTED = re.compile(r"""["'`]([^"'`\n]{1,200})["'`]""")
 _DUMPED = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)')
@@ -91,10 +95,7 @@ def _hint(error: BaseException, text: str) -> list[str]:
     refused = isinstance(error, PermissionError) or "Permission denied" in text
     if not refused:
         return []
-    return [
-        "  the worker is sealed: it may read libraries, the project without hidden files, and what "
-        "reads=[...] names, and write to its scratch folder (tempfile) only"
-    ]
+    return [SEALED]
 
 
 def _is_library(path: str) -> bool:

@@ -36,9 +36,10 @@ SPAWN_LOAD_S = 60.0
 class Conversation:
     """Posts requests and turns what comes back, a death included, into outputs and failures."""
 
-    def __init__(self, crew: Crew, tally: Tally) -> None:
+    def __init__(self, crew: Crew, tally: Tally, *, full_limit_s: float) -> None:
         """Prepare; entering the conversation takes a worker."""
         self._crew = crew
+        self._full_limit_s = full_limit_s
         self._tally = tally
         self._worker: WorkerProcess | None = None
         self.holds_batch = False
@@ -100,9 +101,10 @@ class Conversation:
         Raises:
             StepAtFault: if the step broke its contract, so that no row can be to blame.
         """
-        if self._fresh:  # its first run pays for what the worker has not done yet
-            limit_s += 3 * self._crew.cold_s
-            self._fresh = False
+        if self._fresh and self._crew.sample is None:
+            # Nothing has warmed this worker: its first run may have a model to load.
+            limit_s = max(limit_s, self._full_limit_s)
+        self._fresh = False
         try:
             reply, payload = self._at_work.next(limit_s)
             while isinstance(reply, Gated):

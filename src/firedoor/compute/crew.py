@@ -65,10 +65,8 @@ class Crew:
         self.loaded: Loaded | None = None
         self.notes: tuple[str, ...] = ()
         """What a person should know about the seal."""
-        self.cold_s = 0.0
-        """Time of the first run of the sample in a fresh worker."""
         self.fixed_s = 0.0
-        """Time of its second run: what a call costs whatever the rows."""
+        """Time of the sample in a worker that has run it before: what a call costs by itself."""
         self.replacements: deque[float] = deque(maxlen=1000)
         """Seconds from a death to a replacement that is ready, the latest thousand."""
         self._reference = reference
@@ -258,15 +256,14 @@ class Crew:
         """Read the replies to the sample; what they took is what a call costs by itself."""
         limit_s = self._options.load_timeout_s
         reply, _ = worker.next(limit_s)
-        times = []
+        seconds = 0.0
         for _ in range(2):
             reply, _ = worker.next(limit_s)
             if not isinstance(reply, Passed):
                 self.sample = None  # it does not pass everywhere: no good as a sample
                 return
-            times.append(reply.step_s)
-        self.cold_s = max(self.cold_s, times[0])
-        self.fixed_s = max(self.fixed_s, times[1])
+            seconds = reply.step_s
+        self.fixed_s = max(self.fixed_s, seconds)
 
     def _order_spare(self) -> None:
         """Start the next spare if there is none."""

@@ -36,6 +36,33 @@ _CLASSES = {"pandas": "DataFrame", "pyarrow": "Table"}
 _TYPED = (pl.List, pl.Array, pl.Struct, pl.Date, pl.Time, pl.Decimal, pl.Binary, pl.Null)
 """Dtypes that numpy, and so pandas by default, can only hold as Python objects, or not at all."""
 
+_NULLABLE = {
+    pl.Boolean: "boolean",
+    pl.Int8: "Int8",
+    pl.Int16: "Int16",
+    pl.Int32: "Int32",
+    pl.Int64: "Int64",
+    pl.UInt8: "UInt8",
+    pl.UInt16: "UInt16",
+    pl.UInt32: "UInt32",
+    pl.UInt64: "UInt64",
+}
+"""The dtypes of pandas in which these keep their nulls."""
+
+_ONE_COLUMN = ", which is one column: call .to_frame() on it"
+_NOT_PLAIN = ": a step is a plain function, neither async nor a generator"
+_REMEDIES = {
+    "polars.LazyFrame": ", which is a plan and no rows: call .collect() on it",
+    "polars.Series": _ONE_COLUMN,
+    "pandas.Series": _ONE_COLUMN,
+    "coroutine": _NOT_PLAIN,
+    "generator": _NOT_PLAIN,
+    "dict": ": make a frame of it, for example with polars.DataFrame(...)",
+    "list": ": make a frame of it, for example with polars.DataFrame(...)",
+    "tuple": ": give one frame",
+}
+"""What to do with something that is not a frame, by the name of its type."""
+
 
 class NotAFrame(Exception):
     """A step returned something that is not a frame, or not one that can go on."""
@@ -143,16 +170,8 @@ def _describe(value: object) -> str:
     name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}".removeprefix("builtins.")
     if value is None:
         return "None: was `return` forgotten?"
-    if isinstance(value, pl.LazyFrame):
-        return "a polars LazyFrame, which is a plan and no rows: call .collect() on it"
-    if isinstance(value, pl.Series) or name == "pandas.Series":
-        return f"a {name}, which is one column: call .to_frame() on it"
-    if inspect.iscoroutine(value) or inspect.isgenerator(value):
-        return f"a {name}: a step is a plain function, neither async nor a generator"
-    if isinstance(value, (dict, list)):
-        return f"a {name}: make a frame of it, for example with polars.DataFrame(...)"
-    if isinstance(value, tuple):
-        return f"a tuple of {len(value)}: give one frame"
+    if name in _REMEDIES:
+        return f"a {name}{_REMEDIES[name]}"
     return f"{shorten(repr(value), 60)} ({name}): give a polars, pandas or pyarrow frame"
 
 
@@ -206,7 +225,7 @@ def _from_pandas(frame: pd.DataFrame) -> pl.DataFrame:
 
 
 def _labels(frame: pd.DataFrame, polars: pl.DataFrame) -> list[pl.Expr]:
-    """Return casts for categoricals: ordered ones are enums, those without labels lost their dtype."""
+    """Return casts for categoricals: an ordered one is an enum, an empty one lost its dtype."""
     casts = []
     for name, dtype in frame.dtypes.items():
         categories = getattr(dtype, "categories", None)
@@ -248,7 +267,7 @@ def _to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
     for series in frame.get_columns():
         if isinstance(series.dtype, _TYPED):
             typed.append(series.name)
-        elif series.null_count() and (series.dtype.is_integer() or series.dtype == pl.Boolean):
+        elif series.dtype in _NULLABLE and series.null_count():
             nullable.append(series.name)
     if not typed and not nullable:
         return frame.to_pandas()
@@ -258,9 +277,8 @@ def _to_pandas(frame: pl.DataFrame) -> pd.DataFrame:
     }
     columns = {name: part[name] for part in parts.values() for name in part.columns}
     for name in nullable:
-        dtype = frame.schema[name]
-        target = "boolean" if dtype == pl.Boolean else str(dtype)
         arrow = frame.select(name).to_pandas(use_pyarrow_extension_array=True)
+        target = pd.api.types.pandas_dtype(_NULLABLE[type(frame.schema[name])])
         columns[name] = arrow[name].astype(target)
     return pd.DataFrame({name: columns[name] for name in frame.columns}, columns=frame.columns)
 

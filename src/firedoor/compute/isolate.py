@@ -73,13 +73,14 @@ class Isolation:
         self._terms = terms
         self._options = terms.options
         self._tally = tally
-        self._talk = Conversation(crew, tally)
+        self._talk = Conversation(crew, tally, full_limit_s=terms.options.timeout_s)
         self._deadline = 0.0
         self._kept = frame
         self._kept_rows: pl.Series | None = None
         """Row numbers of ``_kept`` in ``_frame``; None while they are the same."""
         self._rejected: pl.DataFrame | None = None
         self._gate_guilty: tuple[Guilty, ...] = ()
+        self._deaths_at_trial = 0
         self._probed: set[str] = set()
 
     def run(self) -> Settled:
@@ -116,6 +117,7 @@ class Isolation:
         self._crew.proven = True
         if not isinstance(answer, Failure) or answer.cause is Cause.EXCEPTION:
             return
+        self._deaths_at_trial = 1
         self._acquit_or_blame_fork(rows, gate=gated, limit_s=self._options.timeout_s)
 
     def _acquit_or_blame_fork(self, rows: pl.DataFrame, *, gate: bool, limit_s: float) -> bool:
@@ -314,7 +316,8 @@ class Isolation:
         True if it was the way of starting workers instead: the search must begin again.
         """
         kind = "error" if failure.cause is Cause.EXCEPTION else "death"
-        seen = len(search.guilty) if kind == "error" else search.deaths
+        deaths = search.deaths + self._deaths_at_trial
+        seen = len(search.guilty) if kind == "error" else deaths
         few = self._kept.height < 2 * self._terms.contrast.rows_min
         if seen < PROBE_AFTER[kind] or few or kind in self._probed or self._options.contrast >= 1:
             return False

@@ -27,7 +27,6 @@ _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
 _RULE_NET_PORT = 2
 _PR_SET_SECCOMP = 22
-_PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _SECCOMP_MODE_FILTER = 2
 
@@ -56,7 +55,6 @@ _SCOPE_SIGNAL = 1 << 1
 
 # Files of others stay readable to root, as everywhere; all other privileges go.
 _KEPT_CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4  # CHOWN, DAC_OVERRIDE, FOWNER, FSETID
-_CAPABILITIES_MAX = 64
 _CAPABILITY_VERSION_3 = 0x20080522
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
@@ -180,7 +178,8 @@ def drop_capabilities() -> bool:
     """Give up root's privileges over the machine, for good; return whether there were any.
 
     Kept are those about the owner and mode of files. Gone are, among others, raising one's own
-    limits, tracing, making device nodes, mounting, loading kernel modules and rebooting.
+    limits, tracing, making device nodes, mounting, loading kernel modules and rebooting. Needs
+    ``set_no_new_privileges`` first: root would gain them again by executing a program.
 
     Raises:
         OSError: if the kernel refuses.
@@ -192,11 +191,6 @@ def drop_capabilities() -> bool:
     permitted = words[1] | words[4] << 32
     if not permitted & ~_KEPT_CAPABILITIES:
         return False
-    for number in range(_CAPABILITIES_MAX):
-        if _KEPT_CAPABILITIES >> number & 1:
-            continue
-        if _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
-            break  # EINVAL: the kernel knows no more; EPERM: cannot, and capset decides
     kept = permitted & _KEPT_CAPABILITIES
     low, high = kept & 0xFFFF_FFFF, kept >> 32
     _check(_libc.capset(header, struct.pack("6I", low, low, 0, high, high, 0)), "capset")

@@ -38,6 +38,7 @@ Measured as the largest RLIMIT_DATA count minus the largest use of memory so far
 batches by turns) of 196 to 955 MiB: 150 to 440 MiB, of which 102 MiB before the load began.
 """
 
+_libc = ctypes.CDLL(None)
 _OOM_SCORE = 1000
 _PR_SET_CHILD_SUBREAPER = 36
 _TASKS_FREE = 1024
@@ -97,7 +98,7 @@ def apply(limits: Limits) -> None:
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb") as adjust:  # noqa: PTH123
             adjust.write(b"%d" % _OOM_SCORE)
         # What a step leaves behind stays a descendant of its worker, where it is counted.
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         _lower(resource.RLIMIT_DATA, data_limit_bytes(limits.memory_bytes))
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NOFILE, limits.files_max)

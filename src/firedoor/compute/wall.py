@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from firedoor.spec.wall import WallArguments
 
-Frame = TypeVar("Frame", "pl.DataFrame", "pd.DataFrame", "pa.Table")
+Frame = TypeVar("Frame", bound="pl.DataFrame | pd.DataFrame | pa.Table")
 
 PIECE_SHARE = 16
 """A frame over a sixteenth of a worker's memory is sent in pieces: in, out, and both encoded, with
@@ -336,7 +336,7 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _index(frame: object, kind: str, rows: pl.Series | None) -> object:
+def _index(frame: object, kind: str, rows: pl.Series | None) -> pd.Index | None:
     """Return the caller's pandas index for the good rows."""
     if kind != "pandas" or rows is None:
         return None

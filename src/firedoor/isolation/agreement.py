@@ -17,11 +17,11 @@ from firedoor.errors import shorten
 
 Step = Callable[[pl.DataFrame], pl.DataFrame]
 
-RELATIVE = {pl.Float64: 1e-7, pl.Float32: 1e-4}
+RELATIVE: dict[type[pl.DataType], float] = {pl.Float64: 1e-7, pl.Float32: 1e-4}
 """Two floats agree if they differ by at most this share of the larger one. A matrix product sums
 in another order for another number of rows; a dependence on other rows is far larger than this."""
 
-ABSOLUTE = {pl.Float64: 1e-12, pl.Float32: 1e-6}
+ABSOLUTE: dict[type[pl.DataType], float] = {pl.Float64: 1e-12, pl.Float32: 1e-6}
 """The same, as a share of the column's median size: what cancellation leaves is near zero."""
 
 _HALF_PRECISION = 1e-2

@@ -108,8 +108,7 @@ class TracedLazy(pl.LazyFrame):
     def of(cls, lazy: pl.LazyFrame, eager: Traced | None) -> TracedLazy:
         """Return ``lazy`` with the traced frame that it will give, if that is known."""
         traced = cls.__new__(cls)
-        vars(traced).update(vars(lazy))
-        traced._eager = eager
+        vars(traced).update(vars(lazy), _eager=eager)
         return traced
 
     def collect(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the signature of polars

@@ -144,7 +144,7 @@ def _kept(counter: _Counter, total: int) -> pl.Series:
 
 def _with_digit(numbers: pl.Series, digit: int) -> pl.Series:
     """Return a mask of the numbers that have this binary digit."""
-    return (numbers // 2**digit) % 2 == 1
+    return pl.select(pl.lit(numbers) // 2**digit % 2 == 1).to_series()
 
 
 class _NotCountableError(Exception):

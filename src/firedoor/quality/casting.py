@@ -39,7 +39,12 @@ def cast_column(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series
 
 def _may_lose(source: pl.DataType, target: pl.DataType) -> bool:
     """Return whether a strict cast between two dtypes may succeed and yet lose a value."""
-    return source.is_nested() or (source.is_float() and target.is_integer())
+    return source.is_nested() or (_has_fractions(source) and target.is_integer())
+
+
+def _has_fractions(dtype: pl.DataType) -> bool:
+    """Return whether values of this dtype need not be whole."""
+    return dtype.is_float() or dtype.is_decimal()
 
 
 def _uncastable(name: str, source: pl.DataType, target: pl.DataType, why: str) -> SchemaBroken:
@@ -64,8 +69,8 @@ def _faults(series: pl.Series, target: pl.DataType, path: str) -> pl.Series:
     except pl.exceptions.PolarsError as error:
         raise _uncastable(path, source, target, str(error).split("\n\n")[0]) from error
     mask = done.is_null() & series.is_not_null()
-    if source.is_float() and target.is_integer():
-        mask |= (series != series.floor()).fill_null(value=False)
+    if _has_fractions(source) and target.is_integer():
+        mask |= (done.cast(source) != series).fill_null(value=False)
     return mask
 
 

@@ -78,6 +78,8 @@ def evaluate(
     declared = frame.select(schema.column_names())
     try:
         verdicts = _evaluate(declared, rules)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - whatever a rule raises: which one was it?
         found = _one_by_one(declared, schema, rules)
     else:
