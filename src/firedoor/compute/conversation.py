@@ -23,6 +23,7 @@ from firedoor.wire.messages import (
     Raised,
     Reply,
     Run,
+    Tracing,
     Unloadable,
 )
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 Slices = tuple[tuple[int, int], ...]
 SPAWN_LOAD_S = 60.0
+OWN_WORK_LIMITS = 6
+"""Limits that running a step again, for proof or to trace rows, may take."""
 
 
 class Conversation:
@@ -107,7 +110,9 @@ class Conversation:
         self._fresh = False
         try:
             reply, payload = self._at_work.next(limit_s)
-            while isinstance(reply, Gated):
+            while isinstance(reply, Gated | Tracing):
+                if isinstance(reply, Tracing):  # the step is through: the rest is our doing
+                    limit_s = OWN_WORK_LIMITS * self._full_limit_s
                 reply, payload = self._at_work.next(limit_s)
             match reply:
                 case Passed():
@@ -124,11 +129,11 @@ class Conversation:
         except Garbled as garbled:
             return self._garbled(garbled)
 
-    def proof(self, limit_s: float) -> Proved | None:
+    def proof(self) -> Proved | None:
         """Have the last slice run in parts; None if the worker died, which proves nothing."""
         self._at_work.post(Prove())
         try:
-            reply, _ = self._at_work.next(limit_s)
+            reply, _ = self._at_work.next(OWN_WORK_LIMITS * self._full_limit_s)
         except WorkerDied as died:
             self._replace(died.failure)
             return None
@@ -209,7 +214,8 @@ def try_spawned(crew: Crew, rows: pl.DataFrame, *, gate: bool, limit_s: float) -
         worker.post(sample.batch, sample.payload)
         while not isinstance(reply, Passed | Raised | AtFault):
             reply, _ = worker.next(limit_s)
-    except WorkerDied:
+    except WorkerDied as died:
+        crew.forget(worker, died.failure)
         return None
     finally:
         crew.dismiss(worker)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ PRELOAD = ("polars", "dataframely", "firedoor.compute.worker", "firedoor.compute
 KNOWN_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "sklearn", "lightgbm", "xgboost")
 """Imported by the fork server as well where the calling process has them already."""
 LOAD_TRIES = 3
+LOAD_TRIES_EXTERNAL = 10
+"""The same where workers are ended from outside while they load: that says nothing of the step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Crew:
         *,
         name: str,
         lost: Callable[[Lost], None],
+        note: Callable[[str], None],
     ) -> None:
         """Prepare; no process is started before the first batch."""
         self.way = "spawn" if options.start == "spawn" or sys.platform != "linux" else "fork"
@@ -73,6 +76,7 @@ class Crew:
         self._options = options
         self._name = name
         self._lost = lost
+        self._note = note
         self._bounds = Bounds(
             memory_bytes=options.memory_bytes, processes_max=options.processes_max
         )
@@ -100,16 +104,15 @@ class Crew:
             StepUnloadable: if the step cannot be imported.
             WorkersUnavailable: if workers die while they load.
         """
-        last: Failure | None = None
-        for _ in range(LOAD_TRIES):
+        failures: list[Failure] = []
+        while _worth_another_try(failures):
             worker = self._candidate()
             try:
                 self._settle(worker)
             except WorkerDied as died:
-                last = died.failure
+                failures.append(died.failure)
                 self.forget(worker, died.failure)
-                if died.failure.cause is Cause.HANG and self._options.start == "auto":
-                    self.switch_to_spawn()
+                self._doubt_fork(failures)
                 continue
             except BaseException:
                 self.dismiss(worker)
@@ -117,9 +120,10 @@ class Crew:
             self._order_spare()
             return worker
         message = (
-            f"wall {self._name!r}: {LOAD_TRIES} workers running died before they were ready "
-            f"({last.message if last else 'no reason known'}); look at what the step's module does "
-            "when it is imported, and at the wall's memory and reads"
+            f"wall {self._name!r}: {len(failures)} workers running died before they were ready "
+            f"({failures[-1].message}); look at what the step's module does when it is imported, "
+            "and at the wall's memory and reads; if it is killed from outside, at the machine's "
+            "free memory"
         )
         raise WorkersUnavailable(message)
 
@@ -265,6 +269,15 @@ class Crew:
             seconds = reply.step_s
         self.fixed_s = max(self.fixed_s, seconds)
 
+    def _doubt_fork(self, failures: Sequence[Failure]) -> None:
+        """Go over to spawning if workers hang, or die time and again, before one has worked."""
+        if self.proven or self.way != "fork" or self._options.start != "auto":
+            return
+        own = [failure for failure in failures if not failure.external]
+        if own and (own[-1].cause is Cause.HANG or len(own) == LOAD_TRIES - 1):
+            self.switch_to_spawn()
+            self._note("forked workers do not get ready: workers are spawned now")
+
     def _order_spare(self) -> None:
         """Start the next spare if there is none."""
         with self._lock:
@@ -347,6 +360,12 @@ class Crew:
             seal_writes=plan.writes,
             network=plan.network,
         )
+
+
+def _worth_another_try(failures: Sequence[Failure]) -> bool:
+    """Return whether to start one more worker after so many died before they were ready."""
+    own = sum(not failure.external for failure in failures)
+    return own < LOAD_TRIES and len(failures) < LOAD_TRIES_EXTERNAL
 
 
 def _while_idle(worker: WorkerProcess) -> Failure:

@@ -37,7 +37,6 @@ PROBES = {"death": 16, "error": 64}
 PROBE_AFTER = {"death": 2, "error": 8}
 """A search looks around after so many deaths, or rows that raise."""
 SLICES_A_REQUEST_MAX = 4_096
-PROOF_LIMITS = 6
 GATE_TRIES = 5
 DROPS_MIN = 10
 """Rows that may vanish from a batch before a declared share is held against them."""
@@ -421,7 +420,7 @@ class Isolation:
         """Have the last run repeated in parts, on the first and on sampled batches."""
         if not self._tally.proof_is_due(self._options, self._kept.height):
             return
-        proof = self._talk.proof(PROOF_LIMITS * self._options.timeout_s)
+        proof = self._talk.proof()
         if proof is not None:
             self._tally.proved(rowwise=proof.rowwise, why=proof.why)
 

@@ -122,7 +122,13 @@ class Wall:
         """Start from nothing: at first, and again in a forked copy of the process."""
         self._lock = threading.Lock()
         self._tally = Tally(self.name)
-        self._crew = Crew(self._reference, self._options, name=self.name, lost=self._tally.died)
+        self._crew = Crew(
+            self._reference,
+            self._options,
+            name=self.name,
+            lost=self._tally.died,
+            note=self._tally.note,
+        )
         self._end = weakref.finalize(self, Crew.close, self._crew)
         self._streak = contrast.Streak()
         self._threads: ThreadPoolExecutor | None = None

@@ -17,13 +17,18 @@ from firedoor.compute import blame, frames
 from firedoor.compute.step import Step
 from firedoor.isolation import agreement, dropping, tracing
 from firedoor.quality import gate
-from firedoor.wire.messages import AtFault, Batch, Gated, Passed, Proved, Raised
+from firedoor.wire.messages import AtFault, Batch, Gated, Passed, Proved, Raised, Tracing
 
 if TYPE_CHECKING:
     import dataframely as dy
 
+TRACE_S = 0.5
+TRACE_CALLS_MIN = 8
+UNTRACED_MAX = 3
+"""Rows are looked for by running parts until that failed so often running."""
+
 Parts = tuple[bytes | memoryview, ...]
-Answer = tuple[Gated | Passed | Raised | AtFault | Proved, Parts]
+Answer = tuple[Gated | Tracing | Passed | Raised | AtFault | Proved, Parts]
 
 
 class Workbench:
@@ -46,7 +51,9 @@ class Workbench:
         self._frame = pl.DataFrame()
         self._first = 0
         self._empty_tried = False
-        self._last: tuple[pl.DataFrame, pl.DataFrame] | None = None
+        self._last: tuple[pl.DataFrame, pl.DataFrame, pl.Series | None] | None = None
+        self._untraced = 0
+        """Batches running whose rows could not be traced."""
 
     def take(self, batch: Batch, payload: bytearray) -> Iterator[Answer]:
         """Take a batch in hand, judge it by the schema, run the slices that came with it."""
@@ -83,44 +90,49 @@ class Workbench:
     def run(self, slices: tuple[tuple[int, int], ...]) -> Iterator[Answer]:
         """Run slices one after another; stop at the first that fails, the wall will say how on."""
         for start, stop in slices:
-            answer = self._run_one(start, stop)
-            yield answer
-            if not isinstance(answer[0], Passed):
-                return
+            for answer in self._run_one(start, stop):
+                yield answer
+                if not isinstance(answer[0], Passed | Tracing):
+                    return
 
     def prove(self) -> Proved:
         """Run the last slice again in parts, and say whether the step is row-wise."""
         if self._last is None:
             return Proved(rowwise=True, why="nothing to compare")
-        frame, output = self._last
+        frame, output, rows = self._last
         try:
-            proof = agreement.prove(self._call, frame, output)
+            proof = agreement.prove(self._call, frame, output, rows=rows)
         except BaseException as error:  # noqa: BLE001 - the step runs in here, and may raise anything
             said = blame.of_exception(error, frame.columns)
             return Proved(rowwise=False, why=f"it fails on a part of its rows: {said.signature}")
         return Proved(rowwise=proof.rowwise, why=proof.why)
 
-    def _run_one(self, start: int, stop: int) -> Answer:
-        """Run one slice."""
+    def _run_one(self, start: int, stop: int) -> Iterator[Answer]:
+        """Run one slice; say so before anything is run only to find out about it."""
         part = self._frame.slice(start - self._first, stop - start)
         started = time.perf_counter()
         try:
             with dropping.collect_drops() as drops:
                 output = self._call(part)
         except frames.NotAFrame as wrong:
-            return AtFault(code="not_a_frame", message=str(wrong)), ()
+            yield AtFault(code="not_a_frame", message=str(wrong)), ()
+            return
         except MemoryError as error:
-            return self._raised(error, part, start, stop, code="memory"), ()
+            yield self._raised(error, part, start, stop, code="memory"), ()
+            return
         except BaseException as error:  # noqa: BLE001 - here is where a fault of the step stops
-            return self._raised(error, part, start, stop, code="exception"), ()
+            yield self._raised(error, part, start, stop, code="exception"), ()
+            return
         step_s = time.perf_counter() - started
-        return self._passed(part, output, drops, start, step_s)
+        if output.height < part.height:
+            yield Tracing(seconds=step_s), ()
+        yield self._passed(part, output, drops, start, step_s)
 
     def _call(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Call the step with the kind of frame it wants, and make of its answer a polars frame."""
-        value = self._step(
-            frame if self._kind == "polars" else frames.from_polars(frame, self._kind)
-        )
+        # A clone shares the data: a step that inserts a column in place does it to its own.
+        given = frame.clone() if self._kind == "polars" else frames.from_polars(frame, self._kind)
+        value = self._step(given)
         return frames.returned_to_polars(value)
 
     def _passed(
@@ -133,8 +145,8 @@ class Workbench:
     ) -> Answer:
         """Find out which rows came out, judge them by the output's schema, encode."""
         try:
-            rows, identity = self._identify(part, output)
-            self._last = (part, output)
+            rows, identity = self._identify(part, output, step_s)
+            self._last = (part, output, rows)
             output, rows, identity, rejected = self._judge(part, output, rows, identity)
         except gate.SchemaBroken as broken:
             return _broken(broken), ()
@@ -166,7 +178,9 @@ class Workbench:
         )
         return reply, tuple(parts)
 
-    def _identify(self, part: pl.DataFrame, output: pl.DataFrame) -> tuple[pl.Series | None, str]:
+    def _identify(
+        self, part: pl.DataFrame, output: pl.DataFrame, step_s: float
+    ) -> tuple[pl.Series | None, str]:
         """Return which row of ``part`` each output row was, and how that is known."""
         if output.height == part.height:
             return None, "position"
@@ -176,7 +190,11 @@ class Workbench:
                 f"the step returned {output.height:,} rows for {part.height:,}: a row may become "
                 "one row or none; look for a join whose right side repeats a key",
             )
-        found = tracing.trace(self._call, part, output)
+        calls_max = min(tracing.CALLS_MAX, max(TRACE_CALLS_MIN, int(TRACE_S / max(step_s, 1e-6))))
+        if self._untraced >= UNTRACED_MAX:
+            calls_max = 0
+        found = tracing.trace(self._call, part, output, calls_max=calls_max)
+        self._untraced = self._untraced + 1 if found.rows is None else 0
         if found.problem is not None:
             code = {"reordered": "rows_reordered", "doubled": "rows_added"}[found.problem]
             why = f"the step returned rows {found.problem}: keep their order, and each once"

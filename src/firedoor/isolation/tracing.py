@@ -1,7 +1,8 @@
 """Find out which row of the input every row of the output came from.
 
 A step never sees a helper column. It is run a second time on a frame that remembers its rows
-(``traced``), or, where that is not enough, on parts of the frame, to count what comes out.
+(``traced``). Where that is not enough, rows are recognised by what the step left as it was, or
+counted: the step runs on parts of the frame, and what comes out tells what was dropped.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Identity:
 
 
 UNKNOWN = Identity(None)
+_NUMBER = "__firedoor_row__"
 
 
 def trace(
@@ -46,7 +48,7 @@ def trace(
         frame: what it ran on.
         expected: what it returned.
         calls_max: calls on parts of the frame, at most, if tracing is not enough; 0 for none.
-            These are right for a row-wise step only.
+            They tell the truth about a row-wise step only. See ``locate``.
     """
     found = _trace_once(step, frame, expected)
     if found is UNKNOWN and calls_max:
@@ -93,38 +95,78 @@ def identify(numbers: pl.Series) -> Identity:
 def locate(
     step: Step, frame: pl.DataFrame, expected: pl.DataFrame, *, calls_max: int = CALLS_MAX
 ) -> Identity:
-    """Find by halving and counting which rows a row-wise step kept.
+    """Find without tracing which rows a row-wise step kept, by their values or by counting.
 
-    A part of which as many rows come out as go in is taken to be kept whole. A row dropped and
-    another one doubled would cancel out in that: so the rows are counted again by each binary
-    digit of their number (any two rows differ in one), and at last the kept rows alone must give
-    ``expected``.
+    Values tell in two calls, if some columns come through unchanged and no two rows are alike in
+    them. Counting takes about ``log2(rows)`` calls for each dropped row.
 
-    The calls needed grow with the number of dropped rows: about ``log2(rows)`` for each.
+    Args:
+        step: takes and returns a frame, and is row-wise.
+        frame: what it ran on.
+        expected: what it returned.
+        calls_max: how often it may be called on parts of ``frame``, each no larger.
     """
     counter = _Counter(step, frame, calls_max)
     try:
-        kept = _kept(counter, expected.height)
-        for digit in range((frame.height - 1).bit_length()):
-            chosen = _with_digit(pl.int_range(frame.height, eager=True), digit)
-            if counter.count(frame.filter(chosen)) != _with_digit(kept, digit).sum():
-                return UNKNOWN
-        if not agree(expected, step(frame[kept])):
-            return UNKNOWN
+        kept = _by_value(counter, expected)
+        return Identity(_by_counting(counter, expected) if kept is None else kept)
     except _MoreThanGivenError:
         return Identity(None, "doubled")
     except _NotCountableError:
         return UNKNOWN
-    return Identity(kept)
 
 
-def _kept(counter: _Counter, total: int) -> pl.Series:
-    """Return the numbers of the kept rows.
+def _by_value(counter: _Counter, expected: pl.DataFrame) -> pl.Series | None:
+    """Return the numbers of the rows that are alike in the columns that came through, if any.
+
+    Believed only if the kept rows alone give what was expected, and the other rows nothing.
+    """
+    frame = counter.frame
+    through = [name for name, dtype in expected.schema.items() if frame.schema.get(name) == dtype]
+    plain = [name for name in through if not frame.schema[name].is_nested()]
+    # Floats are what a step most likely changed in place; labels and numbers tell rows apart.
+    labels = [name for name in plain if not frame.schema[name].is_float()]
+    for keys in [labels] if labels == plain else [labels, plain]:
+        if not keys or frame.select(keys).is_duplicated().any():
+            continue
+        numbered = frame.select(keys).with_row_index(_NUMBER)
+        found = expected.select(keys).join(
+            numbered, on=keys, how="left", nulls_equal=True, maintain_order="left"
+        )
+        kept = identify(found.get_column(_NUMBER)).rows
+        if kept is None or len(kept) == frame.height:
+            continue
+        others = ~pl.int_range(frame.height, eager=True).is_in(kept.implode())
+        if not counter.count(frame.filter(others)) and agree(expected, counter.run(frame[kept])):
+            return kept
+    return None
+
+
+def _by_counting(counter: _Counter, expected: pl.DataFrame) -> pl.Series:
+    """Return the numbers of the kept rows, found by halving and counting what comes out.
+
+    A part of which as many rows come out as go in is taken to be kept whole. A row dropped and
+    another one doubled would cancel out in that: so the rows are counted again by each binary
+    digit of their number (any two rows differ in one), and at last the kept rows alone must give
+    what was expected.
 
     Raises:
         _NotCountableError: if the counts do not add up, or take too many calls.
         _MoreThanGivenError: if a part gave more rows than it had.
     """
+    frame = counter.frame
+    kept = _kept(counter, expected.height)
+    for digit in range((frame.height - 1).bit_length()):
+        chosen = _with_digit(pl.int_range(frame.height, eager=True), digit)
+        if counter.count(frame.filter(chosen)) != _with_digit(kept, digit).sum():
+            raise _NotCountableError
+    if not agree(expected, counter.run(frame[kept])):
+        raise _NotCountableError
+    return kept
+
+
+def _kept(counter: _Counter, total: int) -> pl.Series:
+    """Return the numbers of the kept rows, as far as counting halves tells."""
     ranges = [pl.Series(dtype=pl.UInt32)]
     parts = [(0, counter.frame.height, total)]
     while parts:
@@ -163,12 +205,16 @@ class _Counter:
     frame: pl.DataFrame
     calls_left: int
 
-    def count(self, part: pl.DataFrame) -> int:
-        """Return how many rows the step makes of ``part``."""
+    def run(self, part: pl.DataFrame) -> pl.DataFrame:
+        """Return what the step makes of ``part``."""
         if not self.calls_left:
             raise _NotCountableError
         self.calls_left -= 1
-        height = self.step(part).height
+        return self.step(part)
+
+    def count(self, part: pl.DataFrame) -> int:
+        """Return how many rows the step makes of ``part``."""
+        height = self.run(part).height
         if height > part.height:
             raise _MoreThanGivenError
         return height

@@ -78,4 +78,6 @@ def _show(values: pl.Series) -> pl.Series:
         short = values.list.head(ITEMS_MAX) if isinstance(dtype, pl.List) else values
         texts = [shorten(repr(value), VALUE_CHARACTERS) for value in short.to_list()]
         return pl.Series(values.name, texts, dtype=pl.String)
+    if isinstance(dtype, pl.Duration):
+        values = values.dt.to_string("polars")
     return values.cast(pl.String).fill_null("null")

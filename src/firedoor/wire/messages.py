@@ -84,6 +84,13 @@ class Gated(msgspec.Struct, frozen=True, kw_only=True, tag="gated"):
     sections: tuple[int, ...] = ()
 
 
+class Tracing(msgspec.Struct, frozen=True, kw_only=True, tag="tracing"):
+    """The step has returned fewer rows; which ones is being found out, on a clock of its own."""
+
+    seconds: float
+    """What the step took."""
+
+
 class Passed(msgspec.Struct, frozen=True, kw_only=True, tag="passed"):
     """A slice ran well. Sections: output; numbers, if ``traced``; rejected rows, if any."""
 
@@ -132,4 +139,4 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):
 
 
 Request = Load | Batch | Run | Prove
-Reply = Loaded | Unloadable | Gated | Passed | Raised | AtFault | Proved
+Reply = Loaded | Unloadable | Gated | Tracing | Passed | Raised | AtFault | Proved
