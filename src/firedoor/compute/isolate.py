@@ -24,7 +24,7 @@ from firedoor.isolation import agreement, contrast, narrow
 from firedoor.isolation.narrow import Cause, Failure, Guilty, Search, Slice
 from firedoor.quality import gate
 from firedoor.spec.wall import WallOptions
-from firedoor.units import format_seconds
+from firedoor.units import format_bytes, format_seconds
 from firedoor.wire.framing import Bytes
 from firedoor.wire.messages import Batch
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 SLICE_LIMIT_MIN_S = 0.2
 SAMPLE_ROWS = 16
+PIECE_SHARE = 16
+"""A frame over a sixteenth of a worker's memory is sent in pieces: in, out, and both encoded, with
+room to work."""
 PROBES = {"death": 16, "error": 64}
 PROBE_AFTER = {"death": 2, "error": 8}
 """A search looks around after so many deaths, or rows that raise."""
@@ -434,6 +437,15 @@ class Isolation:
             came.append(again)
             self._forgive(failure)
             return replace(search, todo=(), failures=(failure,))
+        size = self._frame.estimated_size()
+        if again.cause is Cause.MEMORY and size > self._options.memory_bytes // PIECE_SHARE:
+            raise StepAtFault(
+                f"a batch of {format_bytes(size)} cannot be cut, because the step is not row-wise, "
+                f"and does not fit a worker with memory={self._options.memory!r}: use smaller "
+                "batches, or give more memory",
+                code="over_memory",
+                signature=again.signature,
+            )
         guilty = Guilty(0, again, (failure.cause, again.cause))
         return replace(search, todo=(), guilty=(guilty,), failures=(again,))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast
 from firedoor.compute import frames, limits, outputs
 from firedoor.compute.crew import Crew
 from firedoor.compute.dead import DeadLetters
-from firedoor.compute.isolate import Isolation, Terms
+from firedoor.compute.isolate import PIECE_SHARE, Isolation, Terms
 from firedoor.compute.outputs import Settled
 from firedoor.compute.report import Tally, WallReport, now_s
 from firedoor.compute.step import Step, refer
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from firedoor.spec.wall import WallArguments
 
 Frame = TypeVar("Frame", bound="pl.DataFrame | pd.DataFrame | pa.Table")
-
-PIECE_SHARE = 16
-"""A frame over a sixteenth of a worker's memory is sent in pieces: in, out, and both encoded, with
-room to work."""
 
 
 class Outcome(tuple[Frame, DeadLetters], Generic[Frame]):  # noqa: SLOT001 - a tuple has no room

@@ -1,0 +1,204 @@
+"""Run every peer on every kind of poison, one at a time, and count what it delivered."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import polars as pl
+import psutil
+
+from benchmarks.work import EXAMPLE, KEY, POISON, ROOT, load, poisoned
+
+HARD_LIMIT_S = 60.0
+POLL_S = 0.05
+BATCH_ROWS = 10_000
+
+BATCHES = ("plain loop", "firedoor", "apache-beam", "ray", "pebble", "loky")
+ROWS = ("plain loop", "apache-beam", "pebble", "loky")
+"""Who can be handed single rows. A Ray block that fails is dropped whole, whatever its rows."""
+
+KINDS = ("none", *POISON)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one peer did with one kind of poison."""
+
+    way: str
+    element: str
+    kind: str
+    rows: int
+    good_rows: int
+    delivered: int
+    """Good rows that came out, each counted once."""
+    doubled: int
+    dead: int
+    seconds: float
+    """From the moment everything was started until the end, or until it was ended."""
+    peak_bytes: int
+    """Largest resident memory of one process."""
+    ended: str
+
+    @property
+    def good_share(self) -> float:
+        """Share of the good rows that came out."""
+        return self.delivered / self.good_rows
+
+    @property
+    def rows_a_second(self) -> float:
+        """Good rows a second, without start-up."""
+        return self.delivered / self.seconds if self.seconds else 0.0
+
+
+def installed(way: str) -> str | None:
+    """Return the version of a peer, or None if it is not installed."""
+    if way in {"plain loop", "firedoor"}:
+        return ""
+    try:
+        return version(way)
+    except PackageNotFoundError:
+        return None
+
+
+def runs(*, quick: bool, peers: bool) -> Iterator[Run | str]:
+    """Run them all. Yields a ``Run`` each, or a sentence on a peer that is not there."""
+    flights = load()
+    batches = 3 if quick else 10
+    plan = [(way, BATCH_ROWS, batches) for way in BATCHES]
+    plan += [] if quick else [(way, 1, 1) for way in ROWS]
+    for way, element_rows, count in plan:
+        if not peers and way not in {"plain loop", "firedoor"}:
+            continue
+        if installed(way) is None:
+            yield f"{way}: not installed (python -m pip install {way})"
+            continue
+        for kind in KINDS:
+            yield _run(flights, way, kind, element_rows, count)
+
+
+def _run(flights: pl.DataFrame, way: str, kind: str, element_rows: int, batches: int) -> Run:
+    """Run one peer in a process of its own, and end it and all it started after the hard limit."""
+    rows = batches * BATCH_ROWS
+    with tempfile.TemporaryDirectory(prefix="bench-") as sink:
+        paths = [str(ROOT), str(ROOT / "src"), str(EXAMPLE)]
+        environment = {**os.environ, "BENCH_SINK": sink, "PYTHONPATH": os.pathsep.join(paths)}
+        command = ["-m", "benchmarks.peers.run", way, kind, str(rows), str(element_rows)]
+        child = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        peak = _watch(child, sink)
+        stopped_s = time.monotonic()
+        status = child.poll()
+        _end(child, sink)
+        return _count(
+            flights, Path(sink), way, kind, element_rows, batches, status, stopped_s, peak
+        )
+
+
+def _watch(child: subprocess.Popen[bytes], sink: str) -> int:
+    """Wait for the end or the hard limit. Returns the largest memory seen in one process."""
+    deadline = time.monotonic() + HARD_LIMIT_S
+    peak = 0
+    while child.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(psutil.Error):
+            for process in [root := psutil.Process(child.pid), *root.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error):
+                    peak = max(peak, process.memory_info().rss)
+        time.sleep(POLL_S)
+        if not Path(sink, "marks").exists():
+            deadline = time.monotonic() + HARD_LIMIT_S  # starting up is not held against anybody
+    return peak
+
+
+def _end(child: subprocess.Popen[bytes], sink: str) -> None:
+    """End the child and whatever it started, which all carry the name of the sink."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGKILL)
+    child.wait()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("BENCH_SINK") == sink:
+                process.kill()
+
+
+def _count(
+    flights: pl.DataFrame,
+    sink: Path,
+    way: str,
+    kind: str,
+    element_rows: int,
+    batches: int,
+    status: int | None,
+    stopped_s: float,
+    peak: int,
+) -> Run:
+    """Hold what was delivered against the good rows."""
+    good = _good_keys(flights, kind, batches)
+    delivered = _delivered(sink, good)
+    unique = delivered.unique()
+    marks = _marks(sink)
+    ready = marks.get("ready", {}).get("at_s")
+    ended = "ended"
+    if status is None:
+        ended = f"stopped, ended from outside after {HARD_LIMIT_S:.0f} s"
+    elif status < 0:
+        ended = f"died of {signal.Signals(-status).name}"
+    elif status > 0:
+        ended = f"gave up: {marks.get('gave up', {}).get('why', 'no reason')}"
+    until = marks.get("end", {}).get("at_s", stopped_s)
+    dead = sink / "dead"
+    return Run(
+        way=way,
+        element="batch" if element_rows > 1 else "row",
+        kind=kind,
+        rows=batches * BATCH_ROWS,
+        good_rows=good.height,
+        delivered=unique.join(good, on=KEY, how="semi").height,
+        doubled=delivered.height - unique.height,
+        dead=sum(map(int, dead.read_text().split())) if dead.exists() else 0,
+        seconds=until - ready if ready else 0.0,
+        peak_bytes=peak,
+        ended=ended,
+    )
+
+
+def _good_keys(flights: pl.DataFrame, kind: str, batches: int) -> pl.DataFrame:
+    """Return the keys of the rows that are not poisoned."""
+    made, _ = poisoned(flights, kind, batches=batches)
+    bad = [] if kind == "none" else [POISON[kind]]
+    keys = pl.concat(made).filter(~pl.col("tailnum").is_in(bad).fill_null(value=False))
+    return keys.select(pl.col(KEY).cast(pl.String))
+
+
+def _delivered(sink: Path, good: pl.DataFrame) -> pl.DataFrame:
+    """Read the keys that were written down; the last line may be torn."""
+    path = sink / "delivered"
+    if not path.exists():
+        return good.clear()
+    keys = pl.read_csv(
+        path, has_header=False, new_columns=KEY, infer_schema=False, truncate_ragged_lines=True
+    )
+    return keys.with_columns(
+        pl.col("time_hour").str.to_datetime(time_unit="us", time_zone="UTC").cast(pl.String)
+    )
+
+
+def _marks(sink: Path) -> dict[str, dict[str, float]]:
+    """Read what happened when."""
+    path = sink / "marks"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {mark["mark"]: mark for mark in map(json.loads, lines)}
