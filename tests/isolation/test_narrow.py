@@ -117,7 +117,8 @@ def poisoned(draw: st.DrawFn, *, external: bool = True, rows_min: int = 0) -> Wo
         cause = draw(causes)
         outside = external and cause is Cause.CRASH and draw(st.booleans())
         poison[row] = failure(cause, external=outside, at=f"steps.py:{draw(st.integers(1, 3))}")
-    return World(rows, poison, piece_rows=draw(st.none() | st.integers(1, 3_000)))
+    pieces = draw(st.none() | st.integers(1, 30))
+    return World(rows, poison, piece_rows=pieces and math.ceil(rows / pieces) or None)
 
 
 accidents = st.dictionaries(

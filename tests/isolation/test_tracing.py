@@ -29,7 +29,13 @@ def flights(height: int = HEIGHT) -> pl.DataFrame:
             "carrier": ["wxyz"[row % 4] for row in rows],
             "stops": [[row, -row] for row in rows],
         },
-        schema_overrides={"delay": pl.Float64, "row": pl.Int64, "stops": pl.List(pl.Int64)},
+        schema_overrides={
+            "row": pl.Int64,
+            "delay": pl.Float64,
+            "ratio": pl.Float64,
+            "carrier": pl.String,
+            "stops": pl.List(pl.Int64),
+        },
     )
 
 
@@ -276,6 +282,52 @@ def test_counting_finds_any_few_rows(height: int, dropped: set[int], calls_max: 
     else:
         assert found.rows is not None
         assert found.rows.to_list() == [row for row in range(height) if row not in dropped]
+
+
+STAGES: list[Step] = [
+    lambda frame: frame.filter(pl.col("row") % 3 > 0),
+    lambda frame: frame.lazy().remove(pl.col("row") % 5 == 0).collect(),
+    lambda frame: frame.with_columns(row_again=pl.col("row")),
+    lambda frame: frame.sort("carrier", maintain_order=True),
+    lambda frame: frame.sort("row"),
+    lambda frame: frame.reverse(),
+    lambda frame: frame[3:],
+    lambda frame: frame.gather_every(2),
+    lambda frame: (
+        frame.drop("name", strict=False)
+        .lazy()
+        .join(CARRIERS.lazy(), on="carrier", how="left", maintain_order="left")
+        .collect()
+    ),
+    lambda frame: frame.join(TWICE, on="carrier", how="left", maintain_order="left"),
+    lambda frame: frame.drop_nulls("delay"),
+    lambda frame: frame.select("row", "carrier", "delay"),
+    lambda frame: pl.DataFrame(frame.to_dict()),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(stages=st.lists(st.sampled_from(STAGES), max_size=6), height=st.integers(0, 40))
+def test_identity_through_any_chain_of_methods_is_right_or_unknown(
+    stages: list[Step], height: int
+) -> None:
+    def step(frame: pl.DataFrame) -> pl.DataFrame:
+        for stage in stages:
+            frame = stage(frame)
+        return frame
+
+    frame = flights(height)
+    output = step(frame)
+    found = trace(step, frame, output, calls_max=0)
+    rows = output["row"].to_list()
+    if found.rows is not None:
+        assert found.rows.to_list() == rows
+    elif found.problem == "doubled":
+        assert len(set(rows)) < len(rows)
+    elif found.problem == "reordered":
+        assert rows != sorted(rows)
+    else:
+        assert STAGES[-1] in stages
 
 
 def test_declared_drops_are_counted_by_reason_where_somebody_counts() -> None:

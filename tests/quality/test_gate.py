@@ -334,6 +334,36 @@ def test_rows_judged_before_are_cast_without_being_judged_again() -> None:
         gate.cast(flights(distance=["1", "x"]), Flight)
 
 
+class Suspicious(dy.Schema):
+    value = dy.Any(check={"absent": lambda column: column.is_null()})
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (dt.timedelta(days=1), "1d"),
+        (dt.time(1), "01:00:00"),
+        (dt.date(2026, 1, 2), "2026-01-02"),
+        (Decimal("1.50"), "1.50"),
+        (True, "true"),
+        (1.5, "1.5"),
+        ("x" * 100, "'" + "x" * 60 + "...'"),
+        (b"x", "b'x'"),
+        ({"a": 1}, "{'a': 1}"),
+        (list(range(100)), "[0, 1, 2, 3, 4, 5, 6, 7]"),
+    ],
+)
+def test_values_of_every_dtype_are_shown(value: object, shown: str) -> None:
+    frame = pl.DataFrame({"value": [None, value]})
+    assert gate.judge(frame, Suspicious).rejected.to_dicts() == [
+        {
+            "row": 1,
+            "rules": ["value|check__absent"],
+            "message": f"value|check__absent: value={shown}",
+        }
+    ]
+
+
 ROWS = st.lists(
     st.tuples(
         st.integers(0, 5),

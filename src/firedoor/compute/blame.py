@@ -52,8 +52,10 @@ def of_exception(error: BaseException, columns: Sequence[str]) -> Blame:
     return Blame(signature, message, place, named_columns(f"{text}\n{source}", columns))
 
 
-def of_trace(what: str, dump: str, columns: Sequence[str] = ()) -> Blame:
-    """Describe a death from what faulthandler wrote: innermost frame first."""
+def of_trace(
+    what: str, dump: str, columns: Sequence[str] = (), *, by_function: bool = False
+) -> Blame:
+    """Describe a death from what faulthandler wrote, which begins with the innermost frame."""
     frames = [
         (match["file"], int(match["line"]), match["function"])
         for match in _DUMPED.finditer(dump)
@@ -62,12 +64,14 @@ def of_trace(what: str, dump: str, columns: Sequence[str] = ()) -> Blame:
     own = [frame for frame in frames if not _is_library(frame[0])]
     if not (own or frames):
         return Blame(what, what, None, ())
-    file, line, _ = (own or frames)[0]
-    place = f"{short_path(file)}:{line}"
+    file, line, function = (own or frames)[0]
+    path = short_path(file)
     shown = [f"  {short_path(f)}:{n} in {name}" for f, n, name in frames[:FRAMES_MAX]]
-    source = linecache.getline(file, line)
     message = "\n".join([what, *reversed(shown)])
-    return Blame(f"{what} at {place}", message, place, named_columns(source, columns))
+    # In which line a loop is caught is chance; two deaths in one function are one signature.
+    where = f"in {path}:{function}" if by_function else f"at {path}:{line}"
+    names = named_columns(linecache.getline(file, line), columns)
+    return Blame(f"{what} {where}", message, f"{path}:{line}", names)
 
 
 def named_columns(text: str, columns: Sequence[str]) -> tuple[str, ...]:

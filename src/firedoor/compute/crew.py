@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firedoor.compute import cgroup, seal, server
+from firedoor.compute import cgroup, limits, seal, server
 from firedoor.compute.process import Bounds, WorkerDied, WorkerProcess
 from firedoor.compute.step import StepReference
 from firedoor.errors import StepUnloadable, WallClosed, WorkersUnavailable
@@ -94,8 +94,13 @@ class Crew:
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
         """Wait for a place to work in, and give it back."""
-        with self._slots:
+        # With a timeout, because polars installs a SIGINT handler that restarts system calls: a
+        # wait without one is never interrupted, and Ctrl-C would do nothing.
+        self._slots.acquire(timeout=threading.TIMEOUT_MAX)
+        try:
             yield
+        finally:
+            self._slots.release()
 
     def take(self) -> WorkerProcess:
         """Return a worker that is ready: an idle one, the spare, or a new one.
@@ -237,8 +242,7 @@ class Crew:
                     break
             if worker.is_alive():
                 return worker
-            with contextlib.suppress(WorkerDied):
-                worker.next(0)  # buries it
+            worker.end()  # replies that nobody has read, to its load and sample, go with it
             self.forget(worker, _while_idle(worker))
         return self.start(self.way)
 
@@ -355,6 +359,7 @@ class Crew:
             memory_bytes=options.memory_bytes,
             files_max=options.files_max,
             processes_max=options.processes_max,
+            tasks_max=limits.tasks_backstop(options.processes_max),
             seal_reads=plan.reads,
             seal_lists=plan.lists,
             seal_writes=plan.writes,

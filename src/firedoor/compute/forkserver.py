@@ -8,7 +8,7 @@ ends, with all of them, when the socket to its parent closes: there is no way to
 Protocol, one datagram each way, descriptors beside it:
 
     {"op": "fork" | "spawn"} + [socket, log, trace]  ->  {"pid": 123} + [pidfd]
-    {"op": "reap", "pid": 123}                       ->  {"status": -11, "rss_bytes": 71303168}
+    {"op": "reap", "pid": 123}                       ->  {"status": -11}
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _Server:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._workers: set[int] = set()
-        self._ended: dict[int, tuple[int, int]] = {}
+        self._ended: dict[int, int] = {}
 
     def serve(self) -> None:
         """Answer requests until the other end closes."""
@@ -125,35 +125,30 @@ class _Server:
     def _reap(self, pid: int) -> None:
         """Wait for a worker that is dead or dying, clean up after it, tell how it ended."""
         self._wait(pid)
-        status, rss_bytes = self._ended.pop(pid, (0, 0))
+        status = self._ended.pop(pid, 0)
         self._sweep()
-        answer = {"pid": pid, "status": status, "rss_bytes": rss_bytes}
-        self._control.send(json.dumps(answer).encode())
+        self._control.send(json.dumps({"pid": pid, "status": status}).encode())
 
     def _wait(self, pid: int) -> None:
         """Wait for one worker."""
         if pid not in self._workers:
             return
-        _, status, usage = os.wait4(pid, 0)
+        _, status = os.waitpid(pid, 0)
         self._workers.discard(pid)
-        self._note(pid, status, usage.ru_maxrss)
-
-    def _note(self, pid: int, status: int, rss: int) -> None:
-        """Remember how a worker ended: negative for a signal; ru_maxrss is KiB on Linux."""
-        self._ended[pid] = (os.waitstatus_to_exitcode(status), rss * (1024 if LINUX else 1))
+        self._ended[pid] = os.waitstatus_to_exitcode(status)
 
     def _collect(self) -> None:
         """Reap whatever has ended by itself."""
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
             if pid in self._workers:
                 self._workers.discard(pid)
-                self._note(pid, status, usage.ru_maxrss)
+                self._ended[pid] = os.waitstatus_to_exitcode(status)
                 self._sweep()
 
     def _sweep(self) -> None:

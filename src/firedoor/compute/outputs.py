@@ -60,11 +60,11 @@ class Settled:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def encode(frame: pl.DataFrame) -> memoryview:
+def encode(frame: pl.DataFrame) -> bytes:
     """Return a frame as Arrow IPC stream bytes; uncompressed, for it crosses no network."""
     buffer = io.BytesIO()
     frame.write_ipc_stream(buffer, compression="uncompressed")
-    return buffer.getbuffer()
+    return buffer.getvalue()
 
 
 def decode(part: memoryview) -> pl.DataFrame:

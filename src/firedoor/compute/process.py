@@ -229,8 +229,7 @@ class WorkerProcess:
             self.end()
             return _died(Cause.CRASH, "closed its line to the wall", "")
         dump = self._trace()
-        status, peak = self._bury()
-        self.peak_bytes = max(self.peak_bytes, peak)
+        status = self._bury()
         if status == -signal.SIGABRT and limits.looks_like_memory(self._log.tail):
             what = f"ran into its limit of {format_bytes(self._bounds.memory_bytes)}"
             return _died(Cause.MEMORY, what, dump)
@@ -277,14 +276,14 @@ class WorkerProcess:
             else:
                 os.kill(self.pid, number)
 
-    def _bury(self) -> tuple[int, int]:
-        """Reap the worker and close what led to it. Returns its status and peak memory."""
+    def _bury(self) -> int:
+        """Reap the worker and close what led to it. Returns its exit status."""
         self.alive = False
         try:
             self._gone(DEATH_WAIT_S)
-            status, peak = self._server.reap(self.pid)
+            status = self._server.reap(self.pid)
         except ServerGone:
-            status, peak = -signal.SIGKILL, 0  # the server took its workers along
+            status = -signal.SIGKILL  # the server took its workers along
         if self._cage is not None:
             self._oom_kills = self._cage.oom_kills()
             self._cage.remove()
@@ -294,7 +293,7 @@ class WorkerProcess:
         if self._started.pidfd is not None:
             os.close(self._started.pidfd)
         shutil.rmtree(self._started.scratch, ignore_errors=True)
-        return status, peak
+        return status
 
     def abandon(self) -> None:
         """Close this copy's descriptors in a forked child: the worker is not ours."""
@@ -308,7 +307,8 @@ class WorkerProcess:
 def _died(cause: Cause, what: str, dump: str, *, external: bool = False) -> WorkerDied:
     """Describe a death: what happened, and the last frames where they are known."""
     label = {"hang": "hang", "memory": "memory"}.get(cause, what)
-    said = blame.of_trace(label, dump)
+    caught = cause in {Cause.HANG, Cause.MEMORY}
+    said = blame.of_trace(label, dump, by_function=caught)
     failure = Failure(
         cause=cause,
         signature=said.signature,

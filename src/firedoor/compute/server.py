@@ -116,15 +116,15 @@ class ForkServer:
         pid = answer["pid"]
         return Started(pid, fds[0] if fds else None, line, log_read, trace_read, scratch)
 
-    def reap(self, pid: int) -> tuple[int, int]:
-        """Return (exit status, peak resident bytes) of a worker that has died or is dying.
+    def reap(self, pid: int) -> int:
+        """Return the exit status of a worker that has died or is dying, negative for a signal.
 
         Raises:
             ServerGone: if the server has died, and the worker with it.
         """
         with self._lock:
             answer, _ = self._ask({"op": "reap", "pid": pid}, ())
-        return answer["status"], answer["rss_bytes"]
+        return answer["status"]
 
     def close(self) -> None:
         """End the server and every worker; returns when they are gone."""

@@ -180,7 +180,7 @@ class Wall:
                         break
                 if not ahead:
                     return
-                outcome = ahead[0][1].result()
+                outcome = ahead[0][1].result(timeout=threading.TIMEOUT_MAX)
                 ahead.popleft()
                 yield outcome
         except StepAtFault as fault:

@@ -275,8 +275,8 @@ def _broken(broken: gate.SchemaBroken) -> AtFault:
     )
 
 
-def _encode(frame: pl.DataFrame) -> memoryview:
+def _encode(frame: pl.DataFrame) -> bytes:
     """Return a frame as Arrow IPC stream bytes."""
     buffer = io.BytesIO()
     frame.write_ipc_stream(buffer, compression="uncompressed")
-    return buffer.getbuffer()
+    return buffer.getvalue()

@@ -95,7 +95,7 @@ def _settle(line: socket.socket, load: Load) -> Workbench | None:
             memory_bytes=load.memory_bytes,
             files_max=load.files_max,
             processes_max=load.processes_max,
-            tasks_max=limits.tasks_backstop(load.processes_max),
+            tasks_max=load.tasks_max,
         )
     )
     sealed = seal.apply(

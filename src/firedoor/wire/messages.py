@@ -27,6 +27,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     memory_bytes: int
     files_max: int
     processes_max: int
+    tasks_max: int | None
     seal_reads: tuple[str, ...]
     seal_lists: tuple[str, ...]
     seal_writes: tuple[str, ...]
