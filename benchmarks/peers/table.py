@@ -12,13 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import psutil
 
 from benchmarks.work import EXAMPLE, KEY, POISON, ROOT, load, poisoned
 
-HARD_LIMIT_S = 60.0
+SILENCE_S = 60.0
+"""A peer from which nothing came for so long, neither a row nor a dead letter, has stopped."""
+HARD_LIMIT_S = 300.0
+"""A peer that still works is ended after so long; rows a second are counted until then."""
 POLL_S = 0.05
 BATCH_ROWS = 10_000
 
@@ -100,28 +104,52 @@ def _run(flights: pl.DataFrame, way: str, kind: str, element_rows: int, batches:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        peak = _watch(child, sink)
+        peak, why = _watch(child, Path(sink))
         stopped_s = time.monotonic()
-        status = child.poll()
         _end(child, sink)
-        return _count(
-            flights, Path(sink), way, kind, element_rows, batches, status, stopped_s, peak
+        marks = _marks(Path(sink))
+        ready_s = marks.get("ready", {}).get("at_s", stopped_s)
+        good = _good_keys(flights, kind, batches)
+        delivered = _delivered(Path(sink), good)
+        unique = delivered.unique()
+        return Run(
+            way=way,
+            element="batch" if element_rows > 1 else "row",
+            kind=kind,
+            rows=rows,
+            good_rows=good.height,
+            delivered=unique.join(good, on=KEY, how="semi").height,
+            doubled=delivered.height - unique.height,
+            dead=_dead(Path(sink)),
+            seconds=marks.get("end", {}).get("at_s", stopped_s) - ready_s,
+            peak_bytes=peak,
+            ended=why or _how_it_ended(child.returncode, marks),
         )
 
 
-def _watch(child: subprocess.Popen[bytes], sink: str) -> int:
-    """Wait for the end or the hard limit. Returns the largest memory seen in one process."""
-    deadline = time.monotonic() + HARD_LIMIT_S
-    peak = 0
-    while child.poll() is None and time.monotonic() < deadline:
+def _watch(child: subprocess.Popen[bytes], sink: Path) -> tuple[int, str]:
+    """Wait for the end or a limit.
+
+    Returns:
+        The largest resident memory seen in one process, and why the peer has to be ended, if so.
+    """
+    peak, sizes = 0, [0]
+    began = heard = time.monotonic()
+    while child.poll() is None:
         with contextlib.suppress(psutil.Error):
             for process in [root := psutil.Process(child.pid), *root.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error):
                     peak = max(peak, process.memory_info().rss)
         time.sleep(POLL_S)
-        if not Path(sink, "marks").exists():
-            deadline = time.monotonic() + HARD_LIMIT_S  # starting up is not held against anybody
-    return peak
+        now = time.monotonic()
+        sizes_now = [path.stat().st_size for path in sorted(sink.iterdir())]
+        if sizes_now != sizes:
+            sizes, heard = sizes_now, now
+        if now - heard > SILENCE_S:
+            return peak, f"stopped, nothing for {SILENCE_S:.0f} s"
+        if now - began > HARD_LIMIT_S:
+            return peak, f"not done after {HARD_LIMIT_S:.0f} s"
+    return peak, ""
 
 
 def _end(child: subprocess.Popen[bytes], sink: str) -> None:
@@ -135,45 +163,19 @@ def _end(child: subprocess.Popen[bytes], sink: str) -> None:
                 process.kill()
 
 
-def _count(
-    flights: pl.DataFrame,
-    sink: Path,
-    way: str,
-    kind: str,
-    element_rows: int,
-    batches: int,
-    status: int | None,
-    stopped_s: float,
-    peak: int,
-) -> Run:
-    """Hold what was delivered against the good rows."""
-    good = _good_keys(flights, kind, batches)
-    delivered = _delivered(sink, good)
-    unique = delivered.unique()
-    marks = _marks(sink)
-    ready = marks.get("ready", {}).get("at_s")
-    ended = "ended"
-    if status is None:
-        ended = f"stopped, ended from outside after {HARD_LIMIT_S:.0f} s"
-    elif status < 0:
-        ended = f"died of {signal.Signals(-status).name}"
-    elif status > 0:
-        ended = f"gave up: {marks.get('gave up', {}).get('why', 'no reason')}"
-    until = marks.get("end", {}).get("at_s", stopped_s)
-    dead = sink / "dead"
-    return Run(
-        way=way,
-        element="batch" if element_rows > 1 else "row",
-        kind=kind,
-        rows=batches * BATCH_ROWS,
-        good_rows=good.height,
-        delivered=unique.join(good, on=KEY, how="semi").height,
-        doubled=delivered.height - unique.height,
-        dead=sum(map(int, dead.read_text().split())) if dead.exists() else 0,
-        seconds=until - ready if ready else 0.0,
-        peak_bytes=peak,
-        ended=ended,
-    )
+def _how_it_ended(status: int, marks: dict[str, dict[str, Any]]) -> str:
+    """Say in words how the process of a peer ended by itself."""
+    if status < 0:
+        return f"died of {signal.Signals(-status).name}"
+    if status > 0:
+        return f"gave up: {marks.get('gave up', {}).get('why', 'no reason')}"
+    return "ended"
+
+
+def _dead(sink: Path) -> int:
+    """Return how many rows were given up, with a reason."""
+    path = sink / "dead"
+    return sum(map(int, path.read_text().split())) if path.exists() else 0
 
 
 def _good_keys(flights: pl.DataFrame, kind: str, batches: int) -> pl.DataFrame:
@@ -197,7 +199,7 @@ def _delivered(sink: Path, good: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _marks(sink: Path) -> dict[str, dict[str, float]]:
+def _marks(sink: Path) -> dict[str, dict[str, Any]]:
     """Read what happened when."""
     path = sink / "marks"
     lines = path.read_text().splitlines() if path.exists() else []

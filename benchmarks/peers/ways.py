@@ -12,7 +12,7 @@ from multiprocessing import get_context, set_start_method
 import polars as pl
 
 from benchmarks.peers.sink import dead, deliver, mark
-from benchmarks.work import add_features
+from benchmarks.work import WEATHER, add_features
 
 LIMIT_S = 2.0
 
@@ -33,7 +33,7 @@ def firedoor(elements: Elements) -> None:
     """A wall. It takes frames, so it gets what it is made for: batches."""
     from firedoor import Wall  # noqa: PLC0415
 
-    with Wall(add_features, timeout_s=LIMIT_S) as wall:
+    with Wall(add_features, timeout_s=LIMIT_S, reads=[WEATHER]) as wall:
         wall(elements[0].head(1))
         mark("ready")
         for good, letters in wall.map(elements):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
+import polars as pl  # noqa: TC002 - Dagster reads the annotations
 import pytest
 from polars.testing import assert_frame_equal
 

@@ -20,11 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from firedoor.isolation import narrow
 from firedoor.isolation.narrow import Cause, Failure, NarrowPolicy, Search, Slice
 
-SEEDS = int(os.environ.get("FIREDOOR_SEEDS") or os.environ.get("FIREDOOR_EXAMPLES") or 1_000)
+SEEDS = int(os.environ.get("FIREDOOR_SEEDS") or os.environ.get("FIREDOOR_EXAMPLES") or 250)
 many = settings(
     max_examples=SEEDS,
     deadline=None,
-    derandomize=SEEDS == 1_000,
+    derandomize=SEEDS == 250,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 POLICY = NarrowPolicy()
@@ -70,7 +70,8 @@ class World:
         """Search to the end, holding every state of the search to its invariants."""
         search = narrow.begin(self.rows, piece_rows=self.piece_rows)
         while search.todo:
-            check_conservation(search, self.rows)
+            if self.rows < 100 or self.runs % 16 == 0:
+                check_conservation(search, self.rows)
             found = self.run(search.todo[0])
             search = narrow.passed(search) if found is None else narrow.failed(search, found, policy)
         check_conservation(search, self.rows)
@@ -140,20 +141,12 @@ def test_exactly_the_poison_rows_are_guilty_each_with_its_own_failure(world: Wor
 
 @many
 @given(poisoned(), accidents)
-def test_accidents_that_do_not_repeat_change_nobody_s_fate(
-    world: World, accidents: dict[int, Failure]
-) -> None:
-    search = replace(world, accidents=accidents).solve()
-    assert {g.row: g.failure for g in search.guilty} == world.poison
-
-
-@many
-@given(poisoned(), accidents)
-def test_attempts_count_every_failed_run_that_held_the_row_by_cause(
+def test_accidents_blame_nobody_and_attempts_count_every_failed_run_that_held_the_row(
     world: World, accidents: dict[int, Failure]
 ) -> None:
     world = replace(world, accidents=accidents)
     search = world.solve()
+    assert {g.row: g.failure for g in search.guilty} == world.poison
     assert {g.row: Counter(g.counts()) for g in search.guilty} == world.held
     assert search.deaths == world.deaths
 
@@ -226,7 +219,8 @@ def test_a_row_is_guilty_after_as_many_failures_alone_as_the_policy_asks(
     assert [(g.row, g.counts()) for g in search.guilty] == [
         (0, {str(cause): outside if external else inside})
     ]
-    world = data.draw(poisoned())
+    rows = data.draw(st.integers(1, 100))
+    world = World(rows, {data.draw(st.integers(0, rows - 1)): failure(cause, external=external)})
     assert {g.row for g in world.solve(policy).guilty} == set(world.poison)
 
 
@@ -255,15 +249,10 @@ def test_a_batch_without_rows_ends_whatever_happens() -> None:
 
 def test_failures_of_many_kinds_are_kept_one_a_kind_and_sixteen_at_most() -> None:
     search = narrow.begin(2**20)
-    for kind in range(20):
-        for _ in range(2):
-            found = failure(Cause.EXCEPTION, at=f"steps.py:{kind}")
-            search = narrow.failed(search, found, POLICY)
-            if not search.todo:
-                return
+    for kind in [0, 0, 1, *range(1, 18)]:
+        search = narrow.failed(search, failure(Cause.EXCEPTION, at=f"steps.py:{kind}"), POLICY)
     signatures = [f.signature for f in search.failures]
-    assert signatures == [f"exception at steps.py:{kind}" for kind in range(len(signatures))]
-    assert len(signatures) <= 16
+    assert signatures == [f"exception at steps.py:{kind}" for kind in range(16)]
 
 
 @many
@@ -305,14 +294,13 @@ def test_hangs_and_full_memories_are_one_family_wherever_they_were_caught() -> N
         assert failure(cause, at="a.py:1").family != failure(cause, at="b.py:2").family
 
 
-@settings(many, max_examples=max(50, SEEDS // 10), stateful_step_count=60)
 class Searching(RuleBasedStateMachine):
     """Any sequence of events at all, also such as no world would bring about."""
 
     search: Search
     rows: int
 
-    @initialize(rows=st.integers(0, 300), piece=st.none() | st.integers(1, 50))
+    @initialize(rows=st.integers(0, 300), piece=st.none() | st.integers(9, 50))
     def start(self, rows: int, piece: int | None) -> None:
         self.rows = rows
         self.search = narrow.begin(rows, piece_rows=piece)
@@ -337,11 +325,17 @@ class Searching(RuleBasedStateMachine):
         self.search = narrow.failed(self.search, failure(cause, external=outside), POLICY)
         self.shrinks()
 
+    @precondition(lambda self: not self.search.todo)
+    @rule(rows=st.integers(0, 300))
+    def the_next_batch_comes(self, rows: int) -> None:
+        self.start(rows, None)
+
     def left(self) -> int:
-        """Return the attempts that are left, at the very most: it falls with every event."""
+        """Return a number that bounds the events to come: it falls with every one."""
         return sum(
-            12 * part.rows + 2 - part.alone - part.repeats for part in self.search.todo
-        ) - sum(6 for part in self.search.todo if part.rows == 1)
+            {0: 1, 1: 8}.get(part.rows, 12 * part.rows - 2) - part.alone - part.repeats
+            for part in self.search.todo
+        )
 
     def shrinks(self) -> None:
         """Every event shortens a slice, uses up an attempt, or settles a slice: it ends."""
@@ -364,3 +358,4 @@ class Searching(RuleBasedStateMachine):
 
 
 TestSearching = Searching.TestCase
+TestSearching.settings = settings(many, max_examples=max(50, SEEDS // 10), stateful_step_count=50)

@@ -55,7 +55,7 @@ def test_different_faults_in_one_batch_cost_a_row_each(hasty: fd.Wall) -> None:
     assert outcome.dead.reasons["code"].to_list() == ["crash", "hang", "exception"]
 
 
-def test_a_batch_of_nothing_but_poison_is_the_step_s_fault_and_not_the_rows(
+def test_a_batch_of_nothing_but_poison_is_the_step_s_fault_not_the_rows(
     patient: fd.Wall,
 ) -> None:
     frame = steps.rows([steps.SEGFAULTS] * ROWS)

@@ -242,7 +242,7 @@ def test_processes_that_a_step_left_running_end_with_the_wall(how: str) -> None:
         outcome = wall(numbers(1, how=how))
         started = outcome.good["started"][0].to_list()
         assert running(started) == started
-        family = wall.processes()["server"] + wall.processes()["workers"] + started
+        family = wall.processes()["workers"] + started
         with watch(started) as watched:
             wall.close()
             assert watched.left(timeout_s=0) == []  # close() returns when they are gone
@@ -267,7 +267,7 @@ def test_processes_that_a_step_left_running_end_with_a_worker_that_crashes(
         server, *_ = wall.processes()["server"]
         workers = [*wall.processes()["workers"], *keeper.processes()["workers"]]
         children = [child.pid for child in psutil.Process(server).children(recursive=True)]
-    assert sorted(children) == sorted(workers)
+    assert set(children) <= set(workers)
 
 
 LEAVE = """

@@ -89,6 +89,8 @@ class Conversation:
             reply, payload = self._at_work.next(limit_s)
             if isinstance(reply, AtFault):
                 raise _at_fault(reply)
+            if isinstance(reply, Raised):
+                return self._raised(reply)
             if not isinstance(reply, Gated):
                 raise _out_of_turn(reply)
             self._tally.gated(reply)

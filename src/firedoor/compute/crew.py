@@ -223,7 +223,7 @@ class Crew:
         for worker in resting:
             worker.end()
         if borrowed is not None:
-            server.give_back(self._preload, borrowed)
+            server.give_back(self._preload)
 
     def abandon(self) -> None:
         """Forget everything in a forked child of the caller: none of it is ours."""

@@ -378,10 +378,12 @@ class Isolation:
         ranges = [outputs.numbers(a, b) for a, b in search.passed if b > a]
         if not ranges:
             return came
+        if not search.guilty and len(came) == 1:
+            self._forgive(search.failures[0])
+            self._prove()
+            return came  # together is how they ran
         good = pl.concat(ranges)
-        self._talk.post(outputs.encode(self._kept[good]), gate=False)
-        self._talk.holds_batch = False
-        together = self._talk.outcome(self._options.timeout_s)
+        together = self._together(good)
         if isinstance(together, Failure):
             return self._too_large(together, search, came)
         if not search.guilty:
@@ -396,9 +398,25 @@ class Isolation:
             return None
         return [outputs.renumber(together, good)]
 
+    def _together(self, good: pl.Series) -> Output | Failure:
+        """Run rows at once; again if the worker was perhaps killed from outside."""
+        tries = 0
+        while True:
+            self._talk.post(outputs.encode(self._kept[good]), gate=False)
+            self._talk.holds_batch = False
+            answer = self._talk.outcome(self._options.timeout_s)
+            tries += 1
+            if isinstance(answer, Output) or self._counts_after(answer, tries):
+                return answer
+
+    def _counts_after(self, failure: Failure, tries: int) -> bool:
+        """Return whether the latest of so many failed tries is held against what was tried."""
+        policy = self._terms.narrow
+        return tries >= (policy.external_guilty_after if failure.external else 1)
+
     def _too_large(self, failure: Failure, search: Search, came: list[Output]) -> list[Output]:
         """Deliver in pieces what passes apart and outgrows its limit together."""
-        if failure.cause not in {Cause.HANG, Cause.MEMORY}:
+        if failure.cause not in {Cause.HANG, Cause.MEMORY} and not failure.external:
             good = self._kept.height - len(search.guilty)
             raise StepAtFault(
                 f"the step fails on {good:,} rows together, but on none of them alone: "
@@ -408,7 +426,8 @@ class Isolation:
                 line=failure.line,
                 columns=failure.columns,
             )
-        what = "memory" if failure.cause is Cause.MEMORY else "time"
+        # What the kernel kills with no limit of ours passed has outgrown the machine.
+        what = "time" if failure.cause is Cause.HANG else "memory"
         self._tally.note(
             f"batch too large for its limit of {what}: delivered in pieces; use smaller batches "
             "or raise the limit"
@@ -430,9 +449,7 @@ class Isolation:
     def _try_whole_again(self, search: Search, failure: Failure, came: list[Output]) -> Search:
         """Try a batch that cannot be cut once more; if that fails too, all of it is dead."""
         came.clear()
-        self._talk.post(outputs.encode(self._kept), gate=False)
-        self._talk.holds_batch = False
-        again = self._talk.outcome(self._options.timeout_s)
+        again = self._together(outputs.numbers(0, self._kept.height))
         if isinstance(again, Output):
             came.append(again)
             self._forgive(failure)

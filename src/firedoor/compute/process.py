@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import signal
+import threading
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -80,6 +81,8 @@ class WorkerProcess:
         """What the worker has in hand, for its owner."""
         self.peak_bytes = 0
         self._looked = 0.0
+        self._lock = threading.Lock()
+        """Held to signal and to bury: descriptors that are closed may be another worker's next."""
         self._server = server
         self._started = started
         self._bounds = bounds
@@ -270,7 +273,9 @@ class WorkerProcess:
 
     def _kill(self, number: signal.Signals) -> None:
         """Send a signal to the worker, never to another process that took its number."""
-        with contextlib.suppress(ProcessLookupError):
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if not self.alive:
+                return
             if self._started.pidfd is not None:
                 signal.pidfd_send_signal(self._started.pidfd, number)
             else:
@@ -278,7 +283,8 @@ class WorkerProcess:
 
     def _bury(self) -> int:
         """Reap the worker and close what led to it. Returns its exit status."""
-        self.alive = False
+        with self._lock:
+            self.alive = False
         try:
             self._gone(DEATH_WAIT_S)
             status = self._server.reap(self.pid)

@@ -7,6 +7,7 @@ another.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -128,6 +129,9 @@ class ForkServer:
 
     def close(self) -> None:
         """End the server and every worker; returns when they are gone."""
+        with contextlib.suppress(OSError):
+            # Another thread may be waiting for an answer: closing alone would not wake it.
+            self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         try:
             self._process.wait(10)
@@ -159,8 +163,12 @@ class ForkServer:
             else:
                 self._control.send(data)
             answer, received, _, _ = socket.recv_fds(self._control, DATAGRAM_BYTES_MAX, 1)
-        except (BrokenPipeError, ConnectionError, TimeoutError) as error:
+        except (ConnectionError, TimeoutError) as error:
             raise ServerGone from error
+        except OSError as error:
+            if self._control.fileno() >= 0:
+                raise
+            raise ServerGone from error  # closed, by whoever noticed first that it had died
         if not answer:
             raise ServerGone
         return json.loads(answer), received
@@ -185,19 +193,14 @@ def borrow(preload: tuple[str, ...]) -> ForkServer:
         return server
 
 
-def give_back(preload: tuple[str, ...], server: ForkServer) -> None:
-    """Say that one user is done; the last one ends the server."""
+def give_back(preload: tuple[str, ...]) -> None:
+    """Say that one user is done; the last one ends the server, which may be one renewed since."""
     with _shared.lock:
-        current, users = _shared.servers.get(preload, (None, 0))
-        if current is not server:
-            last = False
-        elif users > 1:
+        server, users = _shared.servers.pop(preload, (None, 0))
+        if server is not None and users > 1:
             _shared.servers[preload] = (server, users - 1)
             return
-        else:
-            del _shared.servers[preload]
-            last = True
-    if last:
+    if server is not None:
         server.close()
 
 

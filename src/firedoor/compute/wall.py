@@ -167,17 +167,26 @@ class Wall:
         """Take frames through the wall, in order, some at the same time.
 
         At most ``workers + 1`` frames are taken in advance. On StepAtFault ``.undelivered`` holds
-        every frame that was taken and not given back.
+        every frame that was taken and not given back. What ``batches`` raises comes out after the
+        outcomes of all frames before it.
         """
         self._check_usable()
         ahead: deque[tuple[Frame, Future[Outcome[Frame]]]] = deque()
         source = iter(batches)
+        broken: Exception | None = None
         try:
             while True:
-                for frame in source:
-                    ahead.append((frame, self._submit(frame)))
-                    if len(ahead) > self._options.workers:
+                while broken is None and len(ahead) <= self._options.workers:
+                    try:
+                        frame = next(source)
+                    except StopIteration:
                         break
+                    except Exception as error:  # noqa: BLE001 - raised again, in its turn
+                        broken = error
+                        break
+                    ahead.append((frame, self._submit(frame)))
+                if not ahead and broken is not None:
+                    raise broken
                 if not ahead:
                     return
                 outcome = ahead[0][1].result(timeout=threading.TIMEOUT_MAX)

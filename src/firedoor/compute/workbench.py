@@ -73,6 +73,11 @@ class Workbench:
         except gate.SchemaBroken as broken:
             yield _broken(broken), ()
             return
+        except BaseException as error:  # noqa: BLE001 - rules are user code, and polars panics
+            self._empty_tried = True  # it was not the step
+            code = "memory" if isinstance(error, MemoryError) else "exception"
+            yield self._raised(error, frame, 0, frame.height, code=code), ()
+            return
         parts = (_encode(rejected),) if rejected.height else ()
         yield (
             Gated(

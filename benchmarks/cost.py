@@ -1,0 +1,193 @@
+"""A: what a wall costs on clean batches, and where the time goes."""
+
+import io
+import os
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import polars as pl
+
+from benchmarks.measure import Paper, Timing, as_dict, interleaved
+from benchmarks.work import WEATHER, Flight, add_features
+from firedoor import Wall
+
+SIZES = (1, 100, 1_000, 10_000, 50_000)
+FRAMES = 6
+TARGET = 0.8
+TARGET_ROWS = 10_000
+
+
+def encode(frame: pl.DataFrame) -> memoryview:
+    """Write a frame as a wall does."""
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer, compression="uncompressed")
+    return buffer.getbuffer()
+
+
+def decode(data: memoryview | bytes) -> pl.DataFrame:
+    """Read a frame as a wall does."""
+    return pl.read_ipc_stream(io.BytesIO(data))
+
+
+def with_codec(frame: pl.DataFrame) -> pl.DataFrame:
+    """Take the frame through the codec on the way in and on the way out, in this process."""
+    return decode(encode(add_features(decode(encode(frame)))))
+
+
+def measure(flights: pl.DataFrame, paper: Paper, *, quick: bool) -> None:
+    """Print both tables of this part."""
+    rounds = 3 if quick else 9
+    rows_of_table = []
+    figures = {}
+    for rows in SIZES:
+        timings = _by_size(flights, rows, rounds)
+        figures[rows] = as_dict(timings)
+        rows_of_table.append(_row(rows, timings))
+    paper.table(
+        "A. One batch through a wall: ms median (least..most) and CPU ms; "
+        "x = the speed of `function + codec`, wall time / CPU time",
+        ["rows", "function", "function + codec", "wall(frame)", "x", "map, 1 worker", "x"]
+        + ["map, 2 workers", "x"],
+        rows_of_table,
+    )
+    paper.keep("cost", figures)
+    _items(flights, paper, rounds=rounds)
+
+
+def _by_size(flights: pl.DataFrame, rows: int, rounds: int) -> dict[str, Timing]:
+    """Time one batch of so many rows, in every way."""
+    frames = [flights.slice(rows * number, rows).rechunk() for number in range(FRAMES)]
+    turn = _in_turn(frames)
+    # A stream of some length, so that filling and draining a pipeline do not count for much.
+    stream = frames * (max(2, 240 // FRAMES) if rows <= 1_000 else 4)
+    with ExitStack() as stack:
+        walls = {
+            workers: stack.enter_context(Wall(add_features, reads=[WEATHER], workers=workers))
+            for workers in (1, 2)
+        }
+        cases: dict[str, Callable[[], object]] = {
+            "function": lambda: add_features(next(turn)),
+            "codec": lambda: with_codec(next(turn)),
+            "wall": lambda: walls[1](next(turn)),
+            "map 1": lambda: _drain(walls[1], stream),
+            "map 2": lambda: _drain(walls[2], stream),
+        }
+        calls_in = {"map 1": len(stream), "map 2": len(stream)}
+        return interleaved(cases, rounds=rounds, calls_in=calls_in)
+
+
+def _in_turn(frames: list[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Give one frame after another, for ever."""
+    while True:
+        yield from frames
+
+
+def _drain(wall: Wall, frames: list[pl.DataFrame]) -> None:
+    """Take a stream of frames through a wall."""
+    for good, dead in wall.map(frames):
+        assert good.height and not len(dead)
+
+
+def _row(rows: int, timings: dict[str, Timing]) -> list[str]:
+    """Return one line of the table."""
+    floor = timings["codec"]
+
+    def ratio(name: str) -> str:
+        timing = timings[name]
+        return f"{floor.median_s / timing.median_s:.2f} / {floor.cpu_s / timing.cpu_s:.2f}"
+
+    return [
+        f"{rows:,}",
+        str(timings["function"]),
+        str(floor),
+        *(cell for name in ("wall", "map 1", "map 2") for cell in (str(timings[name]), ratio(name))),
+    ]
+
+
+# --- where the time goes --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Time of one part of a call."""
+
+    name: str
+    where: str
+    seconds: float
+    note: str = ""
+
+
+def _items(flights: pl.DataFrame, paper: Paper, *, rounds: int) -> None:
+    """Take one call of 10,000 rows apart."""
+    rows = TARGET_ROWS
+    frames = [flights.slice(rows * number, rows).rechunk() for number in range(FRAMES)]
+    calls = 20 * rounds
+    for schema in (None, Flight):
+        with Wall(add_features, schema=schema, reads=[WEATHER]) as wall:
+            items = _take_apart(wall, frames, calls)
+        total = sum(item.seconds for item in items)
+        gate = "without a schema" if schema is None else "with its schema"
+        paper.table(
+            f"A. Where the time of wall(frame) goes, {rows:,} rows, {gate}: {total * 1000:.2f} ms",
+            ["item", "where", "ms", "share", "note"],
+            [
+                [
+                    item.name,
+                    item.where,
+                    f"{1000 * item.seconds:.2f}",
+                    f"{item.seconds / total:.0%}",
+                    item.note,
+                ]
+                for item in items
+            ],
+        )
+        paper.keep(f"items, {gate}", {item.name: item.seconds for item in items})
+
+
+def _take_apart(wall: Wall, frames: list[pl.DataFrame], calls: int) -> list[Item]:
+    """Call a wall often, and return what each part of a call took."""
+    outputs = [wall(frame).good for frame in frames]
+    for frame in frames * 3:
+        wall(frame)
+    before = wall.report().seconds
+    total, ours = [], {"encode": [], "decode": [], "transport": []}
+    with _mirror() as line:
+        for number in range(calls):
+            frame, output = frames[number % FRAMES], outputs[number % FRAMES]
+            began = time.perf_counter()
+            wall(frame)
+            total.append(time.perf_counter() - began)
+            data, reply = _timed(ours["encode"], lambda f=frame: encode(f)), bytes(encode(output))
+            _timed(ours["transport"], lambda d=data, r=reply: _there_and_back(line, d, len(r)))
+            _timed(ours["decode"], lambda r=reply: decode(r))
+    after = wall.report().seconds
+    mean = {name: (after[name] - before.get(name, 0.0)) / calls for name in after}
+    parts = [
+        Item("encode the batch", "caller", statistics.mean(ours["encode"]), "measured apart"),
+        Item("decode it", "worker", mean["worker decode"]),
+        Item("schema", "worker", mean["worker gate"]),
+        Item("step", "worker", mean["worker step"]),
+        Item("encode the answer", "worker", mean["worker encode"]),
+        Item("decode it ", "caller", statistics.mean(ours["decode"]), "measured apart"),
+        Item(
+            "both over a socket pair",
+            "kernel",
+            statistics.mean(ours["transport"]),
+            "measured apart, with a thread as the other end",
+        ),
+    ]
+    rest = statistics.mean(total) - sum(part.seconds for part in parts)
+    return [*parts, Item("everything else", "both", rest, "what is left of the call")]
+
+
+def _timed(times: list[float], call: Callable[[], memoryview]) -> memoryview:
+    """Call, and note how long it took."""
+    began = time.perf_counter()
+    value = call()
+    times.append(time.perf_counter() - began)
+    return value

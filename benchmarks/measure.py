@@ -1,0 +1,133 @@
+"""Time, fairly: interleaved rounds, medians with their range, CPU time beside wall time."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+SAMPLE_S = 0.3
+"""A sample repeats its work for about so long: the clock of a process ticks every 10 ms."""
+CALLS_MAX = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Median, least and most of several samples, each a time of one call in seconds."""
+
+    median_s: float
+    least_s: float
+    most_s: float
+    cpu_s: float
+    """Median CPU time of one call, of this process and all its descendants."""
+
+    def __str__(self) -> str:
+        """Return milliseconds: median, range, CPU."""
+        ms = [1000 * value for value in (self.median_s, self.least_s, self.most_s, self.cpu_s)]
+        return "{:.2f} ({:.2f}..{:.2f}) cpu {:.2f}".format(*ms)
+
+
+def cpu_s() -> float:
+    """Return the CPU time of this process and its descendants, the dead ones included."""
+    total = 0.0
+    me = psutil.Process()
+    for process in [me, *me.children(recursive=True)]:
+        times = process.cpu_times()
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def interleaved(
+    cases: dict[str, Callable[[], object]], *, rounds: int, calls_in: dict[str, int] | None = None
+) -> dict[str, Timing]:
+    """Time every case once a round, in turn, so that a busy minute of the machine hits them all.
+
+    Args:
+        cases: what to call.
+        rounds: samples of each case.
+        calls_in: how many calls of the function one case makes, where it is not one.
+    """
+    repeats = {name: _repeats(case) for name, case in cases.items()}
+    wall: dict[str, list[float]] = {name: [] for name in cases}
+    cpu: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            calls = repeats[name] * (calls_in or {}).get(name, 1)
+            cpu_before, before = cpu_s(), time.perf_counter()
+            for _ in range(repeats[name]):
+                case()
+            wall[name].append((time.perf_counter() - before) / calls)
+            cpu[name].append((cpu_s() - cpu_before) / calls)
+    return {
+        name: Timing(
+            statistics.median(wall[name]),
+            min(wall[name]),
+            max(wall[name]),
+            statistics.median(cpu[name]),
+        )
+        for name in cases
+    }
+
+
+def _repeats(case: Callable[[], object]) -> int:
+    """Run a case warm, and return how often it fits into a sample."""
+    case()
+    before = time.perf_counter()
+    case()
+    return max(1, min(CALLS_MAX, round(SAMPLE_S / (time.perf_counter() - before))))
+
+
+def spread(values: list[float], *, scale: float = 1.0, unit: str = "") -> str:
+    """Return the median of values and their range, for people."""
+    low, mid, high = min(values) * scale, statistics.median(values) * scale, max(values) * scale
+    return f"{mid:,.3g} ({low:,.3g}..{high:,.3g}){unit}"
+
+
+def machine() -> dict[str, str]:
+    """Describe where this was measured, without naming it."""
+    memory_gib = psutil.virtual_memory().total / 2**30
+    return {
+        "machine": f"{os.cpu_count()} cores of a {platform.machine()} machine, {memory_gib:.0f} GiB",
+        "kernel": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("polars", "dataframely", "msgspec")},
+        "load average": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+    }
+
+
+class Paper:
+    """What is printed, and kept for ``--json``."""
+
+    def __init__(self) -> None:
+        """Start with an empty page."""
+        self.kept: dict[str, object] = {"machine": machine()}
+        self._console = Console(width=140, soft_wrap=False)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, highlight=False, markup=False)
+
+    def table(self, title: str, head: list[str], rows: list[list[str]]) -> None:
+        """Print a table, with the load average under which it was made."""
+        table = Table(title=f"{title}   [load {os.getloadavg()[0]:.1f}]", title_justify="left")
+        for number, column in enumerate(head):
+            table.add_column(column, justify="left" if number == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table)
+
+    def keep(self, name: str, value: object) -> None:
+        """Keep figures for the JSON file."""
+        self.kept[name] = value
+
+
+def as_dict(timings: dict[str, Timing]) -> dict[str, dict[str, float]]:
+    """Return timings as plain figures."""
+    return {name: asdict(timing) for name, timing in timings.items()}
+

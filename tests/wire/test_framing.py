@@ -1,0 +1,239 @@
+"""Messages as bytes: whole, in pieces, and from a sender whose memory was written over."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firedoor.wire.framing import (
+    HEADER_BYTES_MAX,
+    PREFIX,
+    Garbled,
+    Inbox,
+    decode_reply,
+    decode_request,
+    encode,
+    sections,
+)
+from firedoor.wire.messages import (
+    AtFault,
+    Batch,
+    Gated,
+    Load,
+    Loaded,
+    Passed,
+    Prove,
+    Proved,
+    Raised,
+    Reply,
+    Request,
+    Run,
+    Unloadable,
+)
+
+many = settings(max_examples=150, deadline=None, derandomize=True)
+BOUND = 2**20
+
+REQUESTS: list[Request] = [
+    Load(
+        wall="enrich",
+        pickled=b"\x00\xff" * 10,
+        main_path="/srv/job.py",
+        main_module=None,
+        sys_path=("/srv", "/lib"),
+        cwd="/srv",
+        environ={"PATH": "/bin", "EMPTY": ""},
+        scratch="/scratch/1",
+        extra="keep",
+        memory_bytes=2**33,
+        files_max=64,
+        processes_max=4,
+        project=None,
+        reads=("/data",),
+        network=(443, 5432),
+    ),
+    Batch(first=7, gate=True, slices=((7, 9), (9, 12))),
+    Run(slices=((0, 1),)),
+    Prove(),
+]
+REPLIES: list[Reply] = [
+    Loaded(
+        seconds=0.25,
+        rss_bytes=2**30,
+        seal_level="full",
+        seal_what=("files",),
+        seal_missing=(("network", "no Landlock"),),
+    ),
+    Unloadable(message="ImportError: no", detail="trace"),
+    Gated(kept=3, rejected=1, decode_s=0.1, gate_s=0.2, sections=(12,)),
+    Passed(
+        start=0,
+        stop=4,
+        rows_out=3,
+        identity="traced",
+        drops={"no destination": 1},
+        rejected=0,
+        step_s=0.1,
+        encode_s=0.2,
+        sections=(3, 4),
+    ),
+    Raised(
+        start=0,
+        stop=4,
+        code="exception",
+        signature="KeyError at steps.py:3",
+        message="KeyError: 'é'",
+        line="steps.py:3",
+        columns=("é",),
+        always=False,
+    ),
+    AtFault(code="not_a_frame", message="the step returned None"),
+    Proved(rowwise=False, why="a mean"),
+]
+
+
+def joined(message: Request | Reply, *payload: bytes) -> bytes:
+    return b"".join(bytes(piece) for piece in encode(message, *payload))
+
+
+def feed(inbox: Inbox, data: bytes, cuts: list[int]) -> list[tuple[Reply, bytes]]:
+    """Give bytes to the inbox as a socket would: never more than it has room for."""
+    came = []
+    edges = [0, *sorted(cuts), len(data)]
+    for start, stop in zip(edges, edges[1:], strict=False):
+        at = start
+        while at < stop:
+            room = inbox.room()
+            count = min(len(room), stop - at)
+            assert count, "an inbox without room would spin for ever"
+            room[:count] = data[at : at + count]
+            whole = inbox.took(count)
+            at += count
+            if whole is not None:
+                came.append((whole[0], bytes(whole[1])))
+    return came
+
+
+def test_the_lists_above_hold_every_message() -> None:
+    assert {type(message) for message in REQUESTS} == set(get_args(Request))
+    assert {type(message) for message in REPLIES} == set(get_args(Reply))
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda message: type(message).__name__)
+def test_every_request_comes_back_as_it_was_sent(request_: Request) -> None:
+    head, *payload = encode(request_, b"rows", b"more")
+    header_size, payload_size = PREFIX.unpack(bytes(head)[: PREFIX.size])
+    header = bytes(head)[PREFIX.size :]
+    assert len(header) == header_size
+    assert payload_size == len(b"rowsmore")
+    assert payload == [b"rows", b"more"]
+    assert decode_request(header) == request_
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=lambda message: type(message).__name__)
+def test_every_reply_comes_back_cut_at_any_byte(reply: Reply) -> None:
+    data = joined(reply, b"out", b"put")
+    for cut in range(len(data) + 1):
+        assert feed(Inbox(BOUND), data, [cut]) == [(reply, b"output")]
+
+
+@many
+@given(
+    st.lists(st.tuples(st.sampled_from(REPLIES), st.binary(max_size=40)), max_size=6), st.data()
+)
+def test_replies_one_after_another_come_back_in_order_however_they_are_cut(
+    sent: list[tuple[Reply, bytes]], data: st.DataObject
+) -> None:
+    stream = b"".join(joined(reply, payload) for reply, payload in sent)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12))
+    assert feed(Inbox(BOUND), stream, cuts) == sent
+
+
+def test_a_payload_is_handed_over_whole_though_the_next_message_follows() -> None:
+    inbox = Inbox(BOUND)
+    kept: list[memoryview] = []
+    for payload in (b"first", b"second"):
+        data = joined(Proved(rowwise=True, why=""), payload)
+        for at in range(len(data)):
+            inbox.room()[:1] = data[at : at + 1]
+            whole = inbox.took(1)
+            if whole is not None:
+                kept.append(whole[1])
+    assert [bytes(view) for view in kept] == [b"first", b"second"]
+
+
+@pytest.mark.parametrize(
+    ("header", "payload"),
+    [(HEADER_BYTES_MAX + 1, 0), (2**32 - 1, 0), (10, BOUND + 1), (10, 2**64 - 1)],
+)
+def test_a_length_over_its_bound_is_refused_before_anything_is_allocated(
+    header: int, payload: int
+) -> None:
+    inbox = Inbox(BOUND)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Garbled, match=f"{header} \\+ {payload} bytes is over its bound"):
+            feed(inbox, PREFIX.pack(header, payload), [])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**16
+
+
+def test_a_message_exactly_at_its_bound_is_taken() -> None:
+    assert feed(Inbox(8), joined(REPLIES[0], b"12345678"), []) == [(REPLIES[0], b"12345678")]
+
+
+@many
+@given(st.binary(max_size=200))
+def test_a_header_of_any_bytes_is_a_reply_or_garbled_and_nothing_else(header: bytes) -> None:
+    try:
+        decoded = decode_reply(header)
+    except Garbled:
+        return
+    assert isinstance(decoded, get_args(Reply))
+
+
+@many
+@given(st.sampled_from(REPLIES), st.data())
+def test_one_flipped_byte_is_another_reply_or_garbled_and_nothing_else(
+    reply: Reply, data: st.DataObject
+) -> None:
+    stream = bytearray(joined(reply, b"rows"))
+    at = data.draw(st.integers(0, len(stream) - 1))
+    stream[at] ^= data.draw(st.integers(1, 255))
+    try:
+        came = feed(Inbox(BOUND), bytes(stream), [])
+    except Garbled:
+        return
+    assert all(isinstance(found, get_args(Reply)) for found, _ in came)
+
+
+def test_a_request_sent_as_a_reply_is_garbled() -> None:
+    with pytest.raises(Garbled):
+        feed(Inbox(BOUND), joined(Prove()), [])
+
+
+def test_messages_cannot_be_changed() -> None:
+    for message in [*REQUESTS, *REPLIES]:
+        if fields := msgspec.structs.fields(message):
+            with pytest.raises(AttributeError, match="immutable"):
+                setattr(message, fields[0].name, None)
+
+
+@many
+@given(st.lists(st.binary(max_size=20), max_size=5))
+def test_sections_are_what_was_joined(parts: list[bytes]) -> None:
+    cut = sections(memoryview(b"".join(parts)), tuple(len(part) for part in parts))
+    assert [bytes(piece) for piece in cut] == parts
+
+
+@pytest.mark.parametrize("sizes", [(), (3,), (5,), (2, 1), (5, -1), (2**70, 4 - 2**70)])
+def test_sections_that_do_not_add_up_are_garbled(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(Garbled, match="do not add up to 4 bytes"):
+        sections(memoryview(b"rows"), sizes)
