@@ -1,11 +1,11 @@
 """A: what a wall costs on clean batches, and where the time goes."""
 
 import io
-import os
 import socket
-import statistics
-import threading
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -155,39 +155,70 @@ def _take_apart(wall: Wall, frames: list[pl.DataFrame], calls: int) -> list[Item
     for frame in frames * 3:
         wall(frame)
     before = wall.report().seconds
-    total, ours = [], {"encode": [], "decode": [], "transport": []}
-    with _mirror() as line:
+    spent: Counter[str] = Counter()
+    with mirror() as reflect:
         for number in range(calls):
             frame, output = frames[number % FRAMES], outputs[number % FRAMES]
-            began = time.perf_counter()
+            marks = [time.perf_counter()]
             wall(frame)
-            total.append(time.perf_counter() - began)
-            data, reply = _timed(ours["encode"], lambda f=frame: encode(f)), bytes(encode(output))
-            _timed(ours["transport"], lambda d=data, r=reply: _there_and_back(line, d, len(r)))
-            _timed(ours["decode"], lambda r=reply: decode(r))
+            marks.append(time.perf_counter())
+            sent = encode(frame)
+            marks.append(time.perf_counter())
+            received = encode(output)
+            skipped = time.perf_counter()
+            reflect(sent, received.nbytes)
+            marks.append(time.perf_counter())
+            decode(received)
+            marks.append(time.perf_counter())
+            spent["total"] += marks[1] - marks[0]
+            spent["encode"] += marks[2] - marks[1]
+            spent["transport"] += marks[3] - skipped
+            spent["decode"] += marks[4] - marks[3]
     after = wall.report().seconds
-    mean = {name: (after[name] - before.get(name, 0.0)) / calls for name in after}
+    of = {name: seconds / calls for name, seconds in spent.items()}
+    of |= {name: (after[name] - before.get(name, 0.0)) / calls for name in after}
     parts = [
-        Item("encode the batch", "caller", statistics.mean(ours["encode"]), "measured apart"),
-        Item("decode it", "worker", mean["worker decode"]),
-        Item("schema", "worker", mean["worker gate"]),
-        Item("step", "worker", mean["worker step"]),
-        Item("encode the answer", "worker", mean["worker encode"]),
-        Item("decode it ", "caller", statistics.mean(ours["decode"]), "measured apart"),
-        Item(
-            "both over a socket pair",
-            "kernel",
-            statistics.mean(ours["transport"]),
-            "measured apart, with a thread as the other end",
-        ),
+        Item("encode the batch", "caller", of["encode"], "measured apart"),
+        Item("decode the batch", "worker", of["worker decode"]),
+        Item("schema", "worker", of["worker gate"]),
+        Item("step", "worker", of["worker step"]),
+        Item("encode the answer", "worker", of["worker encode"]),
+        Item("decode the answer", "caller", of["decode"], "measured apart"),
+        Item("socket, both ways", "kernel", of["transport"], "measured apart"),
     ]
-    rest = statistics.mean(total) - sum(part.seconds for part in parts)
+    rest = of["total"] - sum(part.seconds for part in parts)
     return [*parts, Item("everything else", "both", rest, "what is left of the call")]
 
 
-def _timed(times: list[float], call: Callable[[], memoryview]) -> memoryview:
-    """Call, and note how long it took."""
-    began = time.perf_counter()
-    value = call()
-    times.append(time.perf_counter() - began)
-    return value
+MIRROR = """
+import socket, sys
+line, buffer = socket.socket(fileno=int(sys.argv[1])), bytearray(1 << 26)
+while head := line.recv(16, socket.MSG_WAITALL):
+    coming, wanted = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
+    while coming:
+        coming -= line.recv_into(buffer, coming)
+    line.sendall(memoryview(buffer)[:wanted])
+"""
+
+
+@contextmanager
+def mirror() -> Iterator[Callable[[memoryview, int], None]]:
+    """Start a process that takes bytes and gives back as many as wanted: a worker without work."""
+    line, theirs = socket.socketpair()
+    child = subprocess.Popen(
+        [sys.executable, "-c", MIRROR, str(theirs.fileno())], pass_fds=(theirs.fileno(),)
+    )
+    theirs.close()
+    buffer = bytearray(1 << 26)
+
+    def reflect(data: memoryview, wanted: int) -> None:
+        line.sendall(data.nbytes.to_bytes(8, "big") + wanted.to_bytes(8, "big"))
+        line.sendall(data)
+        while wanted:
+            wanted -= line.recv_into(buffer, wanted)
+
+    try:
+        yield reflect
+    finally:
+        line.close()
+        child.wait()

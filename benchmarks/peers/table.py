@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 import psutil
 
+from benchmarks.measure import Paper
 from benchmarks.work import EXAMPLE, KEY, POISON, ROOT, load, poisoned
 
 SILENCE_S = 60.0
@@ -71,6 +72,44 @@ def installed(way: str) -> str | None:
         return version(way)
     except PackageNotFoundError:
         return None
+
+
+def measure(paper: Paper, *, quick: bool, peers: bool) -> None:
+    """Print the table of this part, a line as soon as it is known."""
+    done: list[Run] = []
+    paper.say("C. The same work, each in a process of its own:")
+    for run in runs(quick=quick, peers=peers):
+        if isinstance(run, str):
+            paper.say(f"  {run}")
+            continue
+        done.append(run)
+        paper.say("  " + "  ".join(_cells(run)))
+    for way in dict.fromkeys(run.way for run in done):
+        paper.say(f"  {way} {installed(way)}")
+    paper.table("C. Others", HEAD, [_cells(run) for run in done])
+    paper.keep("peers", [asdict(run) for run in done])
+
+
+HEAD = ["way", "element", "poison", "rows", "good rows", "doubled", "dead", "rows/s", "s", "MiB"] + [
+    "end"
+]
+
+
+def _cells(run: Run) -> list[str]:
+    """Return one line of the table."""
+    return [
+        run.way,
+        run.element,
+        run.kind,
+        f"{run.rows:,}",
+        f"{run.good_share:.3%}",
+        str(run.doubled),
+        str(run.dead),
+        f"{run.rows_a_second:,.0f}",
+        f"{run.seconds:.1f}",
+        f"{run.peak_bytes / 2**20:,.0f}",
+        run.ended,
+    ]
 
 
 def runs(*, quick: bool, peers: bool) -> Iterator[Run | str]:

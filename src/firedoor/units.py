@@ -18,7 +18,7 @@ _UNITS = {
     "gib": 2**30,
     "tib": 2**40,
 }
-_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+_BYTES = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 
 
 def parse_bytes(field: str, value: int | str) -> int:
@@ -37,7 +37,8 @@ def parse_bytes(field: str, value: int | str) -> int:
         raise DeclarationError(
             field, value, "is not a size in bytes", 'write bytes or a unit, for example "512MiB"'
         )
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    whole, _, part = match[1].partition(".")
+    return int(whole + part) * _UNITS[match[2].lower()] // 10 ** len(part)
 
 
 def format_bytes(size: float) -> str:

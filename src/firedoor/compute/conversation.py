@@ -5,14 +5,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from firedoor.compute import outputs
+from firedoor.compute import ipc, outputs
 from firedoor.compute.crew import Crew, Sample
 from firedoor.compute.outputs import Output
 from firedoor.compute.process import WorkerDied, WorkerProcess
 from firedoor.compute.report import Tally
 from firedoor.errors import StepAtFault, WorkersUnavailable
 from firedoor.isolation.narrow import Cause, Failure
-from firedoor.wire.framing import Bytes, Garbled
+from firedoor.wire.framing import Garbled
 from firedoor.wire.messages import (
     AtFault,
     Batch,
@@ -70,9 +70,9 @@ class Conversation:
         else:
             self._crew.dismiss(worker)
 
-    def post(self, rows: Bytes, *, gate: bool, slices: Slices = (), first: int = 0) -> None:
+    def post(self, rows: ipc.Pieces, *, gate: bool, slices: Slices = (), first: int = 0) -> None:
         """Send encoded rows, numbered from ``first``, and slices to run; () runs them whole."""
-        self._at_work.post(Batch(first=first, gate=gate, slices=slices), rows)
+        self._at_work.post(Batch(first=first, gate=gate, slices=slices), *rows)
         self.holds_batch = True
 
     def post_slices(self, slices: Slices) -> None:
@@ -208,12 +208,12 @@ def try_spawned(crew: Crew, rows: pl.DataFrame, *, gate: bool, limit_s: float) -
     does, forking is not to blame.
     """
     worker = crew.start("spawn", warm=False)
-    sample = Sample(Batch(first=0, gate=gate, slices=()), outputs.encode(rows))
+    sample = Sample(Batch(first=0, gate=gate, slices=()), ipc.encode(rows))
     try:
         reply, _ = worker.next(SPAWN_LOAD_S)
         if isinstance(reply, Unloadable):
             return None
-        worker.post(sample.batch, sample.payload)
+        worker.post(sample.batch, *sample.payload)
         while not isinstance(reply, Passed | Raised | AtFault):
             reply, _ = worker.next(limit_s)
     except WorkerDied as died:

@@ -18,7 +18,6 @@ from firedoor.compute.step import StepReference
 from firedoor.errors import StepUnloadable, WallClosed, WorkersUnavailable
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.spec.wall import WallOptions
-from firedoor.wire.framing import Bytes
 from firedoor.wire.messages import Batch, Load, Loaded, Passed, Unloadable
 
 PRELOAD = ("polars", "dataframely", "firedoor.compute.worker", "firedoor.compute.workbench")
@@ -43,7 +42,7 @@ class Sample:
     """Rows known to pass, with which a new worker is warmed before it is needed."""
 
     batch: Batch
-    payload: Bytes
+    payload: tuple[bytes, ...]
 
 
 class Crew:
@@ -184,7 +183,7 @@ class Crew:
             self._all.add(worker)
         worker.post(self._load(started.scratch))
         if warm and self.sample is not None:
-            worker.post(self.sample.batch, self.sample.payload)
+            worker.post(self.sample.batch, *self.sample.payload)
             worker.tag = self.sample
         return worker
 
@@ -255,10 +254,18 @@ class Crew:
             message = f"wall {self._name!r}: the step cannot be loaded: {reply.message}"
             raise StepUnloadable(message, reply.detail)
         if isinstance(reply, Loaded):
+            if self.loaded is None:
+                self._tell_failed_preloads()
             self.loaded = reply
         if worker.tag is not None:
             self._warm(worker)
         worker.tag, worker.settled = None, True
+
+    def _tell_failed_preloads(self) -> None:
+        """Say which libraries the fork server could not import."""
+        borrowed = self._server
+        for name, why in (borrowed.failed_preloads if borrowed else {}).items():
+            self._note(f"{name} cannot be preloaded, each worker imports it by itself: {why}")
 
     def _warm(self, worker: WorkerProcess) -> None:
         """Read the replies to the sample; what they took is what a call costs by itself."""

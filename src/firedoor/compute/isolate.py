@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from firedoor.compute import outputs
+from firedoor.compute import ipc, outputs
 from firedoor.compute.conversation import Conversation, try_spawned
 from firedoor.compute.crew import Crew, Sample
 from firedoor.compute.outputs import Output, Settled
@@ -25,7 +25,6 @@ from firedoor.isolation.narrow import Cause, Failure, Guilty, Search, Slice
 from firedoor.quality import gate
 from firedoor.spec.wall import WallOptions
 from firedoor.units import format_bytes, format_seconds
-from firedoor.wire.framing import Bytes
 from firedoor.wire.messages import Batch
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class Isolation:
     def __init__(
         self,
         frame: pl.DataFrame,
-        payload: Bytes,
+        payload: ipc.Pieces,
         *,
         crew: Crew,
         terms: Terms,
@@ -110,7 +109,7 @@ class Isolation:
         """Run a few rows in a forked worker; where they do not return, in a fresh one as well."""
         rows = self._frame[:SAMPLE_ROWS]
         gated = self._terms.schema is not None
-        self._talk.post(outputs.encode(rows), gate=gated)
+        self._talk.post(ipc.encode(rows), gate=gated)
         verdict = self._talk.verdict(self._options.timeout_s)
         answer = (
             verdict if isinstance(verdict, Failure) else self._talk.outcome(self._options.timeout_s)
@@ -140,7 +139,7 @@ class Isolation:
         """Send the batch, judge it by the schema, leave out rows on which a rule itself dies."""
         failure: Failure | None = None
         for _ in range(GATE_TRIES):
-            payload = self._payload if failure is None else outputs.encode(self._kept)
+            payload = self._payload if failure is None else ipc.encode(self._kept)
             self._talk.post(payload, gate=self._terms.schema is not None)
             answer = self._talk.verdict(self._options.timeout_s)
             if not isinstance(answer, Failure):
@@ -192,7 +191,7 @@ class Isolation:
             head = search.todo[0]
             self._check_budget(search)
             # The step sees no rows here; whether it likes that is not the question.
-            rows = outputs.encode(self._kept.slice(head.start, head.rows))
+            rows = ipc.encode(self._kept.slice(head.start, head.rows))
             self._talk.post(rows, gate=True, slices=((0, 0),))
             answer = self._talk.verdict(self._limit(head))
             if isinstance(answer, Failure):
@@ -244,7 +243,7 @@ class Isolation:
             return
         start, stop = slices[0][0], slices[-1][1]
         rows = self._kept.slice(start, stop - start)
-        self._talk.post(outputs.encode(rows), gate=False, slices=slices, first=start)
+        self._talk.post(ipc.encode(rows), gate=False, slices=slices, first=start)
 
     def _limit(self, part: Slice) -> float:
         """Return how long a slice may take: its share of the limit, but never an unfair one.
@@ -264,7 +263,7 @@ class Isolation:
             return
         rows = self._kept.slice(part.start, min(part.rows, SAMPLE_ROWS))
         twice = ((0, rows.height), (0, rows.height))
-        self._crew.sample = Sample(Batch(first=0, gate=False, slices=twice), outputs.encode(rows))
+        self._crew.sample = Sample(Batch(first=0, gate=False, slices=twice), ipc.encode(rows))
 
     def _check_budget(self, search: Search) -> None:
         """Give up a search that takes too long: so many faults are no matter of rows."""
@@ -343,7 +342,7 @@ class Isolation:
         for row in range(picked.height):
             if not asked:
                 rest = tuple((i, i + 1) for i in range(row, picked.height))
-                self._talk.post(outputs.encode(picked[row:]), gate=False, slices=rest, first=row)
+                self._talk.post(ipc.encode(picked[row:]), gate=False, slices=rest, first=row)
             answer = self._talk.outcome(self._limit(Slice(row, row + 1)))
             asked = isinstance(answer, Output)
             if isinstance(answer, Failure):
@@ -402,7 +401,7 @@ class Isolation:
         """Run rows at once; again if the worker was perhaps killed from outside."""
         tries = 0
         while True:
-            self._talk.post(outputs.encode(self._kept[good]), gate=False)
+            self._talk.post(ipc.encode(self._kept[good]), gate=False)
             self._talk.holds_batch = False
             answer = self._talk.outcome(self._options.timeout_s)
             tries += 1

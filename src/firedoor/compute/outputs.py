@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from firedoor.compute import ipc
 from firedoor.isolation.narrow import Cause, Guilty
 from firedoor.wire.framing import Garbled, sections
 from firedoor.wire.messages import Gated, Passed
@@ -60,21 +61,14 @@ class Settled:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def encode(frame: pl.DataFrame) -> bytes:
-    """Return a frame as Arrow IPC stream bytes; uncompressed, for it crosses no network."""
-    buffer = io.BytesIO()
-    frame.write_ipc_stream(buffer, compression="uncompressed")
-    return buffer.getvalue()
-
-
-def decode(part: memoryview) -> pl.DataFrame:
+def decode(part: io.BytesIO) -> pl.DataFrame:
     """Return the frame in Arrow IPC stream bytes.
 
     Raises:
         Garbled: if they are none.
     """
     try:
-        return pl.read_ipc_stream(io.BytesIO(part))
+        return ipc.decode(part)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -83,7 +77,7 @@ def decode(part: memoryview) -> pl.DataFrame:
         raise Garbled(message) from error
 
 
-def of_passed(reply: Passed, payload: memoryview) -> Output:
+def of_passed(reply: Passed, payload: io.BytesIO) -> Output:
     """Return the output of one slice."""
     parts = sections(payload, reply.sections)
     frame = decode(parts.pop(0))
@@ -99,7 +93,7 @@ def of_passed(reply: Passed, payload: memoryview) -> Output:
     return Output(reply.start, reply.stop, frame, rows, rejected, reply.drops)
 
 
-def of_gated(reply: Gated, payload: memoryview) -> pl.DataFrame | None:
+def of_gated(reply: Gated, payload: io.BytesIO) -> pl.DataFrame | None:
     """Return the rows that the gate rejected, None if there are none."""
     if not reply.rejected:
         return None

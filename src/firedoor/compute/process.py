@@ -8,6 +8,7 @@ threads of its own, and an idle one costs nothing.
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import os
 import select
@@ -102,7 +103,7 @@ class WorkerProcess:
         self._outgoing.extend(memoryview(part).cast("B") for part in encode(message, *payload))
         self._write()
 
-    def next(self, limit_s: float) -> tuple[Reply, memoryview]:
+    def next(self, limit_s: float) -> tuple[Reply, io.BytesIO]:
         """Return the next reply.
 
         Raises:
@@ -148,7 +149,7 @@ class WorkerProcess:
             self._kill(signal.SIGKILL)
             self._bury()
 
-    def _wait(self, wait_ms: float) -> tuple[Reply, memoryview] | None:
+    def _wait(self, wait_ms: float) -> tuple[Reply, io.BytesIO] | None:
         """Wait for something to happen; return a reply if a whole one has come."""
         self._poller.modify(self._line, select.POLLIN | (select.POLLOUT if self._outgoing else 0))
         dead = False
@@ -172,7 +173,7 @@ class WorkerProcess:
             return reply
         return None
 
-    def _read(self) -> tuple[Reply, memoryview] | None:
+    def _read(self) -> tuple[Reply, io.BytesIO] | None:
         """Read what is there; return a whole reply, or None when there is no more to read."""
         while True:
             try:

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast
 
-from firedoor.compute import frames, limits, outputs
+from firedoor.compute import frames, ipc, limits, outputs
 from firedoor.compute.crew import Crew
 from firedoor.compute.dead import DeadLetters
 from firedoor.compute.isolate import PIECE_SHARE, Isolation, Terms
@@ -239,7 +239,7 @@ class Wall:
         done: list[Settled] = []
         for start, piece in self._pieces(table):
             began = now_s()
-            payload = outputs.encode(piece)  # before a worker is taken: others can use it
+            payload = ipc.encode(piece)  # before a worker is taken: others can use it
             self._tally.took("encode", now_s() - began)
             with self._crew.slot():
                 began = now_s()

@@ -7,13 +7,14 @@ becomes a reply.
 from __future__ import annotations
 
 import io
+import itertools
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from firedoor.compute import blame, frames
+from firedoor.compute import blame, frames, ipc
 from firedoor.compute.step import Step
 from firedoor.isolation import agreement, dropping, tracing
 from firedoor.quality import gate
@@ -27,7 +28,7 @@ TRACE_CALLS_MIN = 8
 UNTRACED_MAX = 3
 """Rows are looked for by running parts until that failed so often running."""
 
-Parts = tuple[bytes | memoryview, ...]
+Parts = tuple[bytes, ...]
 Answer = tuple[Gated | Tracing | Passed | Raised | AtFault | Proved, Parts]
 
 
@@ -55,10 +56,10 @@ class Workbench:
         self._untraced = 0
         """Batches running whose rows could not be traced."""
 
-    def take(self, batch: Batch, payload: bytearray) -> Iterator[Answer]:
+    def take(self, batch: Batch, payload: io.BytesIO) -> Iterator[Answer]:
         """Take a batch in hand, judge it by the schema, run the slices that came with it."""
         started = time.perf_counter()
-        frame = pl.read_ipc_stream(io.BytesIO(payload))
+        frame = ipc.decode(payload)
         decoded = time.perf_counter()
         self._first, self._empty_tried, self._last = batch.first, False, None
         rejected = pl.DataFrame()
@@ -78,14 +79,14 @@ class Workbench:
             code = "memory" if isinstance(error, MemoryError) else "exception"
             yield self._raised(error, frame, 0, frame.height, code=code), ()
             return
-        parts = (_encode(rejected),) if rejected.height else ()
+        parts = ipc.encode(rejected) if rejected.height else ()
         yield (
             Gated(
                 kept=self._frame.height,
                 rejected=rejected.height,
                 decode_s=decoded - started,
                 gate_s=time.perf_counter() - decoded,
-                sections=tuple(len(part) for part in parts),
+                sections=(ipc.size(parts),) if parts else (),
             ),
             parts,
         )
@@ -161,15 +162,15 @@ class Workbench:
             return self._unnamed(rejected, start, start + part.height), ()
         encoding = time.perf_counter()
         try:
-            parts = [_encode(output)]
+            parts = [ipc.encode(output)]
         except pl.exceptions.PolarsError as error:
             why = f"what the step returned cannot leave the worker: {error}"
             return AtFault(code="wrong_schema", message=why), ()
         if identity == "traced" and rows is not None:
-            parts.append(_encode(rows.cast(pl.UInt32).alias("row").to_frame()))
+            parts.append(ipc.encode(rows.cast(pl.UInt32).alias("row").to_frame()))
         if rejected.height:
             shifted = rejected.with_columns(row=pl.col("row").cast(pl.UInt32) + start)
-            parts.append(_encode(shifted))
+            parts.append(ipc.encode(shifted))
         reply = Passed(
             start=start,
             stop=start + part.height,
@@ -179,9 +180,9 @@ class Workbench:
             rejected=rejected.height,
             step_s=step_s,
             encode_s=time.perf_counter() - encoding,
-            sections=tuple(len(piece) for piece in parts),
+            sections=tuple(ipc.size(part) for part in parts),
         )
-        return reply, tuple(parts)
+        return reply, tuple(itertools.chain(*parts))
 
     def _identify(
         self, part: pl.DataFrame, output: pl.DataFrame, step_s: float
@@ -278,10 +279,3 @@ def _broken(broken: gate.SchemaBroken) -> AtFault:
     return AtFault(
         code=broken.code, message=str(broken), rule=broken.rule, columns=tuple(broken.columns)
     )
-
-
-def _encode(frame: pl.DataFrame) -> bytes:
-    """Return a frame as Arrow IPC stream bytes."""
-    buffer = io.BytesIO()
-    frame.write_ipc_stream(buffer, compression="uncompressed")
-    return buffer.getvalue()

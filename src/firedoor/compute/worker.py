@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import io
 import logging
 import os
 import random
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 from firedoor.compute import limits, seal
 from firedoor.compute.logs import LineHandler
 from firedoor.errors import shorten
-from firedoor.wire.framing import PREFIX, decode_request, encode
+from firedoor.wire.framing import PREFIX, blank, decode_request, encode
 from firedoor.wire.messages import Batch, Load, Loaded, Prove, Request, Run, Unloadable
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _load(load: Load) -> Workbench:
     return Workbench(step, schema, out_schema, extra=load.extra)
 
 
-def _answer(bench: Workbench, request: Request, payload: bytearray) -> Iterator[Answer]:
+def _answer(bench: Workbench, request: Request, payload: io.BytesIO) -> Iterator[Answer]:
     """Yield the replies to one request."""
     match request:
         case Batch():
@@ -151,27 +152,30 @@ def _answer(bench: Workbench, request: Request, payload: bytearray) -> Iterator[
             raise RuntimeError(message)
 
 
-def _receive(line: socket.socket) -> tuple[Request, bytearray]:
+def _receive(line: socket.socket) -> tuple[Request, io.BytesIO]:
     """Return the next request and the bytes that follow it.
 
     Raises:
         EOFError: when the wall has gone.
     """
-    header_size, payload_size = PREFIX.unpack(_exactly(line, PREFIX.size))
-    header = _exactly(line, header_size)
-    return decode_request(header), _exactly(line, payload_size)
+    prefix = bytearray(PREFIX.size)
+    _fill(line, memoryview(prefix))
+    header_size, payload_size = PREFIX.unpack(prefix)
+    header, payload = bytearray(header_size), blank(payload_size)
+    _fill(line, memoryview(header))
+    with payload.getbuffer() as view:
+        _fill(line, view)
+    return decode_request(header), payload
 
 
-def _exactly(line: socket.socket, count: int) -> bytearray:
-    """Return exactly ``count`` bytes from the socket."""
-    data = bytearray(count)
-    view = memoryview(data)
-    while view:
-        got = line.recv_into(view)
+def _fill(line: socket.socket, view: memoryview) -> None:
+    """Read from the socket until ``view`` is full."""
+    filled = 0
+    while filled < len(view):
+        got = line.recv_into(view[filled:])
         if not got:
             raise EOFError
-        view = view[got:]
-    return data
+        filled += got
 
 
 def _send(line: socket.socket, parts: list[bytes | bytearray | memoryview]) -> None:

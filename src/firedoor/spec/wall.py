@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +112,7 @@ def _in_range(field: str, value: object, low: float, high: float, unit: str) -> 
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if field in {"workers", "processes_max", "files_max"}:
         number = isinstance(value, int) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]
+    if not number or not low <= value <= high:  # type: ignore[operator]
         remedy = f"give {low:,} to {high:,} {unit}"
         raise DeclarationError(field, value, "is out of range", remedy)
 
@@ -129,6 +128,9 @@ def _paths(reads: Sequence[str | Path]) -> None:
     """Refuse paths that are not there: Landlock would leave them out in silence."""
     if isinstance(reads, str | Path):
         raise DeclarationError("reads", reads, "is one path", f"write reads=[{str(reads)!r}]")
+    if not isinstance(reads, Sequence) or not all(isinstance(path, str | Path) for path in reads):
+        remedy = 'write reads=["path/to/folder"]'
+        raise DeclarationError("reads", reads, "is not a sequence of paths", remedy)
     for path in reads:
         if not Path(path).exists():
             raise DeclarationError(
@@ -140,8 +142,9 @@ def _ports(network: bool | Sequence[int]) -> None:  # noqa: FBT001 - one value o
     """Refuse anything but a yes, a no, or TCP ports."""
     if isinstance(network, bool):
         return
-    good = not isinstance(network, str) and all(
-        isinstance(port, int) and 0 < port < 2**16 for port in network
+    good = isinstance(network, Sequence) and all(
+        isinstance(port, int) and not isinstance(port, bool) and 0 < port < 2**16
+        for port in network
     )
     if not good:
         raise DeclarationError(
@@ -151,7 +154,8 @@ def _ports(network: bool | Sequence[int]) -> None:  # noqa: FBT001 - one value o
 
 def _names(field: str, names: Sequence[str]) -> None:
     """Refuse anything but a sequence of names."""
-    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    if not listed or not all(isinstance(name, str) and name for name in names):
         raise DeclarationError(
             field, names, "is not a sequence of names", f'write {field}=["NAME"]'
         )
