@@ -41,7 +41,7 @@ def with_codec(frame: pl.DataFrame) -> pl.DataFrame:
 
 def measure(flights: pl.DataFrame, paper: Paper, *, quick: bool) -> None:
     """Print both tables of this part."""
-    rounds = 3 if quick else 9
+    rounds = 5 if quick else 25
     rows_of_table = []
     figures = {}
     for rows in SIZES:
@@ -64,7 +64,7 @@ def _by_size(flights: pl.DataFrame, rows: int, rounds: int) -> dict[str, Timing]
     frames = [flights.slice(rows * number, rows).rechunk() for number in range(FRAMES)]
     turn = _in_turn(frames)
     # A stream of some length, so that filling and draining a pipeline do not count for much.
-    stream = frames * (max(2, 240 // FRAMES) if rows <= 1_000 else 4)
+    stream = frames * (10 if rows <= 1_000 else 2)
     with ExitStack() as stack:
         walls = {
             workers: stack.enter_context(Wall(add_features, reads=[WEATHER], workers=workers))
@@ -99,7 +99,7 @@ def _row(rows: int, timings: dict[str, Timing]) -> list[str]:
 
     def ratio(name: str) -> str:
         timing = timings[name]
-        return f"{floor.median_s / timing.median_s:.2f} / {floor.cpu_s / timing.cpu_s:.2f}"
+        return f"{timing.speed_of(floor):.2f} / {floor.cpu_s / timing.cpu_s:.2f}"
 
     return [
         f"{rows:,}",
@@ -126,7 +126,7 @@ def _items(flights: pl.DataFrame, paper: Paper, *, rounds: int) -> None:
     """Take one call of 10,000 rows apart."""
     rows = TARGET_ROWS
     frames = [flights.slice(rows * number, rows).rechunk() for number in range(FRAMES)]
-    calls = 20 * rounds
+    calls = 10 * rounds
     for schema in (None, Flight):
         with Wall(add_features, schema=schema, reads=[WEATHER]) as wall:
             items = _take_apart(wall, frames, calls)

@@ -4,33 +4,45 @@ import os
 import platform
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
-SAMPLE_S = 0.3
-"""A sample repeats its work for about so long: the clock of a process ticks every 10 ms."""
+SAMPLE_S = 0.1
+"""A sample repeats its work for about so long. Short, so that what is compared is close in time."""
 CALLS_MAX = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Median, least and most of several samples, each a time of one call in seconds."""
+    """Samples of one case, one a round: seconds of one call."""
 
-    median_s: float
-    least_s: float
-    most_s: float
+    wall_s: list[float]
     cpu_s: float
-    """Median CPU time of one call, of this process and all its descendants."""
+    """Mean CPU time of one call over all rounds, of this process and all its descendants."""
+
+    @property
+    def median_s(self) -> float:
+        """Median wall time of one call."""
+        return statistics.median(self.wall_s)
+
+    def speed_of(self, floor: "Timing") -> float:
+        """Return the speed as a share of the speed of ``floor``: the median of all rounds' ratios.
+
+        Both halves of a ratio were measured within a second of each other.
+        """
+        pairs = zip(floor.wall_s, self.wall_s, strict=True)
+        return statistics.median(theirs / mine for theirs, mine in pairs)
 
     def __str__(self) -> str:
         """Return milliseconds: median, range, CPU."""
-        ms = [1000 * value for value in (self.median_s, self.least_s, self.most_s, self.cpu_s)]
-        return "{:.2f} ({:.2f}..{:.2f}) cpu {:.2f}".format(*ms)
+        ms = [1000 * value for value in (self.median_s, min(self.wall_s), max(self.wall_s))]
+        return "{:.2f} ({:.2f}..{:.2f})".format(*ms) + f" cpu {1000 * self.cpu_s:.2f}"
 
 
 def cpu_s() -> float:
@@ -55,7 +67,7 @@ def interleaved(
     """
     repeats = {name: _repeats(case) for name, case in cases.items()}
     wall: dict[str, list[float]] = {name: [] for name in cases}
-    cpu: dict[str, list[float]] = {name: [] for name in cases}
+    cpu: Counter[str] = Counter()
     for _ in range(rounds):
         for name, case in cases.items():
             calls = repeats[name] * (calls_in or {}).get(name, 1)
@@ -63,16 +75,8 @@ def interleaved(
             for _ in range(repeats[name]):
                 case()
             wall[name].append((time.perf_counter() - before) / calls)
-            cpu[name].append((cpu_s() - cpu_before) / calls)
-    return {
-        name: Timing(
-            statistics.median(wall[name]),
-            min(wall[name]),
-            max(wall[name]),
-            statistics.median(cpu[name]),
-        )
-        for name in cases
-    }
+            cpu[name] += (cpu_s() - cpu_before) / calls / rounds
+    return {name: Timing(wall[name], cpu[name]) for name in cases}
 
 
 def _repeats(case: Callable[[], object]) -> int:
@@ -127,7 +131,8 @@ class Paper:
         self.kept[name] = value
 
 
-def as_dict(timings: dict[str, Timing]) -> dict[str, dict[str, float]]:
+def as_dict(timings: dict[str, Timing]) -> dict[str, dict[str, object]]:
     """Return timings as plain figures."""
-    return {name: asdict(timing) for name, timing in timings.items()}
-
+    return {
+        name: {"wall_s": timing.wall_s, "cpu_s": timing.cpu_s} for name, timing in timings.items()
+    }
