@@ -131,6 +131,13 @@ class Crew:
         )
         raise WorkersUnavailable(message)
 
+    def remember(self, sample: Sample) -> None:
+        """Keep rows to warm workers with, beginning with the spare."""
+        with self._lock:
+            self.sample = sample
+            if self._spare is not None and self._spare.sample is None:
+                self._begin_warming(self._spare)
+
     def give_back(self, worker: WorkerProcess) -> None:
         """Keep a worker for the next batch."""
         with self._lock:
@@ -182,9 +189,8 @@ class Crew:
             )
             self._all.add(worker)
         worker.post(self._load(started.scratch))
-        if warm and self.sample is not None:
-            worker.post(self.sample.batch, *self.sample.payload)
-            worker.tag = self.sample
+        if warm:
+            self._begin_warming(worker)
         return worker
 
     def switch_to_spawn(self) -> None:
@@ -257,9 +263,17 @@ class Crew:
             if self.loaded is None:
                 self._tell_failed_preloads()
             self.loaded = reply
-        if worker.tag is not None:
+        if worker.sample is None:
+            self._begin_warming(worker)
+        if worker.sample is not None:
             self._warm(worker)
-        worker.tag, worker.settled = None, True
+        worker.sample, worker.settled = None, True
+
+    def _begin_warming(self, worker: WorkerProcess) -> None:
+        """Have a worker run the sample, if there is one."""
+        if self.sample is not None:
+            worker.post(self.sample.batch, *self.sample.payload)
+            worker.sample = self.sample
 
     def _tell_failed_preloads(self) -> None:
         """Say which libraries the fork server could not import."""

@@ -263,7 +263,7 @@ class Isolation:
             return
         rows = self._kept.slice(part.start, min(part.rows, SAMPLE_ROWS))
         twice = ((0, rows.height), (0, rows.height))
-        self._crew.sample = Sample(Batch(first=0, gate=False, slices=twice), ipc.encode(rows))
+        self._crew.remember(Sample(Batch(first=0, gate=False, slices=twice), ipc.encode(rows)))
 
     def _check_budget(self, search: Search) -> None:
         """Give up a search that takes too long: so many faults are no matter of rows."""

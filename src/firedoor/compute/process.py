@@ -78,8 +78,8 @@ class WorkerProcess:
         self.way = way
         self.alive = True
         self.settled = False
-        self.tag: object = None
-        """What the worker has in hand, for its owner."""
+        self.sample: object = None
+        """What it is being warmed with."""
         self.peak_bytes = 0
         self._looked = 0.0
         self._lock = threading.Lock()
