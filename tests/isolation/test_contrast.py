@@ -119,6 +119,14 @@ def test_three_of_three_are_enough_and_four_of_sixteen_are_not(
     assert (contrast.judge_sample(outcomes, POLICY, rows=1_000) is not None) is guilty
 
 
+@pytest.mark.parametrize(("rows", "enough"), [(9, 65), (10, 65), (20, 9), (30, 6), (1_000, 3)])
+def test_a_sample_of_a_small_batch_allows_the_nine_rows_that_a_batch_allows(
+    rows: int, enough: int
+) -> None:
+    verdicts = [contrast.judge_sample(["a"] * n, POLICY, rows=rows) for n in range(1, 65)]
+    assert [verdict is not None for verdict in verdicts] == [n >= enough for n in range(1, 65)]
+
+
 def test_a_fair_batch_is_condemned_by_a_sample_less_than_once_in_a_thousand() -> None:
     # At exactly the share that is allowed, sum the chance of all samples that condemn.
     for count in (3, 16, 64):

@@ -120,22 +120,29 @@ def listening(wall: str, act: Callable[[str], None] | None = None) -> Iterator[S
         logger.propagate = propagate
 
 
+@contextmanager
 def script(
-    code: str, *before: str, env: dict[str, str] | None = None, own_session: bool = True
-) -> subprocess.Popen[str]:
-    """Start a program of its own that has the paths of this one.
+    code: str, *before: str, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a program of its own that has the paths of this one; it ends with the block.
 
-    ``before`` stands before the interpreter on its command line.
+    ``before`` stands before the interpreter on its command line. If it takes far too long, it says
+    where it stands, and ends.
     """
-    return subprocess.Popen(
-        [*before, sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+    patience = f"import faulthandler; faulthandler.dump_traceback_later({PATIENCE_S}, exit=True)\n"
+    with subprocess.Popen(
+        [*before, sys.executable, "-W", "error", "-c", patience + textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **(env or {})},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=own_session,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def run_script(code: str, *before: str, env: dict[str, str] | None = None) -> list[str]:

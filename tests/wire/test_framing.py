@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import io
 import tracemalloc
 from typing import get_args
 

@@ -18,12 +18,14 @@ from firedoor.compute.step import StepReference
 from firedoor.errors import StepUnloadable, WallClosed, WorkersUnavailable
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.spec.wall import WallOptions
-from firedoor.wire.messages import Batch, Load, Loaded, Passed, Unloadable
+from firedoor.wire.messages import Batch, Gated, Load, Loaded, Passed, Tracing, Unloadable
 
 PRELOAD = ("polars", "dataframely", "firedoor.compute.worker", "firedoor.compute.workbench")
 KNOWN_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "sklearn", "lightgbm", "xgboost")
 """Imported by the fork server as well where the calling process has them already."""
 LOAD_TRIES = 3
+SAMPLE_RUNS = 2
+"""A worker runs its sample once to be warm, and once more to be timed."""
 LOAD_TRIES_EXTERNAL = 10
 """The same where workers are ended from outside while they load: that says nothing of the step."""
 
@@ -285,13 +287,14 @@ class Crew:
         """Read the replies to the sample; what they took is what a call costs by itself."""
         limit_s = self._options.load_timeout_s
         reply, _ = worker.next(limit_s)
-        seconds = 0.0
-        for _ in range(2):
+        seconds, passed = 0.0, 0
+        while passed < SAMPLE_RUNS and isinstance(reply, Gated | Tracing | Passed):
             reply, _ = worker.next(limit_s)
-            if not isinstance(reply, Passed):
-                self.sample = None  # it does not pass everywhere: no good as a sample
-                return
-            seconds = reply.step_s
+            if isinstance(reply, Passed):
+                seconds, passed = reply.step_s, passed + 1
+        if passed < SAMPLE_RUNS:
+            self.sample = None  # it does not pass everywhere: no good as a sample
+            return
         self.fixed_s = max(self.fixed_s, seconds)
 
     def _doubt_fork(self, failures: Sequence[Failure]) -> None:

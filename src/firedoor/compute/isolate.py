@@ -514,9 +514,22 @@ class Isolation:
             reasons = pl.concat([reasons, outputs.rule_reasons(self._rejected, "schema")])
         if reasons.height > 1:
             reasons = reasons.sort("row")
-        good = outputs.concatenated([o.frame for o in came]) if came else self._kept.clear()
+        good = outputs.concatenated([o.frame for o in came]) if came else self._nothing()
         declared = {why: count for why, count in dropped.items() if count}
         return Settled(good, self._rows(came), reasons, declared)
+
+    def _nothing(self) -> pl.DataFrame:
+        """Return what the step makes of no rows, so that a dead batch has the columns of others.
+
+        A step that cannot do that gives the columns that it was given.
+        """
+        self._talk.post(ipc.encode(self._kept.clear()), gate=False)
+        self._talk.holds_batch = False
+        try:
+            answer = self._talk.outcome(self._options.timeout_s)
+        except StepAtFault:
+            return self._kept.clear()
+        return answer.frame if isinstance(answer, Output) else self._kept.clear()
 
     def _rows(self, came: Sequence[Output]) -> pl.Series | None:
         """Return the numbers of all rows that came out, None if some are not known."""

@@ -24,6 +24,8 @@ from firedoor.compute import seal
 from firedoor.compute.forkserver import DATAGRAM_BYTES_MAX, LINUX
 from firedoor.errors import WorkersUnavailable
 
+LINE_BYTES = 4 * 2**20
+"""Asked for; the kernel gives at most net.core.wmem_max."""
 REQUEST_TIMEOUT_S = 30.0
 START_TIMEOUT_S = 120.0
 
@@ -90,6 +92,8 @@ class ForkServer:
             ServerGone: if the server has died.
         """
         line, theirs = socket.socketpair()
+        for end in (line, theirs):  # room for a batch: each time it is full costs a switch
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LINE_BYTES)
         log_read, log_write = os.pipe()
         trace_read, trace_write = os.pipe()
         handed = (theirs.fileno(), log_write, trace_write)
@@ -143,6 +147,7 @@ class ForkServer:
     def abandon(self) -> None:
         """Let go of the server in a forked copy of its parent: it is not ours."""
         self._control.close()
+        self._process.returncode = 0  # nor our child: nothing to wait for, or to warn about
 
     def _ask(
         self, request: dict[str, object], fds: Sequence[int]

@@ -151,6 +151,7 @@ class Wall:
             fault.frame = frame
             fault.undelivered = (frame,)
             raise
+        self._count(table.height, settled)
         reasons = settled.reasons
         dead = DeadLetters(table[reasons["row"]] if reasons.height else table.clear(), reasons)
         good = frames.from_polars(settled.good, kind, index=_index(frame, kind, settled.rows))
@@ -248,15 +249,14 @@ class Wall:
                 )
                 done.append(outputs.shifted(isolation.run(), start))
                 self._tally.took("wait", now_s() - began)
-        settled = outputs.joined(done)
+        return outputs.joined(done)
+
+    def _count(self, rows: int, settled: Settled) -> None:
+        """Count what is delivered."""
         codes = Counter(settled.reasons["code"].to_list() if settled.reasons.height else ())
         self._tally.finished(
-            rows=table.height,
-            good=settled.good.height,
-            codes=codes,
-            dropped=settled.dropped,
+            rows=rows, good=settled.good.height, codes=codes, dropped=settled.dropped
         )
-        return settled
 
     def _pieces(self, table: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
         """Cut a table that a worker has no room for, where it may be cut."""

@@ -58,17 +58,19 @@ def judge(signatures: Counter[str], rows: int, policy: ContrastPolicy) -> Verdic
 def judge_sample(
     outcomes: Iterable[str | None], policy: ContrastPolicy, *, rows: int
 ) -> Verdict | None:
-    """Return a verdict if a sample of single rows shows a share above ``share_max``.
+    """Return a verdict if a sample of single rows shows more than ``judge`` lets pass.
 
     Args:
         outcomes: for each sampled row its signature, or None where it passed.
         policy: the share that is allowed and the chance of a false verdict.
-        rows: rows of the batch, for the message.
+        rows: rows of the batch.
     """
     seen = list(outcomes)
     counts = Counter(signature for signature in seen if signature is not None)
+    # In a small batch the few rows that may always fail are a larger share than that.
+    allowed = max(policy.share_max, min(1.0, (policy.rows_min - 1) / max(1, rows)))
     for signature, count in counts.most_common(1):
-        if at_least(count, len(seen), policy.share_max) < policy.chance_max:
+        if at_least(count, len(seen), allowed) < policy.chance_max:
             why = f"{count} of {len(seen)} rows sampled from {rows:,} fail in the same way, alone"
             return Verdict(signature, count, rows, why)
     return None

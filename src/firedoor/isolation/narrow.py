@@ -161,10 +161,12 @@ def spread(rows: int, count: int) -> tuple[int, ...]:
     """Return ``count`` distinct rows spread over ``rows``, without a period.
 
     Multiples of the golden ratio fall into every part of the range and into no rhythm that the
-    data may have.
+    data may have. They come in an order in which the first few are spread as well: whoever stops
+    early has not only seen the first rows, where bad ones may lie side by side.
     """
-    picked = {int((i * 0.6180339887498949 % 1.0) * rows) for i in range(1, count + 1)}
-    return tuple(sorted(picked))
+    return tuple(
+        dict.fromkeys(int((i * 0.6180339887498949 % 1.0) * rows) for i in range(1, count + 1))
+    )
 
 
 def _alone(search: Search, tried: Slice, failure: Failure, policy: NarrowPolicy) -> Search:
