@@ -50,8 +50,8 @@ sim: $(VENV)/.test ## run the search for guilty rows over thousands of seeds (SE
 soak: $(VENV)/.test ## run for long: 10,000 batches with 1,000 deaths, memory stays flat
 	@$(BIN)/python -m pytest -m soak --timeout 7200 -s $(ARGS)
 
-bench: $(VENV)/.test $(DATA) ## measure, and write docs/benchmarks.md
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+bench: $(VENV)/.test $(DATA) ## measure what a wall costs and what it saves
+	@$(BIN)/python -m benchmarks --no-peers --data $(DATA) $(ARGS)
 
 docs: $(VENV)/.test ## write docs/reference from the docstrings, then check every page
 	@$(BIN)/python tools/reference.py
@@ -67,8 +67,8 @@ test-integration: .venv-integration/.done ## run a wall inside a real Dagster jo
 	@.venv-integration/bin/python -m pytest tests/integration $(ARGS) \
 		"tests/architecture/test_docs.py::test_a_page_runs_and_prints_what_it_shows[docs/guide/schedulers.md]"
 
-bench-peers: .venv-bench/.done $(DATA) ## measure the peers too: Apache Beam, Ray Data, pebble, loky (large install, own venv)
-	@.venv-bench/bin/python benchmarks/run.py --peers $(ARGS)
+bench-peers: .venv-bench/.done $(DATA) ## measure, beside Apache Beam, Ray Data, pebble and loky (large install, own venv)
+	@.venv-bench/bin/python -m benchmarks --data $(DATA) $(ARGS)
 
 clean: ## remove everything that these targets made, the downloaded data too
 	@rm -rf $(VENV) .venv-integration .venv-bench .cache .firedoor dist build .pytest_cache .mypy_cache \

@@ -109,9 +109,11 @@ def test_a_step_that_cannot_be_loaded_says_what_the_worker_said() -> None:
 
 def test_what_is_refused_is_no_fault_of_the_step() -> None:
     for error in EXAMPLES:
-        assert isinstance(error, Refused) != isinstance(
-            error, StepAtFault | StepUnloadable | WorkersUnavailable
-        ) or type(error) is FiredoorError
+        assert (
+            isinstance(error, Refused)
+            != isinstance(error, StepAtFault | StepUnloadable | WorkersUnavailable)
+            or type(error) is FiredoorError
+        )
 
 
 @given(st.text(max_size=400), st.integers(20, 300))

@@ -25,7 +25,11 @@ POWERS = {
 
 @given(st.integers(0, 9_999), st.sampled_from(sorted(POWERS)), st.sampled_from(["", " ", "  "]))
 def test_a_number_with_a_unit_is_that_many_bytes(number: int, unit: str, gap: str) -> None:
-    for text in (f"{number}{gap}{unit}", f" {number}{gap}{unit.lower()} ", f"{number}{unit.upper()}"):
+    for text in (
+        f"{number}{gap}{unit}",
+        f" {number}{gap}{unit.lower()} ",
+        f"{number}{unit.upper()}",
+    ):
         assert parse_bytes("memory", text) == number * POWERS[unit]
 
 
@@ -44,7 +48,23 @@ def test_a_fraction_of_a_unit_is_taken(text: str, size: int) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", "GiB", "1 GiB 2", "-1GiB", "1e9", "1,000", "1GiBs", "1.MiB", "٣GiB", "1K", 1.5, True, None, b"1"],
+    [
+        "",
+        " ",
+        "GiB",
+        "1 GiB 2",
+        "-1GiB",
+        "1e9",
+        "1,000",
+        "1GiBs",
+        "1.MiB",
+        "٣GiB",
+        "1K",
+        1.5,
+        True,
+        None,
+        b"1",
+    ],
 )
 def test_anything_else_is_refused_by_the_name_of_its_field(value: object) -> None:
     with pytest.raises(DeclarationError) as caught:

@@ -38,7 +38,7 @@ def parse_bytes(field: str, value: int | str) -> int:
             field, value, "is not a size in bytes", 'write bytes or a unit, for example "512MiB"'
         )
     whole, _, part = match[1].partition(".")
-    return int(whole + part) * _UNITS[match[2].lower()] // 10 ** len(part)
+    return int(whole + part) * _UNITS[match[2].lower()] // int(10 ** len(part))
 
 
 def format_bytes(size: float) -> str:

@@ -41,7 +41,9 @@ def test_a_batch_is_judged_by_its_commonest_failure_alone(
     [(50, 1_000, False), (51, 1_000, True), (9, 9, False), (10, 10, True), (10, 200, False)],
 )
 def test_the_share_must_be_passed_and_ten_rows_reached(
-    failed: int, rows: int, guilty: bool  # noqa: FBT001 - a column of the table above
+    failed: int,
+    rows: int,
+    guilty: bool,  # noqa: FBT001 - a column of the table above
 ) -> None:
     assert (contrast.judge(Counter(a=failed), rows, POLICY) is not None) is guilty
 
@@ -114,7 +116,8 @@ def test_a_sample_blames_the_step_only_if_chance_does_not_explain_it(
     ],
 )
 def test_three_of_three_are_enough_and_four_of_sixteen_are_not(
-    outcomes: list[str | None], guilty: bool  # noqa: FBT001 - a column of the table above
+    outcomes: list[str | None],
+    guilty: bool,  # noqa: FBT001 - a column of the table above
 ) -> None:
     assert (contrast.judge_sample(outcomes, POLICY, rows=1_000) is not None) is guilty
 

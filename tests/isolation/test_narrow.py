@@ -54,7 +54,9 @@ class World:
         """Return how a run of these rows ends."""
         accident = self.accidents.get(self.runs)
         self.runs += 1
-        found = next((self.poison[r] for r in range(part.start, part.stop) if r in self.poison), None)
+        found = next(
+            (self.poison[r] for r in range(part.start, part.stop) if r in self.poison), None
+        )
         if found is None and accident is not None:
             key = (part.start, part.stop, accident.external)
             found = None if key in self.struck else accident
@@ -73,7 +75,9 @@ class World:
             if self.rows < 100 or self.runs % 16 == 0:
                 check_conservation(search, self.rows)
             found = self.run(search.todo[0])
-            search = narrow.passed(search) if found is None else narrow.failed(search, found, policy)
+            search = (
+                narrow.passed(search) if found is None else narrow.failed(search, found, policy)
+            )
         check_conservation(search, self.rows)
         return search
 
@@ -119,7 +123,7 @@ def poisoned(draw: st.DrawFn, *, external: bool = True, rows_min: int = 0) -> Wo
         outside = external and cause is Cause.CRASH and draw(st.booleans())
         poison[row] = failure(cause, external=outside, at=f"steps.py:{draw(st.integers(1, 3))}")
     pieces = draw(st.none() | st.integers(1, 30))
-    return World(rows, poison, piece_rows=pieces and math.ceil(rows / pieces) or None)
+    return World(rows, poison, piece_rows=(pieces and math.ceil(rows / pieces)) or None)
 
 
 accidents = st.dictionaries(

@@ -107,6 +107,11 @@ def join_cities_twice(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.join(twice, on="dest", how="inner").head(frame.height - 1)
 
 
+def sort_lazily(frame: pl.DataFrame) -> pl.DataFrame:
+    """Put the rows into another order, by way of a lazy frame."""
+    return frame.lazy().sort("number", descending=True).collect()
+
+
 def reverse_and_drop(frame: pl.DataFrame) -> pl.DataFrame:
     """Drop a row and return the others the other way round."""
     return frame.filter(pl.col("number") != 3).reverse()
@@ -156,3 +161,9 @@ def harmful_unique(frame: pl.DataFrame) -> pl.DataFrame:
 def harmful_rank(frame: pl.DataFrame) -> pl.DataFrame:
     """Look at the other rows of a group, and do harm as well."""
     return rank_over_kind(steps.double(frame))
+
+
+def slow_z_score(frame: pl.DataFrame) -> pl.DataFrame:
+    """Scale over the batch, and take time for every row."""
+    time.sleep(frame.height * 0.005)
+    return steps.z_score(frame)

@@ -68,7 +68,9 @@ def every_dtype(height: int) -> pl.DataFrame:
             "moment": [noon + dt.timedelta(hours=i) for i in range(height)],
             "time": [dt.time(i, 1) for i in range(height)],
             "span": [dt.timedelta(seconds=i) for i in range(height)],
-            "money": pl.Series([Decimal(f"{i}.25") for i in range(height)], dtype=pl.Decimal(12, 2)),
+            "money": pl.Series(
+                [Decimal(f"{i}.25") for i in range(height)], dtype=pl.Decimal(12, 2)
+            ),
             "label": pl.Series([f"c{i % 3}" for i in range(height)], dtype=pl.Categorical),
             "choice": pl.Series(["a"] * height, dtype=pl.Enum(["b", "a"])),
             "list": [list(range(i)) for i in range(height)],

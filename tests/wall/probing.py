@@ -22,6 +22,8 @@ from pathlib import Path
 
 import polars as pl
 
+import firedoor as fd
+
 AT_WORK = "at work in"
 """A step prints this and its process id before it waits."""
 FOREVER_S = "1000"
@@ -46,7 +48,7 @@ def double_slowly(frame: pl.DataFrame) -> pl.DataFrame:
 def double_when_let_go(frame: pl.DataFrame) -> pl.DataFrame:
     """Say where it works, then wait until the file named in the rows exists."""
     if frame.height and not os.path.exists(frame["gate"][0]):  # noqa: PTH110 - plain and quick
-        print(AT_WORK, os.getpid(), flush=True)  # noqa: T201 - this is how a step speaks
+        print(AT_WORK, os.getpid(), flush=True)
         while not os.path.exists(frame["gate"][0]):  # noqa: PTH110
             time.sleep(0.002)
     return double(frame)
@@ -65,7 +67,7 @@ def start_others(frame: pl.DataFrame) -> pl.DataFrame:
 def start_others_and_crash(frame: pl.DataFrame) -> pl.DataFrame:
     """Start what each row asks for, print the process ids, and die of a signal."""
     for how in frame["how"]:
-        print("started", *_STARTERS[how](), flush=True)  # noqa: T201
+        print("started", *_STARTERS[how](), flush=True)
         os.abort()
     return frame
 
@@ -204,7 +206,8 @@ def _descriptors(_: str) -> str:
             found[int(number)] = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115
         except FileNotFoundError:
             continue
-    return "; ".join(f"{number} {found[number].split(':')[0]}" for number in sorted(found))
+    kinds = {n: to.removeprefix("anon_inode:").split(":")[0] for n, to in found.items()}
+    return "; ".join(f"{number} {kinds[number]}" for number in sorted(kinds))
 
 
 def _socket(family: str) -> str:
@@ -238,9 +241,9 @@ def _scratch(text: str) -> str:
 
 def _open_many(count: str) -> str:
     """Open so many files at most; return how many there were room for."""
-    held = []
+    held: list[int] = []
     try:
-        for _ in range(int(count)):
+        while len(held) < int(count):
             held.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
         return str(len(held))
@@ -267,6 +270,16 @@ _ATTEMPTS: dict[str, Callable[[str], str]] = {
     "scratch": _scratch,
     "open_many": _open_many,
 }
+
+
+def use_a_wall(frame: pl.DataFrame) -> pl.DataFrame:
+    """Call a wall where it cannot work, and add what it says."""
+    try:
+        fd.Wall(double)(frame)
+        came = "it worked"
+    except fd.FiredoorError as error:
+        came = f"{type(error).__name__}: {error}"
+    return frame.with_columns(came=pl.lit(came))
 
 
 # ------------------------------------------------------------------------------------ speaking
@@ -312,6 +325,7 @@ _SPEAKERS: dict[str, Callable[[str], object]] = {
     "info": lambda text: logging.getLogger("library").info(text),
     "warning": lambda text: logging.getLogger("library.part").warning(text),
     "error": lambda text: logging.getLogger("library").error(text),
+    "surrogate": lambda text: logging.getLogger("library").info("%s \udcff", text),
     "flood": _flood,
     "garbage": _garbage,
 }

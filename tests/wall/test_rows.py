@@ -160,7 +160,9 @@ def test_a_reason_has_the_error_and_the_last_frames(patient: fd.Wall) -> None:
     for message, deed in ((raised, steps._raise), (crashed, steps._segfault)):
         first = inspect.getsourcelines(deed)[1]
         last = first + len(inspect.getsourcelines(deed)[0]) - 1
-        assert any(f"steps.py:{line} in {deed.__name__}" in message for line in range(first, last + 1))
+        assert any(
+            f"steps.py:{line} in {deed.__name__}" in message for line in range(first, last + 1)
+        )
     assert raised.startswith("ValueError: this row is poison\n")
     assert crashed.startswith("SIGSEGV\n")
     assert outcome.dead.reasons["signature"][0].startswith("ValueError at ")
@@ -214,7 +216,7 @@ def test_rows_are_right_though_some_are_dead_and_some_dropped_as_declared() -> N
     kinds = [steps.GOOD] * 40
     kinds[7], kinds[20] = steps.RAISES, steps.SEGFAULTS
     frame = steps.rows(kinds)
-    left = [row for row in range(40) if row % 4 and row not in {7}]
+    left = [row for row in range(40) if row % 4 and row != 7]
     with fd.Wall(passing.drop_every_fourth) as wall:
         outcome = wall(frame)
         assert wall.report().dropped == {"every fourth": 9}

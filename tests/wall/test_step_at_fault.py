@@ -16,6 +16,14 @@ from wall import broken, steps
 Step = Callable[[pl.DataFrame], Any]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    """Keep a wall open, so that the walls of these tests share its fork server."""
+    with fd.Wall(steps.double) as wall:
+        wall(steps.rows([steps.GOOD] * 2))
+        yield
+
+
 def fault(step: Step, frame: pl.DataFrame, **options: Any) -> fd.StepAtFault:
     """Return the fault that a wall around ``step`` raises, having held it to what all share."""
     before = frame.clone()
@@ -132,7 +140,12 @@ def test_rows_doubled_by_a_join_are_found_though_no_more_come_out_than_go_in() -
     assert error.code == "rows_added"
 
 
-def test_rows_in_another_order_are_a_fault_of_the_step() -> None:
+@pytest.mark.parametrize("step", [steps.reverse, broken.sort_lazily])
+def test_rows_in_another_order_are_a_fault_of_the_step(step: Step) -> None:
+    assert fault(step, flights(40)).code == "rows_reordered"
+
+
+def test_rows_in_another_order_are_found_where_others_are_dropped() -> None:
     assert fault(broken.reverse_and_drop, flights(40), may_drop=1).code == "rows_reordered"
 
 
@@ -241,16 +254,18 @@ def test_map_hands_back_every_frame_that_it_took_and_did_not_deliver() -> None:
     frames = [steps.rows([steps.GOOD] * 20).with_columns(batch=pl.lit(i)) for i in range(8)]
     frames[3] = steps.rows([steps.RAISES] * 20)
     taken: list[pl.DataFrame] = []
-    delivered = []
+    delivered: list[pl.DataFrame] = []
 
     def source() -> Iterator[pl.DataFrame]:
         for frame in frames:
             taken.append(frame)
             yield frame
 
-    with fd.Wall(steps.double, workers=2) as wall, pytest.raises(fd.StepAtFault) as caught:
-        for good, _ in wall.map(source()):
-            delivered.append(good)
+    with fd.Wall(steps.double, workers=2) as wall:
+        outcomes = wall.map(source())
+        delivered += [next(outcomes).good for _ in range(3)]
+        with pytest.raises(fd.StepAtFault) as caught:
+            next(outcomes)
     error = caught.value
     assert [frame["batch"][0] for frame in delivered] == [0, 1, 2]
     assert error.frame is frames[3]
@@ -260,6 +275,7 @@ def test_map_hands_back_every_frame_that_it_took_and_did_not_deliver() -> None:
 
 
 # -------------------------------------------------------------- steps that are not row-wise
+
 
 @pytest.mark.parametrize("step", [steps.z_score, broken.rank_over_kind, broken.forward_fill])
 def test_a_step_whose_rows_depend_on_each_other_is_found_out_at_the_first_batch(step: Step) -> None:
@@ -312,6 +328,28 @@ def test_a_step_declared_batchwise_is_never_cut() -> None:
     assert lost.dead.reasons["attempts"][0] == {"exception": 2, "crash": 0, "hang": 0, "memory": 0}
     assert report.rowwise is False
     assert report.rowwise_why == "declared batchwise"
+
+
+def test_a_batch_too_large_for_such_a_step_is_dead_rather_than_wrong_in_pieces() -> None:
+    frame = steps.rows([steps.GOOD] * 400)
+    with fd.Wall(broken.slow_z_score, timeout_s=0.5) as wall:
+        outcome = wall(frame)
+        assert wall.report().rowwise is False
+        small = wall(frame.head(20))
+    assert outcome.good.height == 0
+    assert set(outcome.dead.reasons["code"]) == {"batch"}
+    assert len(outcome.dead) == 400
+    assert "exceeded 500 ms" in outcome.dead.reasons["message"][0]
+    assert_frame_equal(small.good, steps.z_score(frame.head(20)))
+
+
+def test_a_frame_that_is_sent_in_pieces_is_sent_whole_to_such_a_step() -> None:
+    frame = steps.rows([steps.GOOD] * 1_000).with_columns(wide=pl.lit("x" * 10_000))
+    with fd.Wall(steps.z_score, memory="128MiB") as wall:
+        for _ in range(2):
+            good, _ = wall(frame)
+            assert_frame_equal(good, steps.z_score(frame))
+        assert wall.report().rowwise is False
 
 
 def test_a_step_that_is_row_wise_is_found_to_be() -> None:

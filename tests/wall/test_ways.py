@@ -24,9 +24,7 @@ def program_of(pid: int) -> str:
         return line.read()
 
 
-@pytest.mark.parametrize(
-    ("start", "way"), [("auto", "fork"), ("fork", "fork"), ("spawn", "spawn")]
-)
+@pytest.mark.parametrize(("start", "way"), [("auto", "fork"), ("fork", "fork"), ("spawn", "spawn")])
 def test_workers_start_in_the_way_asked_for_and_the_report_says_which(
     start: Start, way: str
 ) -> None:
@@ -47,7 +45,7 @@ def test_workers_start_in_the_way_asked_for_and_the_report_says_which(
 @pytest.mark.parametrize("library", [hangs_when_forked, dies_when_forked])
 def test_a_library_that_does_not_survive_a_fork_has_workers_started_afresh(library: object) -> None:
     name = library.__name__  # type: ignore[attr-defined]
-    with fd.Wall(f"{name}:double", preload=[name], timeout_s=2) as wall:
+    with fd.Wall(f"{name}:double", preload=[name], timeout_s=1) as wall:
         outcome = wall(numbers(40))
         report = wall.report()
         again = wall(numbers(40))
@@ -69,7 +67,7 @@ def test_a_library_that_keeps_a_forked_worker_from_loading_has_workers_started_a
         "wall.uses_libraries_at_import:double",
         preload=[f"wall.{how}_when_forked"],
         env=["USED_AT_IMPORT"],
-        load_timeout_s=5,
+        load_timeout_s=3,
         timeout_s=30,
     ) as wall:
         outcome = wall(numbers(40))

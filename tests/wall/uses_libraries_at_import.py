@@ -15,8 +15,10 @@ else:
     def library(frame: pl.DataFrame) -> pl.DataFrame:
         """Group and join in parallel, which starts the thread pool of polars."""
         sums = frame.lazy().group_by(pl.col("number") % 7).agg(pl.col("number").sum().alias("sum"))
-        return frame.join(sums.collect(), on="number", how="left").drop("sum").with_columns(
-            doubled=pl.col("number") * 2
+        return (
+            frame.join(sums.collect(), on="number", how="left")
+            .drop("sum")
+            .with_columns(doubled=pl.col("number") * 2)
         )
 
 

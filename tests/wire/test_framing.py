@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import io
+import itertools
 import tracemalloc
 from typing import get_args
 
@@ -111,7 +111,7 @@ def feed(inbox: Inbox, data: bytes, cuts: list[int]) -> list[tuple[Reply, bytes]
     """Give bytes to the inbox as a socket would: never more than it has room for."""
     came = []
     edges = [0, *sorted(cuts), len(data)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in itertools.pairwise(edges):
         at = start
         while at < stop:
             room = inbox.room()
@@ -149,9 +149,7 @@ def test_every_reply_comes_back_cut_at_any_byte(reply: Reply) -> None:
 
 
 @many
-@given(
-    st.lists(st.tuples(st.sampled_from(REPLIES), st.binary(max_size=40)), max_size=6), st.data()
-)
+@given(st.lists(st.tuples(st.sampled_from(REPLIES), st.binary(max_size=40)), max_size=6), st.data())
 def test_replies_one_after_another_come_back_in_order_however_they_are_cut(
     sent: list[tuple[Reply, bytes]], data: st.DataObject
 ) -> None:

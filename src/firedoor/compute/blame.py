@@ -41,15 +41,29 @@ def of_exception(error: BaseException, columns: Sequence[str]) -> Blame:
     own = [frame for frame in theirs if not _is_library(frame.filename)]
     last = (own or theirs)[-1] if theirs else None
     kind = type(error).__name__
-    text = shorten(str(error), MESSAGE_CHARACTERS_MAX)
+    text = shorten(said_by(error), MESSAGE_CHARACTERS_MAX)
     place = f"{short_path(last.filename)}:{last.lineno}" if last else None
     shown = [
         f"  {short_path(f.filename)}:{f.lineno} in {f.name}: {f.line}" for f in theirs[-FRAMES_MAX:]
     ]
     message = "\n".join([f"{kind}: {text}" if text else kind, *shown, *_hint(error, text)])
+    message = encodable(message)  # a line of the source may hold anything as well
     source = linecache.getline(last.filename, last.lineno or 0) if last else ""
     signature = f"{kind} at {place}" if place else kind
     return Blame(signature, message, place, named_columns(f"{text}\n{source}", columns))
+
+
+def said_by(error: BaseException) -> str:
+    """Return what an error says, in characters that can be sent; it may fail at saying it."""
+    try:
+        return encodable(str(error))
+    except Exception as second:  # noqa: BLE001 - user code: the error's own __str__
+        return f"(it cannot be printed: {type(second).__name__})"
+
+
+def encodable(text: str) -> str:
+    """Return text with half characters, as names of files may hold, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def of_trace(

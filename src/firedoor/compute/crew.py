@@ -380,6 +380,7 @@ class Crew:
             environ=environ,
             scratch=scratch,
             extra=options.extra,
+            batchwise=options.batchwise,
             memory_bytes=options.memory_bytes,
             files_max=options.files_max,
             processes_max=options.processes_max,

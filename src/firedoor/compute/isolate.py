@@ -25,7 +25,7 @@ from firedoor.isolation.narrow import Cause, Failure, Guilty, Search, Slice
 from firedoor.quality import gate
 from firedoor.spec.wall import WallOptions
 from firedoor.units import format_bytes, format_seconds
-from firedoor.wire.messages import Batch
+from firedoor.wire.messages import Batch, Proved
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -413,8 +413,10 @@ class Isolation:
         policy = self._terms.narrow
         return tries >= (policy.external_guilty_after if failure.external else 1)
 
-    def _too_large(self, failure: Failure, search: Search, came: list[Output]) -> list[Output]:
-        """Deliver in pieces what passes apart and outgrows its limit together."""
+    def _too_large(
+        self, failure: Failure, search: Search, came: list[Output]
+    ) -> list[Output] | None:
+        """Deliver in pieces what passes apart and outgrows its limit together; None if wrong."""
         if failure.cause not in {Cause.HANG, Cause.MEMORY} and not failure.external:
             good = self._kept.height - len(search.guilty)
             raise StepAtFault(
@@ -425,6 +427,8 @@ class Isolation:
                 line=failure.line,
                 columns=failure.columns,
             )
+        if not self._holds_apart(came):
+            return None
         # What the kernel kills with no limit of ours passed has outgrown the machine.
         what = "time" if failure.cause is Cause.HANG else "memory"
         self._tally.note(
@@ -432,6 +436,20 @@ class Isolation:
             "or raise the limit"
         )
         return came
+
+    def _holds_apart(self, came: Sequence[Output]) -> bool:
+        """Return whether pieces are what the whole would give, where the whole cannot be had."""
+        if self._tally.rowwise():
+            return True
+        largest = max(came, key=lambda piece: piece.stop - piece.start)
+        rows = self._kept.slice(largest.start, largest.stop - largest.start)
+        self._talk.post(ipc.encode(rows), gate=False)
+        self._talk.holds_batch = False
+        if isinstance(self._talk.outcome(self._options.timeout_s), Failure):
+            return False
+        proof = self._talk.proof()
+        self._take_note(proof)
+        return proof is not None and proof.rowwise
 
     def _forgive(self, failure: Failure) -> None:
         """Take note of a failure that nobody is blamed for."""
@@ -441,9 +459,23 @@ class Isolation:
         """Have the last run repeated in parts, on the first and on sampled batches."""
         if not self._tally.proof_is_due(self._options, self._kept.height):
             return
-        proof = self._talk.proof()
-        if proof is not None:
-            self._tally.proved(rowwise=proof.rowwise, why=proof.why)
+        self._take_note(self._talk.proof())
+
+    def _take_note(self, proof: Proved | None) -> None:
+        """Keep what running a batch in parts has shown; None shows nothing.
+
+        Raises:
+            StepAtFault: if the step does not keep its rows in order.
+        """
+        if proof is None:
+            return
+        if proof.problem is not None:
+            raise StepAtFault(
+                f"the step returned rows {proof.problem}: keep their order, and each once",
+                code="rows_reordered" if proof.problem == "reordered" else "rows_added",
+                signature=f"rows {proof.problem}",
+            )
+        self._tally.proved(rowwise=proof.rowwise, why=proof.why)
 
     def _try_whole_again(self, search: Search, failure: Failure, came: list[Output]) -> Search:
         """Try a batch that cannot be cut once more; if that fails too, all of it is dead."""
@@ -467,9 +499,10 @@ class Isolation:
 
     def _everyone(self, search: Search) -> tuple[Guilty, ...]:
         """Make every row guilty for the ones that are: their results depend on each other."""
-        first = search.guilty[0]
-        said = [guilty.failure.message for guilty in search.guilty[:3]]
-        if len(search.passed) + len(search.guilty) > 1:
+        whole = tuple(Guilty(0, found, (found.cause,)) for found in search.failures[:1])
+        first, *_ = search.guilty or whole
+        said = [guilty.failure.message for guilty in (search.guilty or whole)[:3]]
+        if search.guilty and len(search.passed) + len(search.guilty) > 1:
             said = [f"row {self._number(g.row)}: {g.failure.message}" for g in search.guilty[:3]]
         why = "\n".join(["the step is not row-wise, so the whole batch is dead", *said])
         shared = replace(first.failure, code="batch", message=why)

@@ -20,7 +20,8 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record; a full pipe delays the step, it never loses a line."""
         text = self.format(record).replace("\n", "\\n")[:LINE_CHARACTERS_MAX]
-        os.write(2, f"{MARK}{record.levelno}{MARK}{record.name}{MARK}{text}\n".encode())
+        line = f"{MARK}{record.levelno}{MARK}{record.name}{MARK}{text}\n"
+        os.write(2, line.encode(errors="backslashreplace"))
 
 
 class LogReader:

@@ -40,6 +40,8 @@ GONE_WAIT_S = 1.0
 EXTERNAL = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 """Signals that operators and the kernel send: such a death must repeat before it counts."""
 
+_NAMED = frozenset(signal.Signals)
+
 
 class WorkerDied(Exception):
     """The worker is gone, and this is how."""
@@ -116,6 +118,7 @@ class WorkerProcess:
                 wait_ms = max(0.0, min(deadline, look) - now) * 1000
                 reply = self._wait(wait_ms)
                 if reply is not None:
+                    self._log.drain()  # what was said before the reply comes out before it
                     return reply
                 now = time.monotonic()
                 if now >= deadline:
@@ -241,8 +244,7 @@ class WorkerProcess:
             what = f"was killed by the kernel over {format_bytes(self._bounds.memory_bytes)}"
             return _died(Cause.MEMORY, what, dump)
         if status < 0:
-            name = signal.Signals(-status).name
-            return _died(Cause.CRASH, name, dump, external=-status in EXTERNAL)
+            return _died(Cause.CRASH, _name(-status), dump, external=-status in EXTERNAL)
         return _died(Cause.CRASH, f"exited with code {status}", dump)
 
     def _trace(self) -> str:
@@ -309,6 +311,11 @@ class WorkerProcess:
         for fd in (self._started.log_fd, self._started.trace_fd, self._started.pidfd):
             if fd is not None:
                 os.close(fd)
+
+
+def _name(number: int) -> str:
+    """Return what a signal is called; those for real time have no names."""
+    return signal.Signals(number).name if number in _NAMED else f"signal {number}"
 
 
 def _died(cause: Cause, what: str, dump: str, *, external: bool = False) -> WorkerDied:

@@ -173,6 +173,10 @@ class Tally:
         """Return whether a batch must not be cut."""
         return options.batchwise or self._rowwise is False
 
+    def rowwise(self) -> bool:
+        """Return whether it was shown that a batch may be cut."""
+        return self._rowwise is True
+
     def proof_is_due(self, options: WallOptions, rows: int) -> bool:
         """Return whether this batch should be run in parts as well: the first, then samples."""
         if self.batchwise(options) or rows < PROOF_ROWS_MIN:

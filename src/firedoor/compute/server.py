@@ -8,6 +8,7 @@ another.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -54,10 +55,7 @@ class ForkServer:
         try:
             self._scratch = tempfile.mkdtemp(prefix="firedoor-")
         except OSError as error:
-            message = (
-                f"no scratch folder can be made in {tempfile.gettempdir()!r} ({error}): free some "
-                "space there, or point TMPDIR to a folder that can be written"
-            )
+            message = f"no scratch folder can be made: {error}; {_remedy(error)}"
             raise WorkersUnavailable(message) from error
         kind = socket.SOCK_SEQPACKET if LINUX else socket.SOCK_STREAM
         self._control, theirs = socket.socketpair(socket.AF_UNIX, kind)
@@ -110,7 +108,7 @@ class ForkServer:
             os.close(log_read)
             os.close(trace_read)
             if isinstance(error, OSError):
-                message = f"no worker can be started: {error}"
+                message = f"no worker can be started: {error}; {_remedy(error)}"
                 raise WorkersUnavailable(message) from error
             raise
         finally:
@@ -177,6 +175,15 @@ class ForkServer:
         if not answer:
             raise ServerGone
         return json.loads(answer), received
+
+
+def _remedy(error: OSError) -> str:
+    """Return what to do about an error while starting a process."""
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "close files, or raise the limit of open files (ulimit -n)"
+    if error.errno in {errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS}:
+        return "the machine or this user is at its limit of processes or memory: free some"
+    return "free space for temporary files, or point TMPDIR to a folder that can be written"
 
 
 class _Shared:

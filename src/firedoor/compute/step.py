@@ -90,11 +90,12 @@ def _check(step: Step | str, *, by_value: bool) -> str:
             raise DeclarationError(
                 "step", step, "is not a reference", 'write "package.module:function"'
             )
-        return function
+        return function.rpartition(".")[2]
     if not callable(step):
         raise DeclarationError("step", step, "cannot be called", "pass a function of one frame")
     inner = step.func if isinstance(step, functools.partial) else step
-    if inspect.iscoroutinefunction(inner) or inspect.isgeneratorfunction(inner):
+    called = (inner, getattr(inner, "__call__", None))  # noqa: B004 - the method, not whether
+    if any(inspect.iscoroutinefunction(f) or inspect.isgeneratorfunction(f) for f in called):
         raise DeclarationError(
             "step",
             step,
@@ -108,7 +109,7 @@ def _check(step: Step | str, *, by_value: bool) -> str:
             "step", step, f"{what}, which no other process can import",
             f"define it at the top of a module, or {CARRY}",
         )  # fmt: skip
-    return name.rpartition(".")[2] or name
+    return name.rpartition(".")[2].strip("<>")
 
 
 def _check_schema(field: str, schema: object) -> None:

@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast
 
+import polars as pl
+
 from firedoor.compute import frames, ipc, limits, outputs
 from firedoor.compute.crew import Crew
 from firedoor.compute.dead import DeadLetters
@@ -22,13 +24,12 @@ from firedoor.compute.step import Step, refer
 from firedoor.compute.worker import INSIDE
 from firedoor.errors import DeclarationError, NestedWall, StepAtFault, WallClosed
 from firedoor.isolation import contrast
-from firedoor.spec.wall import WallOptions
+from firedoor.spec.wall import WallOptions, check_known
 from firedoor.units import format_bytes
 
 if TYPE_CHECKING:
     import dataframely as dy
     import pandas as pd
-    import polars as pl
     import pyarrow as pa
 
     from firedoor.spec.wall import WallArguments
@@ -100,6 +101,7 @@ class Wall:
             raise DeclarationError(
                 "platform", os.name, "has no POSIX processes", "run firedoor on Linux, macOS or WSL"
             )
+        check_known(options)
         self._options = WallOptions(**options)
         _check_memory(self._options)
         self._reference = refer(step, schema, out_schema, by_value=self._options.cloudpickle)
@@ -140,9 +142,13 @@ class Wall:
             WallClosed, StepUnloadable, WorkersUnavailable: as they say.
         """
         self._check_usable()
-        kind = frames.kind_of(frame)
+        return self._take_through(frame, _own(frame))
+
+    def _take_through(self, frame: Frame, own: Frame) -> Outcome[Frame]:
+        """Take a frame through; ``own`` is the same, as an object that no other thread has."""
+        kind = frames.kind_of(own)
         began = now_s()
-        table = frames.to_polars(frame)
+        table = frames.to_polars(own)
         self._tally.took("encode", now_s() - began)
         try:
             settled = self._settle(table)
@@ -238,7 +244,8 @@ class Wall:
     def _settle(self, table: pl.DataFrame) -> Settled:
         """Take a table through, in pieces if it is large."""
         done: list[Settled] = []
-        for start, piece in self._pieces(table):
+        pieces = self._pieces(table)
+        for start, piece in pieces:
             began = now_s()
             payload = ipc.encode(piece)  # before a worker is taken: others can use it
             self._tally.took("encode", now_s() - began)
@@ -249,6 +256,8 @@ class Wall:
                 )
                 done.append(outputs.shifted(isolation.run(), start))
                 self._tally.took("wait", now_s() - began)
+            if len(pieces) > 1 and self._tally.batchwise(self._options):
+                return self._settle(table)  # found out just now: it must not be cut after all
         return outputs.joined(done)
 
     def _count(self, rows: int, settled: Settled) -> None:
@@ -262,7 +271,7 @@ class Wall:
         """Cut a table that a worker has no room for, where it may be cut."""
         room = self._options.memory_bytes // PIECE_SHARE
         size = table.estimated_size()
-        if size <= room or table.height <= 1 or self._options.batchwise:
+        if size <= room or table.height <= 1 or self._tally.batchwise(self._options):
             return [(0, table)]
         rows = max(1, table.height * room // int(size))
         count = -(-table.height // rows)
@@ -297,7 +306,7 @@ class Wall:
                 self._threads = ThreadPoolExecutor(
                     self._options.workers + 1, thread_name_prefix=f"firedoor-{self.name}"
                 )
-            return self._threads.submit(self.__call__, frame)
+            return self._threads.submit(self._take_through, frame, _own(frame))
 
     def _check_usable(self) -> None:
         """Refuse to work where a wall cannot."""
@@ -345,6 +354,15 @@ def _check_name(name: str) -> str:
             "name", name, "is not a name", "use letters, digits, _ and -, at most 100"
         )
     return name
+
+
+def _own(frame: Frame) -> Frame:
+    """Return a frame as an object of its own, sharing the data.
+
+    polars locks the object while it encodes, and without the interpreter lock: another thread that
+    only asks such a frame for its height then stops the whole process for good.
+    """
+    return cast("Frame", frame.clone()) if isinstance(frame, pl.DataFrame) else frame
 
 
 def _index(frame: object, kind: str, rows: pl.Series | None) -> pd.Index | None:

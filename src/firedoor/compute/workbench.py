@@ -42,12 +42,14 @@ class Workbench:
         out_schema: type[dy.Schema] | None,
         *,
         extra: gate.Extra,
+        batchwise: bool = False,
     ) -> None:
         """Prepare to run ``step``, which gets the kind of frame its annotation asks for."""
         self._step = step
         self._schema = schema
         self._out_schema = out_schema
         self._extra = extra
+        self._batchwise = batchwise
         self._kind = frames.wanted_kind(step)
         self._frame = pl.DataFrame()
         self._first = 0
@@ -111,7 +113,12 @@ class Workbench:
         except BaseException as error:  # noqa: BLE001 - the step runs in here, and may raise anything
             said = blame.of_exception(error, frame.columns)
             return Proved(rowwise=False, why=f"it fails on a part of its rows: {said.signature}")
-        return Proved(rowwise=proof.rowwise, why=proof.why)
+        # As many rows as went in are taken to be in their order. A step that sorts them differs in
+        # parts as well, and then it is worth another run to say so.
+        problem = None
+        if not proof.rowwise and output.height == frame.height:
+            problem = tracing.trace(self._call, frame, output, calls_max=0).problem
+        return Proved(rowwise=proof.rowwise, why=proof.why, problem=problem)
 
     def _run_one(self, start: int, stop: int) -> Iterator[Answer]:
         """Run one slice; say so before anything is run only to find out about it."""
@@ -189,7 +196,8 @@ class Workbench:
     ) -> tuple[pl.Series | None, str]:
         """Return which row of ``part`` each output row was, and how that is known."""
         if output.height == part.height:
-            return None, "position"
+            # Rows of a step that is declared batchwise may be in any order, and nobody proves it.
+            return None, "unknown" if self._batchwise else "position"
         if output.height > part.height:
             raise _Misshapen(
                 "rows_added",
@@ -202,7 +210,7 @@ class Workbench:
         found = tracing.trace(self._call, part, output, calls_max=calls_max)
         self._untraced = self._untraced + 1 if found.rows is None else 0
         if found.problem is not None:
-            code = {"reordered": "rows_reordered", "doubled": "rows_added"}[found.problem]
+            code = "rows_reordered" if found.problem == "reordered" else "rows_added"
             why = f"the step returned rows {found.problem}: keep their order, and each once"
             raise _Misshapen(code, why)
         return found.rows, "unknown" if found.rows is None else "traced"

@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from firedoor.compute import limits, seal
+from firedoor.compute import blame, limits, seal
 from firedoor.compute.logs import LineHandler
 from firedoor.errors import shorten
 from firedoor.wire.framing import PREFIX, blank, decode_request, encode
@@ -107,13 +107,15 @@ def _settle(line: socket.socket, load: Load) -> Workbench | None:
             network=load.network,
         )
     )
-    logging.basicConfig(handlers=[LineHandler()], level=logging.INFO, force=True)
+    plain = "%(message)s"  # level and logger travel beside it
+    logging.basicConfig(handlers=[LineHandler()], level=logging.INFO, format=plain, force=True)
     try:
         bench = _load(load)
     except BaseException as error:  # noqa: BLE001 - importing user code may raise anything at all
         detail = "".join(traceback.format_exception(error)[-12:])
-        message = f"{type(error).__name__}: {shorten(str(error), 500)}"
-        _send(line, encode(Unloadable(message=message, detail=shorten(detail, 4000))))
+        message = f"{type(error).__name__}: {shorten(blame.said_by(error), 500)}"
+        detail = blame.encodable(shorten(detail, 4000))
+        _send(line, encode(Unloadable(message=message, detail=detail)))
         return None
     usage = limits.usage(os.getpid())
     loaded = Loaded(
@@ -135,7 +137,7 @@ def _load(load: Load) -> Workbench:
     step, schema, out_schema = follow(
         load.pickled, main_path=load.main_path, main_module=load.main_module
     )
-    return Workbench(step, schema, out_schema, extra=load.extra)
+    return Workbench(step, schema, out_schema, extra=load.extra, batchwise=load.batchwise)
 
 
 def _answer(bench: Workbench, request: Request, payload: io.BytesIO) -> Iterator[Answer]:

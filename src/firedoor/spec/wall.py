@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -105,6 +106,18 @@ class WallArguments(TypedDict, total=False):
     files_max: int
     load_timeout_s: float
     isolation_s: float | None
+
+
+def check_known(arguments: Mapping[str, object]) -> None:
+    """Refuse arguments that no wall has, naming the one that was meant."""
+    names = list(WallArguments.__annotations__)
+    for field, value in arguments.items():
+        if field not in names:
+            alike = difflib.get_close_matches(field, names, n=1)
+            remedy = (
+                f"write {alike[0]}=" if alike else f"leave it out: there are {', '.join(names)}"
+            )
+            raise DeclarationError(field, value, "is no option of a wall", remedy)
 
 
 def _in_range(field: str, value: object, low: float, high: float, unit: str) -> None:

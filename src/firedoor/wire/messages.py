@@ -24,6 +24,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     environ: dict[str, str]
     scratch: str
     extra: Literal["keep", "refuse", "drop"]
+    batchwise: bool
     memory_bytes: int
     files_max: int
     processes_max: int
@@ -137,6 +138,8 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):
 
     rowwise: bool
     why: str
+    problem: Literal["reordered", "doubled"] | None = None
+    """What the step does to its rows, where that is why."""
 
 
 Request = Load | Batch | Run | Prove

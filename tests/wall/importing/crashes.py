@@ -1,0 +1,5 @@
+"""Crashes when it is imported by a worker."""
+
+import ctypes
+
+ctypes.string_at(0)

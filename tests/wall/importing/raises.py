@@ -1,0 +1,4 @@
+"""Raises when it is imported."""
+
+message = "the settings are not there"
+raise RuntimeError(message)
