@@ -20,11 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from firedoor.isolation import narrow
 from firedoor.isolation.narrow import Cause, Failure, NarrowPolicy, Search, Slice
 
-SEEDS = int(os.environ.get("FIREDOOR_SEEDS") or os.environ.get("FIREDOOR_EXAMPLES") or 250)
+SEEDS = int(os.environ.get("FIREDOOR_SEEDS") or os.environ.get("FIREDOOR_EXAMPLES") or 150)
 many = settings(
     max_examples=SEEDS,
     deadline=None,
-    derandomize=SEEDS == 250,
+    derandomize=SEEDS == 150,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 POLICY = NarrowPolicy()

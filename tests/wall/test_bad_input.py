@@ -166,8 +166,15 @@ def test_a_module_that_hangs_when_it_is_imported_is_ended() -> None:
         wall(frame_of(3))
 
 
-@pytest.mark.parametrize("start", ["auto", "spawn"])
-@pytest.mark.parametrize("module", ["uses_polars", "starts_threads", "starts_a_pool"])
+@pytest.mark.parametrize(
+    ("module", "start"),
+    [
+        ("uses_polars", "auto"),
+        ("starts_threads", "auto"),
+        ("starts_a_pool", "auto"),
+        ("uses_polars", "spawn"),
+    ],
+)
 def test_a_module_that_works_or_starts_threads_when_it_is_imported_is_no_trouble(
     module: str, start: Any
 ) -> None:

@@ -85,7 +85,7 @@ def test_rows_that_raise_cost_these_rows(patient: fd.Wall, kinds: list[int]) -> 
     check(patient, kinds)
 
 
-@settings(real, max_examples=50)
+@settings(real, max_examples=40)
 @given(batches(CHEAP + DEADLY, 4))
 def test_rows_that_kill_their_worker_cost_these_rows(patient: fd.Wall, kinds: list[int]) -> None:
     check(patient, kinds)

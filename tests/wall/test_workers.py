@@ -21,6 +21,7 @@ from wall.watching import PATIENCE_S, descriptors, listening, numbers, running, 
 
 BATCHES = 60
 ROWS = 40
+DEATHS = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -227,6 +228,16 @@ def test_a_fork_server_that_is_killed_in_the_middle_of_a_batch_costs_no_row(tmp_
     assert report.workers_lost >= 1
 
 
+def test_a_worker_in_which_firedoor_itself_fails_says_why() -> None:
+    with fd.Wall(probing.break_the_line, timeout_s=30) as wall:
+        outcome = wall(numbers(1))
+    assert outcome.dead.reasons["code"].to_list() == ["crash"]
+    assert (
+        "exited with code 70 (OSError: [Errno 9] Bad file descriptor)"
+        in (outcome.dead.reasons["message"][0])
+    )
+
+
 # ------------------------------------------------------------------- nothing is left behind
 
 
@@ -369,16 +380,16 @@ def test_fork_servers_opened_and_closed_leak_no_descriptor() -> None:
         assert open_and_close(preload=["colorsys"]) == before
 
 
-def test_two_hundred_deaths_leak_no_descriptor_and_no_folder(
+def test_sixty_deaths_leak_no_descriptor_and_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     # With a fork server of its own, whose scratch folder is here.
     with fd.Wall(probing.whoami, preload=["colorsys"]) as wall:
         counts = []
-        for death in range(0, 200, 2):
+        for death in range(0, DEATHS, 2):
             pair = idle_and_spare(wall)
-            if death in {2, 100}:
+            if death in {2, DEATHS // 2}:
                 counts.append(len(descriptors()))
             for pid in pair:
                 kill(pid)
@@ -387,7 +398,7 @@ def test_two_hundred_deaths_leak_no_descriptor_and_no_folder(
         (scratch,) = tmp_path.iterdir()
         folders = len(list(scratch.iterdir()))
         report = wall.report()
-    assert (report.workers_lost, report.dead) == (200, 0)
+    assert (report.workers_lost, report.dead) == (DEATHS, 0)
     assert counts[0] == counts[1] == counts[2]
     assert folders == 2  # the idle worker's and the spare's
     assert list(tmp_path.iterdir()) == []

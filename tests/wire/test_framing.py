@@ -53,6 +53,7 @@ REQUESTS: list[Request] = [
         environ={"PATH": "/bin", "EMPTY": ""},
         scratch="/scratch/1",
         extra="keep",
+        batchwise=False,
         memory_bytes=2**33,
         files_max=64,
         processes_max=4,

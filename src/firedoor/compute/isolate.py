@@ -215,6 +215,7 @@ class Isolation:
             for part in search.todo[:SLICES_A_REQUEST_MAX]:
                 answer = self._talk.outcome(self._limit(part))
                 if isinstance(answer, Output):
+                    assert (answer.start, answer.stop) == (part.start, part.stop), "out of turn"
                     came.append(answer)
                     self._sample(part)
                     search = narrow.passed(search)

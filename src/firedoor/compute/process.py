@@ -23,6 +23,8 @@ from firedoor.compute import blame, limits
 from firedoor.compute.cgroup import Cage
 from firedoor.compute.logs import LogReader
 from firedoor.compute.server import ForkServer, ServerGone, Started
+from firedoor.compute.worker import BROKEN
+from firedoor.errors import shorten
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.units import format_bytes, format_seconds
 from firedoor.wire.framing import Bytes, Garbled, Inbox, encode
@@ -245,7 +247,10 @@ class WorkerProcess:
             return _died(Cause.MEMORY, what, dump)
         if status < 0:
             return _died(Cause.CRASH, _name(-status), dump, external=-status in EXTERNAL)
-        return _died(Cause.CRASH, f"exited with code {status}", dump)
+        what = f"exited with code {status}"
+        if status == BROKEN:  # of firedoor itself: its traceback is the last that was heard
+            what += f" ({shorten(self._log.tail.rpartition(chr(10))[2])})"
+        return _died(Cause.CRASH, what, dump)
 
     def _trace(self) -> str:
         """Return what faulthandler has written."""
