@@ -86,7 +86,8 @@ class Crew:
         self._lock = threading.Lock()
         self._slots = threading.Semaphore(options.workers)
         self._server: server.ForkServer | None = None
-        self._delegation: cgroup.Delegation | None = None
+        self.delegation: cgroup.Delegation | None = None
+        """Where workers are put into control groups, if they are."""
         self._idle: list[WorkerProcess] = []
         self._spare: WorkerProcess | None = None
         self._all: set[WorkerProcess] = set()
@@ -203,11 +204,6 @@ class Crew:
             self._idle, self._spare = [], None
         for worker in stale:
             self.dismiss(worker)
-
-    @property
-    def caged(self) -> bool:
-        """Whether workers are put into control groups."""
-        return self._delegation is not None
 
     def pids(self) -> dict[str, list[int]]:
         """Return the process ids of the fork server and of the workers."""
@@ -338,10 +334,10 @@ class Crew:
 
     def _cage(self, pid: int) -> cgroup.Cage | None:
         """Put a worker that waits for its first message into a control group, where one may."""
-        if self._delegation is None:
+        if self.delegation is None:
             return None
         cage = cgroup.Cage.create(
-            self._delegation,
+            self.delegation,
             f"{pid}",
             memory_bytes=self._bounds.memory_bytes,
             processes_max=self._bounds.processes_max,
@@ -355,7 +351,7 @@ class Crew:
         """Return the server, borrowing it at first use. The caller holds the lock."""
         if self._server is None:
             self._server = server.borrow(self._preload)
-            self._delegation = cgroup.find()
+            self.delegation = cgroup.find()
         return self._server
 
     def _load(self, scratch: str) -> Load:

@@ -1,58 +1,33 @@
 """Take one batch through a wall: run it whole, and where that fails find the rows to blame.
 
-``isolation.narrow`` says which slices to run next and ``isolation.contrast`` when it is not the
-rows; here they are run, and what comes out is checked before it is delivered.
+``isolation.narrow`` says which slices to run next; what comes out is checked before it is delivered.
 """
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import polars as pl
 
 from firedoor.compute import ipc, outputs
-from firedoor.compute.conversation import Conversation, try_spawned
+from firedoor.compute.conversation import Conversation
 from firedoor.compute.crew import Crew, Sample
 from firedoor.compute.outputs import Output, Settled
 from firedoor.compute.report import Tally
+from firedoor.compute.suspicion import Suspicion, Terms
 from firedoor.errors import StepAtFault
-from firedoor.isolation import agreement, contrast, narrow
+from firedoor.isolation import agreement, narrow
 from firedoor.isolation.narrow import Cause, Failure, Guilty, Search, Slice
-from firedoor.quality import gate
-from firedoor.spec.wall import WallOptions
-from firedoor.units import format_bytes, format_seconds
+from firedoor.units import format_bytes
 from firedoor.wire.messages import Batch, Proved
 
-if TYPE_CHECKING:
-    import dataframely as dy
-
-SLICE_LIMIT_MIN_S = 0.2
 SAMPLE_ROWS = 16
 PIECE_SHARE = 16
 """A frame over a sixteenth of a worker's memory is sent in pieces: in, out, and both encoded, with
 room to work."""
-PROBES = {"death": 16, "error": 64}
-PROBE_AFTER = {"death": 2, "error": 8}
-"""A search looks around after so many deaths, or rows that raise."""
 SLICES_A_REQUEST_MAX = 4_096
 GATE_TRIES = 5
-DROPS_MIN = 10
-"""Rows that may vanish from a batch before a declared share is held against them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for every batch of a wall."""
-
-    options: WallOptions
-    schema: type[dy.Schema] | None
-    out_schema: type[dy.Schema] | None
-    contrast: contrast.ContrastPolicy
-    narrow: narrow.NarrowPolicy = field(default_factory=narrow.NarrowPolicy)
 
 
 class Isolation:
@@ -75,14 +50,14 @@ class Isolation:
         self._options = terms.options
         self._tally = tally
         self._talk = Conversation(crew, tally, full_limit_s=terms.options.timeout_s)
-        self._deadline = 0.0
         self._kept = frame
         self._kept_rows: pl.Series | None = None
         """Row numbers of ``_kept`` in ``_frame``; None while they are the same."""
         self._rejected: pl.DataFrame | None = None
         self._gate_guilty: tuple[Guilty, ...] = ()
-        self._deaths_at_trial = 0
-        self._probed: set[str] = set()
+        self._suspicion = Suspicion(
+            self._talk, crew=crew, terms=terms, tally=tally, batch_rows=frame.height
+        )
 
     def run(self) -> Settled:
         """Return what became of the batch.
@@ -91,9 +66,7 @@ class Isolation:
             StepAtFault: if the step, not a row, is to blame. Nothing was dead-lettered.
         """
         with self._talk:
-            self._deadline = (
-                time.monotonic() + self._options.timeout_s + self._options.isolation_limit_s
-            )
+            self._suspicion.start_clock()
             if not self._crew.proven and self._frame.height:
                 self._try_fork()
             self._pass_gate()
@@ -101,9 +74,9 @@ class Isolation:
             search = self._search(narrow.begin(self._kept.height), came)
             if search.guilty or search.failures:
                 return self._conclude(search, came)
-            self._check_drops(came)
+            outputs.check_drops(came, rows=self._kept.height, may_drop=self._options.may_drop)
             self._prove()
-            return self._settled(came, ())
+            return self._deliver(came, ())
 
     def _try_fork(self) -> None:
         """Run a few rows in a forked worker; where they do not return, in a fresh one as well."""
@@ -118,26 +91,13 @@ class Isolation:
         self._crew.proven = True
         if not isinstance(answer, Failure) or answer.cause is Cause.EXCEPTION:
             return
-        self._deaths_at_trial = 1
-        self._acquit_or_blame_fork(rows, gate=gated, limit_s=self._options.timeout_s)
-
-    def _acquit_or_blame_fork(self, rows: pl.DataFrame, *, gate: bool, limit_s: float) -> bool:
-        """Return whether rows that do not return from a forked worker do so from a fresh one."""
-        if self._crew.way != "fork" or self._options.start != "auto" or self._crew.acquitted:
-            return False
-        self._crew.acquitted = True
-        if try_spawned(self._crew, rows, gate=gate, limit_s=limit_s) is None:
-            return False
-        self._tally.note("forked workers do not answer and fresh ones do: workers are spawned now")
-        self._crew.switch_to_spawn()
-        self._talk.renew()
-        return True
-
-    # ------------------------------------------------------------------------- the gate
+        self._suspicion.deaths = 1
+        self._suspicion.blame_fork(rows, gate=gated)
 
     def _pass_gate(self) -> None:
         """Send the batch, judge it by the schema, leave out rows on which a rule itself dies."""
         failure: Failure | None = None
+        unexplained = 0
         for _ in range(GATE_TRIES):
             payload = self._payload if failure is None else ipc.encode(self._kept)
             self._talk.post(payload, gate=self._terms.schema is not None)
@@ -147,7 +107,8 @@ class Isolation:
                 return
             found = self._narrow_gate()
             failure = answer
-            if not found and not answer.external:
+            unexplained += not found and not answer.external
+            if unexplained > 1:  # once may be an accident: a worker that was stopped from outside
                 break
             rows = outputs.without(
                 self._kept.height, pl.Series([g.row for g in found], dtype=pl.UInt32)
@@ -172,7 +133,7 @@ class Isolation:
         self._rejected = rejected
         if rejected is None:
             return
-        self._judge_rules(rejected, self._terms.schema)
+        self._suspicion.judge_rules(rejected, self._terms.schema)
         rows = outputs.without(self._kept.height, rejected["row"])
         assert rows.len() == kept, "a gate that cannot count"
         self._kept = self._kept[rows]
@@ -189,31 +150,29 @@ class Isolation:
             search = replace(search, todo=parts)
         while search.todo:
             head = search.todo[0]
-            self._check_budget(search)
+            self._suspicion.check_budget(search)
             # The step sees no rows here; whether it likes that is not the question.
             rows = ipc.encode(self._kept.slice(head.start, head.rows))
             self._talk.post(rows, gate=True, slices=((0, 0),))
-            answer = self._talk.verdict(self._limit(head))
+            answer = self._talk.verdict(self._suspicion.limit_s(head, of=self._kept.height))
             if isinstance(answer, Failure):
                 search = narrow.failed(search, answer, self._terms.narrow)
-                self._judge(search)
+                self._suspicion.judge(search)
             else:
                 self._talk.outcome(self._options.timeout_s)
                 search = narrow.passed(search)
         return search.guilty
-
-    # ----------------------------------------------------------------------- the search
 
     def _search(self, search: Search, came: list[Output]) -> Search:
         """Run what the search asks for until it is done. The gate has asked for the whole."""
         asked = True
         while search.todo:
             if not asked:
-                self._check_budget(search)
+                self._suspicion.check_budget(search)
                 self._ask(search)
             asked = False
             for part in search.todo[:SLICES_A_REQUEST_MAX]:
-                answer = self._talk.outcome(self._limit(part))
+                answer = self._talk.outcome(self._suspicion.limit_s(part, of=self._kept.height))
                 if isinstance(answer, Output):
                     assert (answer.start, answer.stop) == (part.start, part.stop), "out of turn"
                     came.append(answer)
@@ -229,8 +188,8 @@ class Isolation:
         if self._tally.batchwise(self._options):
             return self._try_whole_again(search, failure, came)
         search = narrow.failed(search, failure, self._terms.narrow)
-        self._judge(search)
-        if self._look_around(failure, search):
+        self._suspicion.judge(search)
+        if self._suspicion.look_around(self._kept, failure, search):
             came.clear()
             return narrow.begin(self._kept.height)
         return search
@@ -246,18 +205,6 @@ class Isolation:
         rows = self._kept.slice(start, stop - start)
         self._talk.post(ipc.encode(rows), gate=False, slices=slices, first=start)
 
-    def _limit(self, part: Slice) -> float:
-        """Return how long a slice may take: its share of the limit, but never an unfair one.
-
-        A row that is tried alone again has the whole limit to itself, so that nobody is guilty of
-        being slower than its share.
-        """
-        whole = self._options.timeout_s
-        if part.rows >= self._kept.height or part.alone:
-            return whole
-        share = whole * part.rows / max(1, self._kept.height)
-        return min(whole, max(SLICE_LIMIT_MIN_S, 3 * self._crew.fixed_s, share))
-
     def _sample(self, part: Slice) -> None:
         """Keep a few rows that passed: new workers are warmed with them."""
         if self._crew.sample is not None or not part.rows:
@@ -266,98 +213,6 @@ class Isolation:
         twice = ((0, rows.height), (0, rows.height))
         self._crew.remember(Sample(Batch(first=0, gate=False, slices=twice), ipc.encode(rows)))
 
-    def _check_budget(self, search: Search) -> None:
-        """Give up a search that takes too long: so many faults are no matter of rows."""
-        if time.monotonic() < self._deadline:
-            return
-        counts = Counter(guilty.failure.signature for guilty in search.guilty)
-        signature, count = counts.most_common(1)[0] if counts else ("none yet", 0)
-        message = (
-            f"the search for bad rows took over {format_seconds(self._options.isolation_limit_s)} "
-            f"and had found {len(search.guilty):,} among {self._kept.height:,} rows, {count:,} of "
-            f"them by {signature}: correct the step, or raise isolation_s"
-        )
-        raise StepAtFault(message, code="isolation_budget", signature=signature, failed_rows=count)
-
-    # ------------------------------------------------------------------ is it the rows?
-
-    def _judge(self, search: Search) -> None:
-        """Refuse to blame rows as soon as too many of them fail in one way."""
-        if not search.guilty:
-            return
-        latest = search.guilty[-1].failure
-        count = sum(guilty.failure.family == latest.family for guilty in search.guilty)
-        counts = Counter({latest.family: count})
-        verdict = contrast.judge(counts, self._frame.height, self._terms.contrast)
-        if verdict is not None:
-            raise contrast_fault(verdict, latest)
-
-    def _judge_rules(self, rejected: pl.DataFrame, schema: type[dy.Schema] | None) -> None:
-        """Refuse to blame rows if too many of them fail one rule."""
-        counts = outputs.rule_counts(rejected)
-        verdict = contrast.judge(counts, self._frame.height, self._terms.contrast)
-        if verdict is None or schema is None:
-            return
-        rule = verdict.signature
-        example = rejected.filter(pl.col("rules").list.contains(rule))["message"][0]
-        raise StepAtFault(
-            f"{verdict.why}: rule {rule!r} of {schema.__name__}, so it is the schema or its "
-            f"source, not the rows; nothing was dead-lettered\nfor example: {example}",
-            code="contrast",
-            signature=f"rule {rule}",
-            rule=rule,
-            columns=gate.columns_of_rule(schema, rule),
-            failed_rows=verdict.failed_rows,
-        )
-
-    def _look_around(self, failure: Failure, search: Search) -> bool:
-        """Try rows from all over the batch, once failures are more than one row's worth.
-
-        One slice that fails says nothing about the rest. If single rows picked from everywhere
-        fail alike, it is the step, and finding that out row by row would take for ever. Returns
-        True if it was the way of starting workers instead: the search must begin again.
-        """
-        kind = "error" if failure.cause is Cause.EXCEPTION else "death"
-        deaths = search.deaths + self._deaths_at_trial
-        seen = len(search.guilty) if kind == "error" else deaths
-        few = self._kept.height < 2 * self._terms.contrast.rows_min
-        if seen < PROBE_AFTER[kind] or few or kind in self._probed or self._options.contrast >= 1:
-            return False
-        self._probed.add(kind)
-        picked = self._kept[list(narrow.spread(self._kept.height, PROBES[kind]))]
-        outcomes, last = self._try_alone(picked)
-        verdict = contrast.judge_sample(outcomes, self._terms.contrast, rows=self._kept.height)
-        if verdict is None or last is None:
-            return False
-        if last.cause is Cause.HANG and self._acquit_or_blame_fork(
-            picked[:1], gate=False, limit_s=self._options.timeout_s
-        ):
-            return True
-        raise contrast_fault(verdict, last)
-
-    def _try_alone(self, picked: pl.DataFrame) -> tuple[list[str | None], Failure | None]:
-        """Run rows one by one until the verdict is certain; return how each ended, and the last."""
-        outcomes: list[str | None] = []
-        last: Failure | None = None
-        asked = False
-        for row in range(picked.height):
-            if not asked:
-                rest = tuple((i, i + 1) for i in range(row, picked.height))
-                self._talk.post(ipc.encode(picked[row:]), gate=False, slices=rest, first=row)
-            answer = self._talk.outcome(self._limit(Slice(row, row + 1)))
-            asked = isinstance(answer, Output)
-            if isinstance(answer, Failure):
-                last = answer
-            outcomes.append(answer.family if isinstance(answer, Failure) else None)
-            if contrast.judge_sample(outcomes, self._terms.contrast, rows=self._kept.height):
-                break
-        if asked and len(outcomes) < picked.height:
-            self._talk.renew()  # answers to the rest are still on their way
-        self._talk.holds_batch = False
-        return outcomes, last
-
-    # ------------------------------------------------------------------ is it row-wise?
-
     def _conclude(self, search: Search, came: list[Output]) -> Settled:
         """Settle a batch in which something failed."""
         if self._tally.batchwise(self._options):
@@ -365,9 +220,8 @@ class Isolation:
         else:
             deliverable = self._confirm(search, came)
         if deliverable is None:
-            return self._settled([], self._everyone(search))
-        self._check_drops(deliverable)
-        return self._settled(deliverable, search.guilty)
+            return self._deliver([], self._everyone(search))
+        return self._deliver(deliverable, search.guilty)
 
     def _confirm(self, search: Search, came: list[Output]) -> list[Output] | None:
         """Check the pieces against all good rows together; return what to deliver, or None.
@@ -509,48 +363,28 @@ class Isolation:
         shared = replace(first.failure, code="batch", message=why)
         return tuple(Guilty(row, shared, first.attempts) for row in range(self._kept.height))
 
-    # ------------------------------------------------------------------- what comes out
-
-    def _check_drops(self, came: Sequence[Output]) -> None:
-        """Refuse rows that vanish undeclared: the classic inner join."""
-        vanished = sum(output.vanished for output in came)
-        if vanished <= 0:
-            return
-        allowed = self._options.may_drop
-        if allowed and vanished <= max(DROPS_MIN, allowed * self._kept.height):
-            return
-        limit = f"may_drop={allowed:g}" if allowed else "nothing declared"
-        message = (
-            f"{vanished:,} of {self._kept.height:,} rows vanish in the step, against {limit}: look "
-            "for an inner join or a filter, and declare it with may_drop=, or with "
-            'firedoor.drop(frame, where, because="...")'
-        )
-        raise StepAtFault(
-            message, code="rows_vanished", signature="rows vanish", failed_rows=vanished
-        )
-
-    def _settled(self, came: Sequence[Output], guilty: Sequence[Guilty]) -> Settled:
-        """Put together good rows, dead rows and their reasons, numbered as in the frame."""
-        tables = [outputs.guilty_reasons(guilty)] if guilty else []
-        dropped: Counter[str] = Counter()
+    def _deliver(self, came: Sequence[Output], guilty: Sequence[Guilty]) -> Settled:
+        """Put together what came out and why the rest did not, numbered as in the frame."""
+        outputs.check_drops(came, rows=self._kept.height, may_drop=self._options.may_drop)
         for output in came:
-            dropped.update(output.drops)
-            dropped["may_drop"] += output.vanished
             if output.rejected is not None:
-                self._judge_rules(output.rejected, self._terms.out_schema)
-                tables.append(outputs.rule_reasons(output.rejected, "out_schema"))
-        reasons = pl.concat(tables) if tables else outputs.no_reasons()
-        if tables and self._kept_rows is not None:
-            reasons = reasons.with_columns(row=self._kept_rows.gather(reasons["row"]))
+                self._suspicion.judge_rules(output.rejected, self._terms.out_schema)
+        tables = [self._numbered(table) for table in outputs.reasons_of(came, guilty)]
         if self._gate_guilty:
-            reasons = pl.concat([reasons, outputs.guilty_reasons(self._gate_guilty)])
+            tables.append(outputs.guilty_reasons(self._gate_guilty))
         if self._rejected is not None:
-            reasons = pl.concat([reasons, outputs.rule_reasons(self._rejected, "schema")])
-        if reasons.height > 1:
-            reasons = reasons.sort("row")
+            tables.append(outputs.rule_reasons(self._rejected, "schema"))
+        rows = outputs.rows_of(came)
+        if rows is not None and self._kept_rows is not None:
+            rows = self._kept_rows.gather(rows).alias("row")
         good = outputs.concatenated([o.frame for o in came]) if came else self._nothing()
-        declared = {why: count for why, count in dropped.items() if count}
-        return Settled(good, self._rows(came), reasons, declared)
+        return Settled(good, rows, outputs.in_order(tables), outputs.drops_of(came))
+
+    def _numbered(self, reasons: pl.DataFrame) -> pl.DataFrame:
+        """Number reasons by the rows of the frame instead of those that the gate kept."""
+        if self._kept_rows is None:
+            return reasons
+        return reasons.with_columns(row=self._kept_rows.gather(reasons["row"]))
 
     def _nothing(self) -> pl.DataFrame:
         """Return what the step makes of no rows, so that a dead batch has the columns of others.
@@ -564,24 +398,3 @@ class Isolation:
         except StepAtFault:
             return self._kept.clear()
         return answer.frame if isinstance(answer, Output) else self._kept.clear()
-
-    def _rows(self, came: Sequence[Output]) -> pl.Series | None:
-        """Return the numbers of all rows that came out, None if some are not known."""
-        known = [output.rows for output in came if output.rows is not None]
-        if len(known) < len(came):
-            return None
-        rows = pl.concat(known) if known else outputs.numbers(0, 0)
-        return rows if self._kept_rows is None else self._kept_rows.gather(rows).alias("row")
-
-
-def contrast_fault(verdict: contrast.Verdict, failure: Failure) -> StepAtFault:
-    """Make an error of a verdict and the latest failure of its kind."""
-    return StepAtFault(
-        f"{verdict.why}, so it is the step, not the rows; nothing was dead-lettered\n"
-        f"{failure.message}",
-        code="contrast",
-        signature=failure.signature,
-        line=failure.line,
-        columns=failure.columns,
-        failed_rows=verdict.failed_rows,
-    )

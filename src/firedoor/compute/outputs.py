@@ -15,9 +15,13 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from firedoor.compute import ipc
+from firedoor.errors import StepAtFault
 from firedoor.isolation.narrow import Cause, Guilty
 from firedoor.wire.framing import Garbled, sections
 from firedoor.wire.messages import Gated, Passed
+
+DROPS_MIN = 10
+"""Rows that may vanish from a batch before a declared share is held against them."""
 
 REASONS: dict[str, pl.DataType | type[pl.DataType]] = {
     "row": pl.UInt32,
@@ -192,3 +196,56 @@ def rule_counts(rejected: pl.DataFrame) -> Counter[str]:
     """Return how many rows failed each rule."""
     rules = rejected["rules"].explode().drop_nulls()
     return Counter(dict(rules.value_counts().iter_rows()))
+
+
+def reasons_of(came: Sequence[Output], guilty: Sequence[Guilty]) -> list[pl.DataFrame]:
+    """Return the reasons of guilty rows and of rows whose output failed its schema."""
+    tables = [guilty_reasons(guilty)] if guilty else []
+    tables += [
+        rule_reasons(output.rejected, "out_schema")
+        for output in came
+        if output.rejected is not None
+    ]
+    return tables
+
+
+def in_order(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return tables of reasons as one, by row."""
+    return pl.concat(tables).sort("row") if tables else no_reasons()
+
+
+def rows_of(came: Sequence[Output]) -> pl.Series | None:
+    """Return the numbers of all rows that came out, None if some are not known."""
+    known = [output.rows for output in came if output.rows is not None]
+    if len(known) < len(came):
+        return None
+    return pl.concat(known) if known else numbers(0, 0)
+
+
+def drops_of(came: Sequence[Output]) -> dict[str, int]:
+    """Return how many rows were dropped as declared, by reason."""
+    dropped: Counter[str] = Counter()
+    for output in came:
+        dropped.update(output.drops)
+        dropped["may_drop"] += output.vanished
+    return {why: count for why, count in dropped.items() if count}
+
+
+def check_drops(came: Sequence[Output], *, rows: int, may_drop: float) -> None:
+    """Refuse rows that vanish undeclared: the classic inner join.
+
+    Raises:
+        StepAtFault: if more rows vanish than are declared.
+    """
+    vanished = sum(output.vanished for output in came)
+    if vanished <= 0 or (may_drop and vanished <= max(DROPS_MIN, may_drop * rows)):
+        return
+    limit = f"may_drop={may_drop:g}" if may_drop else "nothing declared"
+    raise StepAtFault(
+        f"{vanished:,} of {rows:,} rows vanish in the step, against {limit}: look for an inner "
+        "join or a filter, and declare it with may_drop=, or with "
+        'firedoor.drop(frame, where, because="...")',
+        code="rows_vanished",
+        signature="rows vanish",
+        failed_rows=vanished,
+    )

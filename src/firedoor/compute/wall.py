@@ -17,10 +17,11 @@ import polars as pl
 from firedoor.compute import frames, ipc, limits, outputs
 from firedoor.compute.crew import Crew
 from firedoor.compute.dead import DeadLetters
-from firedoor.compute.isolate import PIECE_SHARE, Isolation, Terms
+from firedoor.compute.isolate import PIECE_SHARE, Isolation
 from firedoor.compute.outputs import Settled
 from firedoor.compute.report import Tally, WallReport, now_s
 from firedoor.compute.step import Step, refer
+from firedoor.compute.suspicion import Terms
 from firedoor.compute.worker import INSIDE
 from firedoor.errors import DeclarationError, NestedWall, StepAtFault, WallClosed
 from firedoor.isolation import contrast
@@ -214,7 +215,7 @@ class Wall:
             replacements=list(self._crew.replacements),
             options=self._options,
             seal_notes=self._crew.notes,
-            caged=self._crew.caged,
+            caged=self._crew.delegation is not None,
         )
 
     def processes(self) -> dict[str, list[int]]:
