@@ -37,7 +37,7 @@ class Flight(dy.Schema):
     dep_delay = dy.Int64(nullable=True, min=-60, max=2_000)
 
     @dy.rule()
-    def goes_somewhere_else(cls) -> pl.Expr:  # noqa: N805 - dataframely passes the class
+    def goes_somewhere_else(cls) -> pl.Expr:
         """Refuse a flight that lands where it started."""
         return pl.col("origin").cast(pl.String) != pl.col("dest")
 

@@ -1,6 +1,6 @@
 """Take one batch through a wall: run it whole, and where that fails find the rows to blame.
 
-``isolation.narrow`` says which slices to run next; what comes out is checked before it is delivered.
+``isolation.narrow`` says which slices to run next; what comes out is checked, then delivered.
 """
 
 from __future__ import annotations
