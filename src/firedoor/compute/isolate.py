@@ -12,21 +12,20 @@ import polars as pl
 
 from firedoor.compute import ipc, outputs
 from firedoor.compute.conversation import Conversation
-from firedoor.compute.crew import Crew, Sample
+from firedoor.compute.crew import Crew
 from firedoor.compute.outputs import Output, Settled
 from firedoor.compute.report import Tally
+from firedoor.compute.search import SAMPLE_ROWS, RowSearch
 from firedoor.compute.suspicion import Suspicion, Terms
 from firedoor.errors import StepAtFault
 from firedoor.isolation import agreement, narrow
-from firedoor.isolation.narrow import Cause, Failure, Guilty, Search, Slice
+from firedoor.isolation.narrow import Cause, Failure, Guilty, Search
 from firedoor.units import format_bytes
-from firedoor.wire.messages import Batch, Proved
+from firedoor.wire.messages import Proved
 
-SAMPLE_ROWS = 16
 PIECE_SHARE = 16
 """A frame over a sixteenth of a worker's memory is sent in pieces: in, out, and both encoded, with
 room to work."""
-SLICES_A_REQUEST_MAX = 4_096
 GATE_TRIES = 5
 
 
@@ -70,13 +69,21 @@ class Isolation:
             if not self._crew.proven and self._frame.height:
                 self._try_fork()
             self._pass_gate()
-            came: list[Output] = []
-            search = self._search(narrow.begin(self._kept.height), came)
-            if search.guilty or search.failures:
-                return self._conclude(search, came)
-            outputs.check_drops(came, rows=self._kept.height, may_drop=self._options.may_drop)
+            search = RowSearch(
+                self._kept,
+                talk=self._talk,
+                suspicion=self._suspicion,
+                crew=self._crew,
+                terms=self._terms,
+                tally=self._tally,
+            )
+            search.run()
+            if search.failed:
+                return self._conclude(search)
+            rows, may_drop = self._kept.height, self._options.may_drop
+            outputs.check_drops(search.came, rows=rows, may_drop=may_drop)
             self._prove()
-            return self._deliver(came, ())
+            return self._deliver(search.came, ())
 
     def _try_fork(self) -> None:
         """Run a few rows in a forked worker; where they do not return, in a fresh one as well."""
@@ -163,94 +170,51 @@ class Isolation:
                 search = narrow.passed(search)
         return search.guilty
 
-    def _search(self, search: Search, came: list[Output]) -> Search:
-        """Run what the search asks for until it is done. The gate has asked for the whole."""
-        asked = True
-        while search.todo:
-            if not asked:
-                self._suspicion.check_budget(search)
-                self._ask(search)
-            asked = False
-            for part in search.todo[:SLICES_A_REQUEST_MAX]:
-                answer = self._talk.outcome(self._suspicion.limit_s(part, of=self._kept.height))
-                if isinstance(answer, Output):
-                    assert (answer.start, answer.stop) == (part.start, part.stop), "out of turn"
-                    came.append(answer)
-                    self._sample(part)
-                    search = narrow.passed(search)
-                    continue
-                search = self._failed(search, answer, came)
-                break
-        return search
-
-    def _failed(self, search: Search, failure: Failure, came: list[Output]) -> Search:
-        """Return the search after its head failed."""
-        if self._tally.batchwise(self._options):
-            return self._try_whole_again(search, failure, came)
-        search = narrow.failed(search, failure, self._terms.narrow)
-        self._suspicion.judge(search)
-        if self._suspicion.look_around(self._kept, failure, search):
-            came.clear()
-            return narrow.begin(self._kept.height)
-        return search
-
-    def _ask(self, search: Search) -> None:
-        """Ask for the slices to do, sending their rows if the worker does not have them."""
-        todo = search.todo[:SLICES_A_REQUEST_MAX]
-        slices = tuple((part.start, part.stop) for part in todo)
-        if self._talk.holds_batch:
-            self._talk.post_slices(slices)
-            return
-        start, stop = slices[0][0], slices[-1][1]
-        rows = self._kept.slice(start, stop - start)
-        self._talk.post(ipc.encode(rows), gate=False, slices=slices, first=start)
-
-    def _sample(self, part: Slice) -> None:
-        """Keep a few rows that passed: new workers are warmed with them."""
-        if self._crew.sample is not None or not part.rows:
-            return
-        rows = self._kept.slice(part.start, min(part.rows, SAMPLE_ROWS))
-        twice = ((0, rows.height), (0, rows.height))
-        self._crew.remember(Sample(Batch(first=0, gate=False, slices=twice), ipc.encode(rows)))
-
-    def _conclude(self, search: Search, came: list[Output]) -> Settled:
+    def _conclude(self, search: RowSearch) -> Settled:
         """Settle a batch in which something failed."""
-        if self._tally.batchwise(self._options):
-            deliverable = None if search.guilty else came
-        else:
-            deliverable = self._confirm(search, came)
+        if search.whole is not None:
+            return self._try_whole_again(search.whole)
+        deliverable = self._confirm(search)
         if deliverable is None:
-            return self._deliver([], self._everyone(search))
-        return self._deliver(deliverable, search.guilty)
+            return self._deliver([], self._everyone(search.state))
+        return self._deliver(deliverable, search.state.guilty)
 
-    def _confirm(self, search: Search, came: list[Output]) -> list[Output] | None:
-        """Check the pieces against all good rows together; return what to deliver, or None.
+    def _confirm(self, search: RowSearch) -> list[Output] | None:
+        """Run all good rows together; return what to deliver, or None for nothing.
 
-        A search is right only for a step whose rows do not depend on each other. So the good rows
-        run together once more, and that is delivered if the pieces agree with it.
+        A search is right only for a step whose rows do not depend on each other. So what comes out
+        of the good rows together is delivered, if the pieces that were run agree with it.
         """
-        ranges = [outputs.numbers(a, b) for a, b in search.passed if b > a]
-        if not ranges:
-            return came
-        if not search.guilty and len(came) == 1:
-            self._forgive(search.failures[0])
+        good = self._good_rows(search)
+        if not good.len():
+            return search.came
+        if not search.state.guilty and [o.stop - o.start for o in search.came] == [good.len()]:
+            self._forgive(search.state.failures[0])
             self._prove()
-            return came  # together is how they ran
-        good = pl.concat(ranges)
+            return search.came  # together is how they ran
         together = self._together(good)
+        if isinstance(together, Failure) and search.put_off:
+            search.run_rest()
+            good = self._good_rows(search)
+            together = self._together(good)
         if isinstance(together, Failure):
-            return self._too_large(together, search, came)
-        if not search.guilty:
-            self._forgive(search.failures[0])
-        pieces = outputs.concatenated([piece.frame for piece in came])
-        same = agreement.agree(together.frame, pieces)
+            return self._too_large(together, search)
+        if not search.state.guilty:
+            self._forgive(search.state.failures[0])
+        whole = outputs.renumber(together, good)
+        same = _agree(whole, search.came)
         if same:
-            self._prove()
+            self._prove(at_once=not self._tally.rowwise())
         else:
             self._tally.found_batchwise(f"apart and together differ: {same.why}")
-        if self._tally.batchwise(self._options) and search.guilty:
+        if self._tally.batchwise(self._options) and search.state.guilty:
             return None
-        return [outputs.renumber(together, good)]
+        return [whole]
+
+    def _good_rows(self, search: RowSearch) -> pl.Series:
+        """Return the numbers of the rows that are not guilty."""
+        guilty = pl.Series([g.row for g in search.state.guilty], dtype=pl.UInt32)
+        return outputs.without(self._kept.height, guilty)
 
     def _together(self, good: pl.Series) -> Output | Failure:
         """Run rows at once; again if the worker was perhaps killed from outside."""
@@ -268,12 +232,10 @@ class Isolation:
         policy = self._terms.narrow
         return tries >= (policy.external_guilty_after if failure.external else 1)
 
-    def _too_large(
-        self, failure: Failure, search: Search, came: list[Output]
-    ) -> list[Output] | None:
+    def _too_large(self, failure: Failure, search: RowSearch) -> list[Output] | None:
         """Deliver in pieces what passes apart and outgrows its limit together; None if wrong."""
         if failure.cause not in {Cause.HANG, Cause.MEMORY} and not failure.external:
-            good = self._kept.height - len(search.guilty)
+            good = self._kept.height - len(search.state.guilty)
             raise StepAtFault(
                 f"the step fails on {good:,} rows together, but on none of them alone: "
                 f"{failure.message}",
@@ -282,7 +244,7 @@ class Isolation:
                 line=failure.line,
                 columns=failure.columns,
             )
-        if not self._holds_apart(came):
+        if not self._holds_apart(search.came):
             return None
         # What the kernel kills with no limit of ours passed has outgrown the machine.
         what = "time" if failure.cause is Cause.HANG else "memory"
@@ -290,7 +252,7 @@ class Isolation:
             f"batch too large for its limit of {what}: delivered in pieces; use smaller batches "
             "or raise the limit"
         )
-        return came
+        return search.came
 
     def _holds_apart(self, came: Sequence[Output]) -> bool:
         """Return whether pieces are what the whole would give, where the whole cannot be had."""
@@ -310,9 +272,9 @@ class Isolation:
         """Take note of a failure that nobody is blamed for."""
         self._tally.note(f"did not repeat, so no row is to blame: {failure.signature}")
 
-    def _prove(self) -> None:
+    def _prove(self, *, at_once: bool = False) -> None:
         """Have the last run repeated in parts, on the first and on sampled batches."""
-        if not self._tally.proof_is_due(self._options, self._kept.height):
+        if not (self._tally.proof_is_due(self._options, self._kept.height) or at_once):
             return
         self._take_note(self._talk.proof())
 
@@ -332,14 +294,12 @@ class Isolation:
             )
         self._tally.proved(rowwise=proof.rowwise, why=proof.why)
 
-    def _try_whole_again(self, search: Search, failure: Failure, came: list[Output]) -> Search:
+    def _try_whole_again(self, failure: Failure) -> Settled:
         """Try a batch that cannot be cut once more; if that fails too, all of it is dead."""
-        came.clear()
         again = self._together(outputs.numbers(0, self._kept.height))
         if isinstance(again, Output):
-            came.append(again)
             self._forgive(failure)
-            return replace(search, todo=(), failures=(failure,))
+            return self._deliver([again], ())
         size = self._frame.estimated_size()
         if again.cause is Cause.MEMORY and size > self._options.memory_bytes // PIECE_SHARE:
             raise StepAtFault(
@@ -350,7 +310,7 @@ class Isolation:
                 signature=again.signature,
             )
         guilty = Guilty(0, again, (failure.cause, again.cause))
-        return replace(search, todo=(), guilty=(guilty,), failures=(again,))
+        return self._deliver([], self._everyone(Search((), guilty=(guilty,))))
 
     def _everyone(self, search: Search) -> tuple[Guilty, ...]:
         """Make every row guilty for the ones that are: their results depend on each other."""
@@ -398,3 +358,16 @@ class Isolation:
         except StepAtFault:
             return self._kept.clear()
         return answer.frame if isinstance(answer, Output) else self._kept.clear()
+
+
+def _agree(whole: Output, pieces: Sequence[Output]) -> agreement.Agreement:
+    """Compare what came out of rows together with what came out of some of them apart."""
+    if not pieces:
+        return agreement.Agreement(agrees=True)
+    apart = outputs.concatenated([piece.frame for piece in pieces])
+    rows = outputs.rows_of(pieces)
+    if rows is None or whole.rows is None:
+        if apart.height < whole.frame.height:
+            return agreement.Agreement(agrees=True)  # nobody knows which: the proof has to tell
+        return agreement.agree(whole.frame, apart)
+    return agreement.agree(whole.frame.filter(whole.rows.is_in(rows.implode())), apart)
