@@ -2,12 +2,15 @@
 
 import io
 import socket
+import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import polars as pl
 
@@ -20,6 +23,9 @@ TARGET_ROWS = 10_000
 """The size for which a wall promises something, and which is taken apart."""
 FRAMES = 6
 PROOFS_DENSE = 130
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def encode(frame: pl.DataFrame) -> memoryview:
@@ -157,43 +163,42 @@ def _items(flights: pl.DataFrame, paper: Paper, *, calls: int) -> None:
 
 
 def _take_apart(wall: Wall, frames: list[pl.DataFrame], calls: int) -> list[Item]:
-    """Call a wall often, and return what each part of a call took."""
+    """Call a wall often, and return what each part of a call took, in the median."""
     past_the_proofs(wall, frames[0])
     outputs = [wall(frame).good for frame in frames]
-    before = wall.report().seconds
-    spent = dict.fromkeys(("total", "encode", "transport", "decode"), 0.0)
+    spent: dict[str, list[float]] = defaultdict(list)
     with mirror() as reflect:
         for number in range(calls):
             frame, output = frames[number % FRAMES], outputs[number % FRAMES]
-            marks = [time.perf_counter()]
-            wall(frame)
-            marks.append(time.perf_counter())
-            sent = encode(frame)
-            marks.append(time.perf_counter())
+            before = wall.report().seconds
+            _timed(spent["total"], wall, frame)
+            after = wall.report().seconds
+            for item in after:
+                spent[item].append(after[item] - before[item])
+            sent = _timed(spent["encode apart"], encode, frame)
             received = encode(output)
-            skipped = time.perf_counter()
-            reflect(sent, received.nbytes)
-            marks.append(time.perf_counter())
-            decode(received)
-            marks.append(time.perf_counter())
-            spent["total"] += marks[1] - marks[0]
-            spent["encode"] += marks[2] - marks[1]
-            spent["transport"] += marks[3] - skipped
-            spent["decode"] += marks[4] - marks[3]
-    after = wall.report().seconds
-    of = {name: seconds / calls for name, seconds in spent.items()}
-    of |= {name: (after[name] - before.get(name, 0.0)) / calls for name in after}
+            _timed(spent["socket"], reflect, sent, received.nbytes)
+            _timed(spent["decode apart"], decode, received)
+    of = {item: statistics.median(times) for item, times in spent.items()}
     parts = [
-        Item("encode the batch", "caller", of["encode"], "measured apart"),
+        Item("encode the batch", "caller", of["encode apart"], "measured apart"),
         Item("decode the batch", "worker", of["worker decode"]),
         Item("schema", "worker", of["worker gate"]),
         Item("step", "worker", of["worker step"]),
         Item("encode the answer", "worker", of["worker encode"]),
-        Item("decode the answer", "caller", of["decode"], "measured apart"),
-        Item("socket, both ways", "kernel", of["transport"], "measured apart"),
+        Item("decode the answer", "caller", of["decode apart"], "measured apart"),
+        Item("socket, both ways", "kernel", of["socket"], "measured apart"),
     ]
     rest = of["total"] - sum(part.seconds for part in parts)
     return [*parts, Item("everything else", "both", rest, "what is left of the call")]
+
+
+def _timed(times: list[float], call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call, and note how long it took."""
+    began = time.perf_counter()
+    value = call(*args, **kwargs)
+    times.append(time.perf_counter() - began)
+    return value
 
 
 MIRROR = """

@@ -118,13 +118,16 @@ if os.fork() == 0:
     import sys
     sys.stdin.readline()
     os._exit(0)
+import signal
 print(*family["server"], *family["workers"], flush=True)
-os.kill(os.getpid(), 9)
+while True:
+    signal.pause()
 """
     )
     with script(text) as process:
         family = first_line(process)
         with watch(family) as watched:
+            process.kill()
             assert process.wait(PATIENCE_S) == -signal.SIGKILL
             assert watched.left() == []
 
@@ -152,7 +155,15 @@ def test_ctrl_c_in_the_middle_of_a_call_leaves_the_wall_usable(how: str, tmp_pat
         except KeyboardInterrupt:
             print("interrupted", flush=True)
     open({str(tmp_path / "gate")!r}, "w").close()
-    assert wall(numbers(3, gate="/")).good["doubled"].to_list() == [0, 2, 4]
+    for _ in range(10_000):
+        # If a query of polars was running when the signal came, in whatever thread, every query
+        # raises until that one has ended.
+        try:
+            good = wall(numbers(3, gate="/")).good
+            break
+        except KeyboardInterrupt:
+            continue
+    assert good["doubled"].to_list() == [0, 2, 4]
     after = wall.processes()
     assert after["server"] == before["server"]
     print(*before["workers"])
@@ -167,7 +178,8 @@ def test_ctrl_c_in_the_middle_of_a_call_leaves_the_wall_usable(how: str, tmp_pat
         # As a terminal does: to all processes of the group.
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, err) == (0, "")
+    assert err == ""
+    assert process.returncode == 0
     said = out.splitlines()
     assert said[0] == "interrupted"
     before, after = ({int(pid) for pid in line.split()} for line in said[-2:])
