@@ -13,7 +13,7 @@ lock() { # NAME CONSTRAINT-or-"" ARGUMENTS...
         --output-file "$out" "$@" >/dev/null
 }
 
-run=(pyproject.toml --group build)
+run=(pyproject.toml --group build --extra run)
 everything=("${run[@]}" --extra pandas --extra cloudpickle)
 lock test "" "${everything[@]}" --group test --group lint "$@"
 # run.txt is a part of test.txt: the same versions, fewer packages, so that `make run` is quick.

@@ -5,10 +5,18 @@ FiredoorError
 │   ├── DeclarationError    a wrong argument, found when it was declared
 │   ├── FrameRefused        the frame handed in cannot be used
 │   ├── WallClosed          the wall was used after close()
-│   └── NestedWall          a wall was used inside a worker
+│   ├── NestedWall          a wall was used inside a worker
+│   ├── PipelineUnloadable  the file does not declare a pipeline, or fails when it is imported
+│   ├── ProjectBusy         another run is at work in this project folder
+│   └── StoreRefused        what the store holds does not fit what is declared
 ├── StepAtFault             the step (or its schema, or what it depends on) fails, not a row
 ├── StepUnloadable          the step cannot be imported in a worker
-└── WorkersUnavailable      no worker process can be started or kept alive
+├── WorkersUnavailable      no worker process can be started or kept alive
+├── DependencyDown          what a zone needs (a sink's database, a lookup) is away for now
+├── StreamsUnavailable      the broker is away, and did not come back in time
+└── Full                    there is no room; nothing was stored, nothing is lost
+    ├── StreamFull          an inbox
+    └── DeadLettersFull     the store of dead letters
 
 Leaves are raised, branches are for catching.
 """
@@ -55,6 +63,38 @@ class WallClosed(Refused):
 
 class NestedWall(Refused):
     """A wall was called inside a worker. Workers do not start workers."""
+
+
+class PipelineUnloadable(Refused):
+    """A file does not declare a pipeline, or its import fails."""
+
+
+class ProjectBusy(Refused):
+    """Another run is at work in this project folder."""
+
+
+class StoreRefused(Refused):
+    """What the store holds does not fit the pipeline, or was written by another version."""
+
+
+class DependencyDown(FiredoorError):
+    """What a zone needs is away for now: it pauses, tries again, and counts no attempt."""
+
+
+class StreamsUnavailable(FiredoorError):
+    """The broker is away, and did not come back in time."""
+
+
+class Full(FiredoorError):
+    """There is no room. Nothing was stored, and nothing that was there has gone."""
+
+
+class StreamFull(Full):
+    """An inbox has no room for a batch."""
+
+
+class DeadLettersFull(Full):
+    """The store of dead letters has no room: replay or discard some, or raise its bound."""
 
 
 class StepUnloadable(FiredoorError):

@@ -1,0 +1,1 @@
+"""Technologies that fulfil the ports: one folder, or module, each."""

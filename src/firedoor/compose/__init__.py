@@ -1,0 +1,1 @@
+"""Joins planes with adapters: processes, projects, stages."""

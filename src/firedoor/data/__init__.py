@@ -1,0 +1,1 @@
+"""The data plane: runners that move batches through zones."""

@@ -1,0 +1,1 @@
+"""Pure decisions of the flow between zones: state machines, attempts, verdicts."""

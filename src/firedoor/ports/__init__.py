@@ -1,0 +1,1 @@
+"""What firedoor needs from the world, as protocols; ``firedoor.adapters`` fulfil them."""

@@ -1,0 +1,183 @@
+"""A declared pipeline as plain values: what processes that run no user code know of it.
+
+``spec.pipeline`` is what a user writes; ``compose.loading`` makes a ``Plan`` of it in a process of
+its own, because importing a user's file runs user code. It is kept as JSON in the project folder.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+PLAN_VERSION = 1
+
+Kind = Literal["source", "transform", "sink"]
+WhenFull = Literal["block", "shed", "detach"]
+
+
+class StepNote(msgspec.Struct, frozen=True, kw_only=True):
+    """A function and its schemas, as ``compute.step.refer`` describes them to a worker."""
+
+    name: str
+    pickled: bytes
+    main_path: str | None
+    main_module: str | None
+    where: str
+    """``file:line`` of the function."""
+
+
+class SchemaNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a dataframely schema without importing it."""
+
+    name: str
+    columns: dict[str, str]
+    """Type of each column, as polars writes it."""
+    nullable: tuple[str, ...]
+    rules: dict[str, tuple[str, ...]]
+    """Columns of each rule: ``distance|min``, ``goes_somewhere_else`` ..."""
+
+
+class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When too many bad rows slow a zone down, and when they halt it."""
+
+    throttle_share: float = 0.02
+    """Share of dead rows in the window above which the zone pulls more slowly. 0 to 1."""
+    dead_max: float = 0.1
+    """Share of dead rows in the window above which it halts. 0 to 1; 1 disables."""
+    window_rows: int = 100_000
+    """Rows that the window covers, the latest ones."""
+    rows_min: int = 1_000
+    """Rows in the window below which nothing is judged but contrast, in the wall."""
+    throttle_max_s: float = 5.0
+    """Longest wait between two batches."""
+
+
+class ShedPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept when an inbox is full: a share by hashed key, or the rows of most priority."""
+
+    keep: float
+    key: tuple[str, ...] = ()
+    priority: str = ""
+
+
+class EdgePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One publisher, one reader, one inbox."""
+
+    publisher: str
+    reader: str
+    when_full: WhenFull = "block"
+    bytes_max: int = 256 * 2**20
+    shed: ShedPlan | None = None
+    by_way: bool = False
+    """Whether batches can reach the reader by several ways, so that their ids say which."""
+
+    @property
+    def name(self) -> str:
+        """``publisher:reader``."""
+        return f"{self.publisher}:{self.reader}"
+
+
+class SourcePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a source reads."""
+
+    form: Literal["jsonl", "csv", "parquet", "frames"]
+    patterns: tuple[str, ...] = ()
+    """Absolute paths or globs."""
+    batch_rows: int = 10_000
+    rate: float | None = None
+    """Rows a second at most; None: as fast as they are taken."""
+    follow: bool = False
+    """Whether it goes on looking for new files after the last one (``firedoor up``)."""
+    line_bytes_max: int = 2**20
+
+
+class SinkPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a sink writes."""
+
+    form: Literal["parquet", "function"]
+    path: str = ""
+    """Absolute path of the folder."""
+
+
+class LookupPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A versioned, immutable table that steps join to."""
+
+    name: str
+    path: str = ""
+    """Absolute path of a Parquet, CSV or IPC file; empty for a function."""
+    key: tuple[str, ...] = ()
+    """Columns that must be unique, if declared."""
+    refresh_s: float | None = None
+
+
+class ZonePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One zone."""
+
+    name: str
+    kind: Kind
+    owner: str
+    version: str
+    """Hash of the code that makes its step, and of its options."""
+    doc: str = ""
+    step: StepNote | None = None
+    """Of a transform, or of a sink that is a function; None otherwise."""
+    schema: SchemaNote | None = None
+    out_schema: SchemaNote | None = None
+    wall: dict[str, bool | int | float | str | list[str] | list[int] | None] = {}
+    """Options of ``Wall``."""
+    source: SourcePlan | None = None
+    sink: SinkPlan | None = None
+    lookups: dict[str, str] = {}
+    """Parameter of the step -> name of the lookup."""
+    gate: GatePolicy = GatePolicy()
+    sensitive: tuple[str, ...] = ()
+    expands: bool = False
+    slo: dict[str, float] = {}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline: zones in an order in which every zone comes after those that it reads."""
+
+    pipeline: str
+    owner: str
+    file: str
+    """Absolute path of the Python file that declares it."""
+    sys_path: tuple[str, ...]
+    """For processes that import user code."""
+    zones: tuple[ZonePlan, ...]
+    edges: tuple[EdgePlan, ...]
+    lookups: tuple[LookupPlan, ...] = ()
+    dead_bytes_max: int = 2**30
+    retention_days: float = 30.0
+    """Of records; dead letters stay until they are replayed or discarded."""
+    version: int = PLAN_VERSION
+
+    def zone(self, name: str) -> ZonePlan:
+        """Return a zone. Raises KeyError if there is none of that name."""
+        for zone in self.zones:
+            if zone.name == name:
+                return zone
+        raise KeyError(name)
+
+    def inboxes(self, zone: str) -> tuple[EdgePlan, ...]:
+        """Return the edges that a zone reads."""
+        return tuple(edge for edge in self.edges if edge.reader == zone)
+
+    def outlets(self, zone: str) -> tuple[EdgePlan, ...]:
+        """Return the edges that a zone publishes to."""
+        return tuple(edge for edge in self.edges if edge.publisher == zone)
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """Return a plan as JSON."""
+    return msgspec.json.format(msgspec.json.encode(plan))
+
+
+def decode_plan(data: bytes) -> Plan:
+    """Return the plan in JSON.
+
+    Raises:
+        msgspec.DecodeError: if it is none.
+    """
+    return msgspec.json.decode(data, type=Plan)

@@ -1,0 +1,1 @@
+"""Shipped and public: conformance suites, a virtual-time loop, simulated worlds."""
