@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -36,11 +39,44 @@ OWN_WORK_LIMITS = 6
 """Limits that running a step again, for proof or to trace rows, may take."""
 
 
+def _keep_no_journal(cause: str, where: str) -> None:
+    """Do nothing: a wall by itself keeps no state on disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How one batch is to be worked on."""
+
+    compress: bool = False
+    """Whether what comes out is compressed and left as bytes."""
+    lookups: Mapping[str, str] = field(default_factory=dict)
+    """Further arguments of the step: parameter -> Parquet file."""
+    journal: Callable[[str, str], None] = _keep_no_journal
+    """Told (cause, where) of each death before rows are run again."""
+
+    def batch(self, *, first: int, gate: bool, slices: Slices) -> Batch:
+        """Return a request to work on rows in this manner."""
+        return Batch(
+            first=first,
+            gate=gate,
+            slices=slices,
+            compress=self.compress,
+            lookups=dict(self.lookups),
+        )
+
+
+PLAIN = Manner()
+
+
 class Conversation:
     """Posts requests and turns what comes back, a death included, into outputs and failures."""
 
-    def __init__(self, crew: Crew, tally: Tally, *, full_limit_s: float) -> None:
+    def __init__(
+        self, crew: Crew, tally: Tally, *, full_limit_s: float, manner: Manner = PLAIN
+    ) -> None:
         """Prepare; entering the conversation takes a worker."""
+        self._manner = manner
+        self._asked: deque[tuple[int, int]] = deque()
         self._crew = crew
         self._full_limit_s = full_limit_s
         self._tally = tally
@@ -72,11 +108,13 @@ class Conversation:
 
     def post(self, rows: ipc.Pieces, *, gate: bool, slices: Slices = (), first: int = 0) -> None:
         """Send encoded rows, numbered from ``first``, and slices to run; () runs them whole."""
-        self._at_work.post(Batch(first=first, gate=gate, slices=slices), *rows)
+        self._asked = deque(slices)
+        self._at_work.post(self._manner.batch(first=first, gate=gate, slices=slices), *rows)
         self.holds_batch = True
 
     def post_slices(self, slices: Slices) -> None:
         """Ask for further slices of the batch in hand."""
+        self._asked = deque(slices)
         self._at_work.post(Run(slices=slices))
 
     def verdict(self, limit_s: float) -> tuple[int, pl.DataFrame | None] | Failure:
@@ -119,7 +157,9 @@ class Conversation:
             match reply:
                 case Passed():
                     self._tally.ran(reply)
-                    return outputs.of_passed(reply, payload)
+                    if self._asked:
+                        self._asked.popleft()
+                    return outputs.of_passed(reply, payload, as_bytes=self._manner.compress)
                 case Raised():
                     return self._raised(reply)
                 case AtFault():
@@ -161,6 +201,14 @@ class Conversation:
         dead, self._worker = self._at_work, None
         self._tally.peaked(dead.peak_bytes)
         self.holds_batch = False
+        at = f"rows {self._asked[0][0]} to {self._asked[0][1]}" if self._asked else "the batch"
+        self._asked.clear()
+        try:
+            # Before anything is run again: whoever dies of it next finds what was tried.
+            self._manner.journal(str(failure.cause), at)
+        except BaseException:
+            self._crew.forget(dead, failure)
+            raise
         self._worker = self._crew.replace(dead, failure)
         self._fresh = True
         return failure
@@ -201,14 +249,16 @@ class Conversation:
         return failure
 
 
-def try_spawned(crew: Crew, rows: pl.DataFrame, *, gate: bool, limit_s: float) -> Sample | None:
+def try_spawned(
+    crew: Crew, rows: pl.DataFrame, *, gate: bool, limit_s: float, manner: Manner = PLAIN
+) -> Sample | None:
     """Return rows as a sample if they come back from a worker that is started afresh, not forked.
 
     It is the counter-test to a forked worker that hangs or dies: where even a fresh interpreter
     does, forking is not to blame.
     """
     worker = crew.start("spawn", warm=False)
-    sample = Sample(Batch(first=0, gate=gate, slices=()), ipc.encode(rows))
+    sample = Sample(manner.batch(first=0, gate=gate, slices=()), ipc.encode(rows))
     try:
         reply, _ = worker.next(SPAWN_LOAD_S)
         if isinstance(reply, Unloadable):

@@ -377,6 +377,7 @@ class Crew:
             scratch=scratch,
             extra=options.extra,
             batchwise=options.batchwise,
+            expands=options.expands,
             memory_bytes=options.memory_bytes,
             files_max=options.files_max,
             processes_max=options.processes_max,

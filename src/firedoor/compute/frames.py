@@ -11,6 +11,7 @@ among floats comes back as a null, and seconds as the unit of a time.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 import sys
@@ -97,6 +98,12 @@ def to_polars(frame: object) -> pl.DataFrame:
             values = (value for value in polars.get_column(name).to_list() if value is not None)
             raise FrameRefused(_objects(name, next(values, None)))
     return polars
+
+
+def fingerprint(frame: pl.DataFrame) -> str:
+    """Return a short hash of a frame's columns and types, in their order."""
+    told = ";".join(f"{name}:{dtype}" for name, dtype in frame.schema.items())
+    return hashlib.blake2s(told.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def from_polars(frame: pl.DataFrame, kind: Kind, *, index: pd.Index | None = None) -> Frame:

@@ -1,13 +1,13 @@
-"""Frames as bytes between a wall and its worker: Arrow IPC streams, uncompressed.
+"""Frames as bytes: Arrow IPC streams. Runs at both ends of a worker's socket.
 
-They cross a socket on one machine, so compressing them would cost more than it saves. Runs at both
-ends.
+Between a wall and its worker they cross a socket on one machine, so compressing them would cost
+more than it saves. Where they go on to a broker and its disk, lz4 halves what a hop costs.
 """
 
 from __future__ import annotations
 
 import io
-from typing import IO, cast
+from typing import IO, Literal, cast
 
 import polars as pl
 
@@ -33,14 +33,15 @@ class _Pieces:
         """Do nothing: a piece that is written is kept."""
 
 
-def encode(frame: pl.DataFrame) -> Pieces:
+def encode(frame: pl.DataFrame, *, compress: bool = False) -> Pieces:
     """Return the bytes of a frame.
 
     Raises:
         polars.exceptions.PolarsError: if it holds what Arrow has no type for.
     """
     file = _Pieces()
-    frame.write_ipc_stream(cast("IO[bytes]", file), compression="uncompressed")
+    compression: Literal["lz4", "uncompressed"] = "lz4" if compress else "uncompressed"
+    frame.write_ipc_stream(cast("IO[bytes]", file), compression=compression)
     return tuple(file.pieces)
 
 

@@ -11,8 +11,9 @@ from dataclasses import replace
 import polars as pl
 
 from firedoor.compute import ipc, outputs
-from firedoor.compute.conversation import Conversation
+from firedoor.compute.conversation import Conversation, Manner
 from firedoor.compute.crew import Crew
+from firedoor.compute.held import Held
 from firedoor.compute.outputs import Output, Settled
 from firedoor.compute.report import Tally
 from firedoor.compute.search import SAMPLE_ROWS, RowSearch
@@ -34,28 +35,33 @@ class Isolation:
 
     def __init__(
         self,
-        frame: pl.DataFrame,
-        payload: ipc.Pieces,
+        held: Held,
         *,
         crew: Crew,
         terms: Terms,
         tally: Tally,
+        manner: Manner,
     ) -> None:
-        """Prepare to take ``frame``, encoded as ``payload``, through."""
-        self._frame = frame
-        self._payload = payload
+        """Prepare to take rows through."""
+        self._whole = held
+        self._manner = manner
         self._crew = crew
         self._terms = terms
         self._options = terms.options
         self._tally = tally
-        self._talk = Conversation(crew, tally, full_limit_s=terms.options.timeout_s)
-        self._kept = frame
+        self._talk = Conversation(crew, tally, full_limit_s=terms.options.timeout_s, manner=manner)
+        self._kept = held
         self._kept_rows: pl.Series | None = None
-        """Row numbers of ``_kept`` in ``_frame``; None while they are the same."""
+        """Row numbers of ``_kept`` in ``_whole``; None while they are the same."""
         self._rejected: pl.DataFrame | None = None
         self._gate_guilty: tuple[Guilty, ...] = ()
         self._suspicion = Suspicion(
-            self._talk, crew=crew, terms=terms, tally=tally, batch_rows=frame.height
+            self._talk,
+            crew=crew,
+            terms=terms,
+            tally=tally,
+            batch_rows=held.height,
+            manner=manner,
         )
 
     def run(self) -> Settled:
@@ -66,7 +72,7 @@ class Isolation:
         """
         with self._talk:
             self._suspicion.start_clock()
-            if not self._crew.proven and self._frame.height:
+            if not self._crew.proven and self._whole.height:
                 self._try_fork()
             self._pass_gate()
             search = RowSearch(
@@ -76,6 +82,7 @@ class Isolation:
                 crew=self._crew,
                 terms=self._terms,
                 tally=self._tally,
+                manner=self._manner,
             )
             search.run()
             if search.failed:
@@ -87,7 +94,7 @@ class Isolation:
 
     def _try_fork(self) -> None:
         """Run a few rows in a forked worker; where they do not return, in a fresh one as well."""
-        rows = self._frame[:SAMPLE_ROWS]
+        rows = self._whole.frame[:SAMPLE_ROWS]
         gated = self._terms.schema is not None
         self._talk.post(ipc.encode(rows), gate=gated)
         verdict = self._talk.verdict(self._options.timeout_s)
@@ -106,8 +113,7 @@ class Isolation:
         failure: Failure | None = None
         unexplained = 0
         for _ in range(GATE_TRIES):
-            payload = self._payload if failure is None else ipc.encode(self._kept)
-            self._talk.post(payload, gate=self._terms.schema is not None)
+            self._talk.post(self._kept.pieces, gate=self._terms.schema is not None)
             answer = self._talk.verdict(self._options.timeout_s)
             if not isinstance(answer, Failure):
                 self._keep(*answer)
@@ -122,7 +128,7 @@ class Isolation:
             )
             self._gate_guilty += tuple(replace(g, row=self._number(g.row)) for g in found)
             self._kept_rows = rows if self._kept_rows is None else self._kept_rows.gather(rows)
-            self._kept = self._kept[rows]
+            self._kept = self._kept.rows(rows)
         assert failure is not None
         raise StepAtFault(
             "the rules of the schema fail on the whole batch, but on no row of it alone: a rule "
@@ -143,7 +149,7 @@ class Isolation:
         self._suspicion.judge_rules(rejected, self._terms.schema)
         rows = outputs.without(self._kept.height, rejected["row"])
         assert rows.len() == kept, "a gate that cannot count"
-        self._kept = self._kept[rows]
+        self._kept = self._kept.rows(rows)
         if self._kept_rows is not None:
             self._rejected = rejected.with_columns(row=self._kept_rows.gather(rejected["row"]))
             rows = self._kept_rows.gather(rows)
@@ -159,7 +165,7 @@ class Isolation:
             head = search.todo[0]
             self._suspicion.check_budget(search)
             # The step sees no rows here; whether it likes that is not the question.
-            rows = ipc.encode(self._kept.slice(head.start, head.rows))
+            rows = ipc.encode(self._kept.frame.slice(head.start, head.rows))
             self._talk.post(rows, gate=True, slices=((0, 0),))
             answer = self._talk.verdict(self._suspicion.limit_s(head, of=self._kept.height))
             if isinstance(answer, Failure):
@@ -220,7 +226,7 @@ class Isolation:
         """Run rows at once; again if the worker was perhaps killed from outside."""
         tries = 0
         while True:
-            self._talk.post(ipc.encode(self._kept[good]), gate=False)
+            self._talk.post(ipc.encode(self._kept.frame[good]), gate=False)
             self._talk.holds_batch = False
             answer = self._talk.outcome(self._options.timeout_s)
             tries += 1
@@ -259,7 +265,7 @@ class Isolation:
         if self._tally.rowwise():
             return True
         largest = max(came, key=lambda piece: piece.stop - piece.start)
-        rows = self._kept.slice(largest.start, largest.stop - largest.start)
+        rows = self._kept.frame.slice(largest.start, largest.stop - largest.start)
         self._talk.post(ipc.encode(rows), gate=False)
         self._talk.holds_batch = False
         if isinstance(self._talk.outcome(self._options.timeout_s), Failure):
@@ -300,7 +306,7 @@ class Isolation:
         if isinstance(again, Output):
             self._forgive(failure)
             return self._deliver([again], ())
-        size = self._frame.estimated_size()
+        size = self._whole.frame.estimated_size()
         if again.cause is Cause.MEMORY and size > self._options.memory_bytes // PIECE_SHARE:
             raise StepAtFault(
                 f"a batch of {format_bytes(size)} cannot be cut, because the step is not row-wise, "
@@ -337,8 +343,9 @@ class Isolation:
         rows = outputs.rows_of(came)
         if rows is not None and self._kept_rows is not None:
             rows = self._kept_rows.gather(rows).alias("row")
-        good = outputs.concatenated([o.frame for o in came]) if came else self._nothing()
-        return Settled(good, rows, outputs.in_order(tables), outputs.drops_of(came))
+        good = outputs.concatenated([o.held for o in came]) if came else self._nothing()
+        schema = came[0].schema if came else ""
+        return Settled(good, rows, outputs.in_order(tables), outputs.drops_of(came), schema)
 
     def _numbered(self, reasons: pl.DataFrame) -> pl.DataFrame:
         """Number reasons by the rows of the frame instead of those that the gate kept."""
@@ -346,28 +353,29 @@ class Isolation:
             return reasons
         return reasons.with_columns(row=self._kept_rows.gather(reasons["row"]))
 
-    def _nothing(self) -> pl.DataFrame:
+    def _nothing(self) -> Held:
         """Return what the step makes of no rows, so that a dead batch has the columns of others.
 
         A step that cannot do that gives the columns that it was given.
         """
-        self._talk.post(ipc.encode(self._kept.clear()), gate=False)
+        nothing = self._kept.frame.clear()
+        self._talk.post(ipc.encode(nothing), gate=False)
         self._talk.holds_batch = False
         try:
             answer = self._talk.outcome(self._options.timeout_s)
         except StepAtFault:
-            return self._kept.clear()
-        return answer.frame if isinstance(answer, Output) else self._kept.clear()
+            return Held.of_frame(nothing)
+        return answer.held if isinstance(answer, Output) else Held.of_frame(nothing)
 
 
 def _agree(whole: Output, pieces: Sequence[Output]) -> agreement.Agreement:
     """Compare what came out of rows together with what came out of some of them apart."""
     if not pieces:
         return agreement.Agreement(agrees=True)
-    apart = outputs.concatenated([piece.frame for piece in pieces])
+    apart = outputs.concatenated([piece.held for piece in pieces]).frame
     rows = outputs.rows_of(pieces)
     if rows is None or whole.rows is None:
-        if apart.height < whole.frame.height:
+        if apart.height < whole.held.height:
             return agreement.Agreement(agrees=True)  # nobody knows which: the proof has to tell
-        return agreement.agree(whole.frame, apart)
-    return agreement.agree(whole.frame.filter(whole.rows.is_in(rows.implode())), apart)
+        return agreement.agree(whole.held.frame, apart)
+    return agreement.agree(whole.held.frame.filter(whole.rows.is_in(rows.implode())), apart)

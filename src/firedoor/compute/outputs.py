@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from firedoor.compute import ipc
+from firedoor.compute.held import Held
 from firedoor.errors import StepAtFault
 from firedoor.isolation.narrow import Cause, Guilty
 from firedoor.wire.framing import Garbled, sections
@@ -42,16 +43,20 @@ class Output:
 
     start: int
     stop: int
-    frame: pl.DataFrame
+    held: Held
     rows: pl.Series | None
     rejected: pl.DataFrame | None
     drops: dict[str, int]
+    expanded: bool = False
+    schema: str = ""
 
     @property
     def vanished(self) -> int:
-        """How many rows went in and are nowhere."""
+        """How many rows went in and are nowhere; 0 where rows become several or none."""
+        if self.expanded:
+            return 0
         rejected = self.rejected.height if self.rejected is not None else 0
-        accounted = self.frame.height + rejected + sum(self.drops.values())
+        accounted = self.held.height + rejected + sum(self.drops.values())
         return self.stop - self.start - accounted
 
 
@@ -59,10 +64,12 @@ class Output:
 class Settled:
     """What became of a batch: good rows, their numbers, and the reasons of the others."""
 
-    good: pl.DataFrame
+    good: Held
     rows: pl.Series | None
     reasons: pl.DataFrame
     dropped: dict[str, int] = field(default_factory=dict)
+    schema: str = ""
+    """Fingerprint of the columns and types of ``good``, where it is known."""
 
 
 def decode(part: io.BytesIO) -> pl.DataFrame:
@@ -81,20 +88,27 @@ def decode(part: io.BytesIO) -> pl.DataFrame:
         raise Garbled(message) from error
 
 
-def of_passed(reply: Passed, payload: io.BytesIO) -> Output:
-    """Return the output of one slice."""
+def of_passed(reply: Passed, payload: io.BytesIO, *, as_bytes: bool) -> Output:
+    """Return the output of one slice; with ``as_bytes`` its rows are not decoded."""
     parts = sections(payload, reply.sections)
-    frame = decode(parts.pop(0))
+    first = parts.pop(0)
+    if as_bytes:
+        held = Held.of_bytes(first.getvalue(), reply.rows_out)
+    else:
+        held = Held.of_frame(decode(first))
     rows: pl.Series | None = None
     if reply.identity == "traced":
         rows = decode(parts.pop(0))["row"] + reply.start
     elif reply.identity == "position":
         rows = numbers(reply.start, reply.stop)
     rejected = decode(parts.pop(0)) if reply.rejected else None
-    if frame.height != reply.rows_out or (rows is not None and rows.len() != frame.height):
-        message = f"{frame.height} rows came where {reply.rows_out} were announced"
+    if held.height != reply.rows_out or (rows is not None and rows.len() != held.height):
+        message = f"{held.height} rows came where {reply.rows_out} were announced"
         raise Garbled(message)
-    return Output(reply.start, reply.stop, frame, rows, rejected, reply.drops)
+    expanded = reply.identity == "expanded"
+    return Output(
+        reply.start, reply.stop, held, rows, rejected, reply.drops, expanded, reply.schema
+    )
 
 
 def of_gated(reply: Gated, payload: io.BytesIO) -> pl.DataFrame | None:
@@ -153,12 +167,15 @@ def joined(pieces: Sequence[Settled]) -> Settled:
         pl.concat(rows) if len(rows) == len(pieces) else None,
         pl.concat([piece.reasons for piece in pieces]),
         dict(dropped),
+        pieces[0].schema,
     )
 
 
-def concatenated(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Return frames one below the other; a column of nulls takes its type from the others."""
-    return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
+def concatenated(parts: Sequence[Held]) -> Held:
+    """Return rows one below the other; a column of nulls takes its type from the others."""
+    if len(parts) == 1:
+        return parts[0]
+    return Held.of_frame(pl.concat([part.frame for part in parts], how="vertical_relaxed"))
 
 
 @functools.cache

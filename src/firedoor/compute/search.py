@@ -9,20 +9,16 @@ through everything.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from firedoor.compute import ipc
-from firedoor.compute.conversation import Conversation
+from firedoor.compute.conversation import Conversation, Manner
 from firedoor.compute.crew import Crew, Sample
+from firedoor.compute.held import Held
 from firedoor.compute.outputs import Output
 from firedoor.compute.report import Tally
 from firedoor.compute.suspicion import Suspicion, Terms
 from firedoor.isolation import narrow
 from firedoor.isolation.narrow import Cause, Failure, Slice
-from firedoor.wire.messages import Batch
-
-if TYPE_CHECKING:
-    import polars as pl
 
 SAMPLE_ROWS = 16
 SLICES_A_REQUEST_MAX = 4_096
@@ -33,13 +29,14 @@ class RowSearch:
 
     def __init__(
         self,
-        kept: pl.DataFrame,
+        kept: Held,
         *,
         talk: Conversation,
         suspicion: Suspicion,
         crew: Crew,
         terms: Terms,
         tally: Tally,
+        manner: Manner,
     ) -> None:
         """Prepare to search ``kept``, of which the worker is running the whole."""
         self.state = narrow.begin(kept.height)
@@ -50,6 +47,7 @@ class RowSearch:
         self.whole: Failure | None = None
         """How the whole failed, where it may not be cut."""
         self._kept = kept
+        self._manner = manner
         self._talk = talk
         self._suspicion = suspicion
         self._crew = crew
@@ -101,7 +99,7 @@ class RowSearch:
             self.state = replace(self.state, todo=(head,))
         self.state = narrow.failed(self.state, failure, self._policy)
         self._suspicion.judge(self.state)
-        if self._suspicion.look_around(self._kept, failure, self.state):
+        if self._suspicion.look_around(self._kept.frame, failure, self.state):
             self.state, self.put_off = narrow.begin(self._kept.height), ()
             self.came.clear()
 
@@ -128,7 +126,7 @@ class RowSearch:
             self._talk.post_slices(slices)
             return todo
         start, stop = slices[0][0], self.state.todo[-1].stop
-        rows = self._kept.slice(start, stop - start)
+        rows = self._kept.frame.slice(start, stop - start)
         self._talk.post(ipc.encode(rows), gate=False, slices=slices, first=start)
         return todo
 
@@ -136,6 +134,7 @@ class RowSearch:
         """Keep a few rows that passed: new workers are warmed with them."""
         if self._crew.sample is not None or not part.rows:
             return
-        rows = self._kept.slice(part.start, min(part.rows, SAMPLE_ROWS))
+        rows = self._kept.frame.slice(part.start, min(part.rows, SAMPLE_ROWS))
         twice = ((0, rows.height), (0, rows.height))
-        self._crew.remember(Sample(Batch(first=0, gate=False, slices=twice), ipc.encode(rows)))
+        batch = self._manner.batch(first=0, gate=False, slices=twice)
+        self._crew.remember(Sample(batch, ipc.encode(rows)))

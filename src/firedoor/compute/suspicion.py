@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from firedoor.compute import ipc, outputs
-from firedoor.compute.conversation import Conversation, try_spawned
+from firedoor.compute.conversation import Conversation, Manner, try_spawned
 from firedoor.compute.crew import Crew
 from firedoor.compute.outputs import Output
 from firedoor.compute.report import Tally
 from firedoor.errors import StepAtFault
 from firedoor.isolation import contrast, narrow
 from firedoor.isolation.narrow import Cause, Failure, Search, Slice
-from firedoor.quality import gate
 from firedoor.spec.wall import WallOptions
 from firedoor.units import format_seconds
-
-if TYPE_CHECKING:
-    import dataframely as dy
 
 SLICE_LIMIT_MIN_S = 0.2
 PROBES = {"death": 16, "error": 64}
@@ -31,12 +27,20 @@ PROBE_AFTER = {"death": 2, "error": 8}
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """What is known of a schema without looking at it: its name, and the columns of its rules."""
+
+    name: str
+    columns_of: Callable[[str], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What holds for every batch of a wall."""
 
     options: WallOptions
-    schema: type[dy.Schema] | None
-    out_schema: type[dy.Schema] | None
+    schema: Rules | None
+    out_schema: Rules | None
     contrast: contrast.ContrastPolicy
     narrow: narrow.NarrowPolicy = field(default_factory=narrow.NarrowPolicy)
 
@@ -45,9 +49,17 @@ class Suspicion:
     """Holds the search in one batch to its bounds, and tells rows from the step."""
 
     def __init__(
-        self, talk: Conversation, *, crew: Crew, terms: Terms, tally: Tally, batch_rows: int
+        self,
+        talk: Conversation,
+        *,
+        crew: Crew,
+        terms: Terms,
+        tally: Tally,
+        batch_rows: int,
+        manner: Manner,
     ) -> None:
         """Prepare for a batch of so many rows."""
+        self._manner = manner
         self._talk = talk
         self._crew = crew
         self._terms = terms
@@ -101,7 +113,7 @@ class Suspicion:
         if verdict is not None:
             raise contrast_fault(verdict, latest)
 
-    def judge_rules(self, rejected: pl.DataFrame, schema: type[dy.Schema] | None) -> None:
+    def judge_rules(self, rejected: pl.DataFrame, schema: Rules | None) -> None:
         """Refuse to blame rows if too many of them fail one rule."""
         counts = outputs.rule_counts(rejected)
         verdict = contrast.judge(counts, self._batch_rows, self._terms.contrast)
@@ -110,12 +122,12 @@ class Suspicion:
         rule = verdict.signature
         example = rejected.filter(pl.col("rules").list.contains(rule))["message"][0]
         raise StepAtFault(
-            f"{verdict.why}: rule {rule!r} of {schema.__name__}, so it is the schema or its "
+            f"{verdict.why}: rule {rule!r} of {schema.name}, so it is the schema or its "
             f"source, not the rows; nothing was dead-lettered\nfor example: {example}",
             code="contrast",
             signature=f"rule {rule}",
             rule=rule,
-            columns=gate.columns_of_rule(schema, rule),
+            columns=schema.columns_of(rule),
             failed_rows=verdict.failed_rows,
         )
 
@@ -170,7 +182,9 @@ class Suspicion:
         if self._crew.way != "fork" or self._options.start != "auto" or self._crew.acquitted:
             return False
         self._crew.acquitted = True
-        if try_spawned(self._crew, rows, gate=gate, limit_s=self._options.timeout_s) is None:
+        limit_s = self._options.timeout_s
+        spawned = try_spawned(self._crew, rows, gate=gate, limit_s=limit_s, manner=self._manner)
+        if spawned is None:
             return False
         self._tally.note("forked workers do not answer and fresh ones do: workers are spawned now")
         self._crew.switch_to_spawn()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 import weakref
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -14,19 +15,18 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast
 
 import polars as pl
 
-from firedoor.compute import frames, ipc, limits, outputs
+from firedoor.compute import frames
 from firedoor.compute.crew import Crew
 from firedoor.compute.dead import DeadLetters
-from firedoor.compute.isolate import PIECE_SHARE, Isolation
-from firedoor.compute.outputs import Settled
-from firedoor.compute.report import Tally, WallReport, now_s
+from firedoor.compute.held import Held
+from firedoor.compute.passage import Passage
+from firedoor.compute.report import WallReport, now_s
 from firedoor.compute.step import Step, refer
-from firedoor.compute.suspicion import Terms
+from firedoor.compute.suspicion import Rules
 from firedoor.compute.worker import INSIDE
 from firedoor.errors import DeclarationError, NestedWall, StepAtFault, WallClosed
-from firedoor.isolation import contrast
+from firedoor.quality import gate
 from firedoor.spec.wall import WallOptions, check_known
-from firedoor.units import format_bytes
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -104,15 +104,15 @@ class Wall:
             )
         check_known(options)
         self._options = WallOptions(**options)
-        _check_memory(self._options)
-        self._reference = refer(step, schema, out_schema, by_value=self._options.cloudpickle)
-        self._terms = Terms(
-            options=self._options,
-            schema=schema,
-            out_schema=out_schema,
-            contrast=contrast.ContrastPolicy(share_max=self._options.contrast),
+        reference = refer(step, schema, out_schema, by_value=self._options.cloudpickle)
+        self.name = _check_name(name or reference.name)
+        self._passage = Passage(
+            reference,
+            self._options,
+            name=self.name,
+            schema=_rules(schema),
+            out_schema=_rules(out_schema),
         )
-        self.name = _check_name(name or self._reference.name)
         self._closed = False
         self._begin()
         _walls.add(self)
@@ -120,18 +120,8 @@ class Wall:
     def _begin(self) -> None:
         """Start from nothing: at first, and again in a forked copy of the process."""
         self._lock = threading.Lock()
-        self._tally = Tally(self.name)
-        self._crew = Crew(
-            self._reference,
-            self._options,
-            name=self.name,
-            lost=self._tally.died,
-            note=self._tally.note,
-        )
-        self._end = weakref.finalize(self, Crew.close, self._crew)
-        self._streak = contrast.Streak()
+        self._end = weakref.finalize(self, Crew.close, self._passage.crew)
         self._threads: ThreadPoolExecutor | None = None
-        self._tried = False
 
     def __call__(self, frame: Frame) -> Outcome[Frame]:
         """Take a frame through the wall.
@@ -150,18 +140,16 @@ class Wall:
         kind = frames.kind_of(own)
         began = now_s()
         table = frames.to_polars(own)
-        self._tally.took("encode", now_s() - began)
+        self._passage.tally.took("encode", now_s() - began)
         try:
-            settled = self._settle(table)
-            self._watch_streak(table.height, settled)
+            settled = self._passage.take(Held.of_frame(table))
         except StepAtFault as fault:
             fault.frame = frame
             fault.undelivered = (frame,)
             raise
-        self._count(table.height, settled)
         reasons = settled.reasons
         dead = DeadLetters(table[reasons["row"]] if reasons.height else table.clear(), reasons)
-        good = frames.from_polars(settled.good, kind, index=_index(frame, kind, settled.rows))
+        good = frames.from_polars(settled.good.frame, kind, index=_index(frame, kind, settled.rows))
         return Outcome(cast("Frame", good), dead, settled.rows, settled.dropped)
 
     async def acall(self, frame: Frame) -> Outcome[Frame]:
@@ -209,18 +197,11 @@ class Wall:
 
     def report(self) -> WallReport:
         """Return what happened so far."""
-        return self._tally.report(
-            way=self._crew.way,
-            loaded=self._crew.loaded,
-            replacements=list(self._crew.replacements),
-            options=self._options,
-            seal_notes=self._crew.notes,
-            caged=self._crew.delegation is not None,
-        )
+        return self._passage.report()
 
     def processes(self) -> dict[str, list[int]]:
         """Return process ids: ``server``, ``workers`` (the spare included)."""
-        return self._crew.pids()
+        return self._passage.crew.pids()
 
     def close(self) -> None:
         """End the workers. A closed wall refuses further frames."""
@@ -241,63 +222,6 @@ class Wall:
     ) -> None:
         """Close the wall."""
         self.close()
-
-    def _settle(self, table: pl.DataFrame) -> Settled:
-        """Take a table through, in pieces if it is large."""
-        done: list[Settled] = []
-        pieces = self._pieces(table)
-        for start, piece in pieces:
-            began = now_s()
-            payload = ipc.encode(piece)  # before a worker is taken: others can use it
-            self._tally.took("encode", now_s() - began)
-            with self._crew.slot():
-                began = now_s()
-                isolation = Isolation(
-                    piece, payload, crew=self._crew, terms=self._terms, tally=self._tally
-                )
-                done.append(outputs.shifted(isolation.run(), start))
-                self._tally.took("wait", now_s() - began)
-            if len(pieces) > 1 and self._tally.batchwise(self._options):
-                return self._settle(table)  # found out just now: it must not be cut after all
-        return outputs.joined(done)
-
-    def _count(self, rows: int, settled: Settled) -> None:
-        """Count what is delivered."""
-        codes = Counter(settled.reasons["code"].to_list() if settled.reasons.height else ())
-        self._tally.finished(
-            rows=rows, good=settled.good.height, codes=codes, dropped=settled.dropped
-        )
-
-    def _pieces(self, table: pl.DataFrame) -> list[tuple[int, pl.DataFrame]]:
-        """Cut a table that a worker has no room for, where it may be cut."""
-        room = self._options.memory_bytes // PIECE_SHARE
-        size = table.estimated_size()
-        if size <= room or table.height <= 1 or self._tally.batchwise(self._options):
-            return [(0, table)]
-        rows = max(1, table.height * room // int(size))
-        count = -(-table.height // rows)
-        self._tally.note(
-            f"a frame of {format_bytes(size)} went in {count} pieces: rules over groups of rows "
-            "see a piece at a time; give the wall more memory, or smaller frames"
-        )
-        return [(start, table.slice(start, rows)) for start in range(0, table.height, rows)]
-
-    def _watch_streak(self, rows: int, settled: Settled) -> None:
-        """Refuse to go on dead-lettering whole batches for one and the same reason."""
-        counts = Counter(settled.reasons["signature"].to_list() if settled.reasons.height else ())
-        with self._lock:
-            self._streak, verdict = contrast.follow(
-                self._streak, counts, rows, self._terms.contrast
-            )
-        if verdict is not None:
-            first = settled.reasons.row(0, named=True)
-            message = f"{verdict.why}, so it is the step, not the rows\n{first['message']}"
-            raise StepAtFault(
-                message,
-                code="contrast",
-                signature=verdict.signature,
-                failed_rows=verdict.failed_rows,
-            )
 
     def _submit(self, frame: Frame) -> Future[Outcome[Frame]]:
         """Have a thread of the wall's own take a frame through."""
@@ -330,22 +254,12 @@ def _begin_again_in_child() -> None:
     """Give every wall in a forked copy of the process workers of its own, at its next call."""
     for wall in tuple(_walls):
         wall._end.detach()  # noqa: SLF001 - this module's own class
-        wall._crew.abandon()  # noqa: SLF001
+        wall._passage.crew.abandon()  # noqa: SLF001
+        wall._passage.begin()  # noqa: SLF001
         wall._begin()  # noqa: SLF001
 
 
 os.register_at_fork(after_in_child=_begin_again_in_child)
-
-
-def _check_memory(options: WallOptions) -> None:
-    """Refuse a limit in which polars cannot live."""
-    if options.memory_bytes < limits.MEMORY_MIN_BYTES:
-        raise DeclarationError(
-            "memory",
-            options.memory,
-            "is less than a worker needs to live",
-            f"give at least {format_bytes(limits.MEMORY_MIN_BYTES)}",
-        )
 
 
 def _check_name(name: str) -> str:
@@ -371,3 +285,10 @@ def _index(frame: object, kind: str, rows: pl.Series | None) -> pd.Index | None:
     if kind != "pandas" or rows is None:
         return None
     return cast("pd.DataFrame", frame).index.take(rows.to_numpy())
+
+
+def _rules(schema: type[dy.Schema] | None) -> Rules | None:
+    """Return what is to be known of a schema."""
+    if schema is None:
+        return None
+    return Rules(schema.__name__, functools.partial(gate.columns_of_rule, schema))

@@ -9,12 +9,12 @@ from __future__ import annotations
 import io
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from firedoor.compute import blame, frames, ipc
+from firedoor.compute import blame, frames, ipc, lookups
 from firedoor.compute.step import Step
 from firedoor.isolation import agreement, dropping, tracing
 from firedoor.quality import gate
@@ -27,6 +27,9 @@ TRACE_S = 0.5
 TRACE_CALLS_MIN = 8
 UNTRACED_MAX = 3
 """Rows are looked for by running parts until that failed so often running."""
+
+UNNAMED = ("unknown", "expanded")
+"""Ways in which output rows have no row that they came from."""
 
 Parts = tuple[bytes, ...]
 Answer = tuple[Gated | Tracing | Passed | Raised | AtFault | Proved, Parts]
@@ -43,6 +46,7 @@ class Workbench:
         *,
         extra: gate.Extra,
         batchwise: bool = False,
+        expands: bool = False,
     ) -> None:
         """Prepare to run ``step``, which gets the kind of frame its annotation asks for."""
         self._step = step
@@ -50,6 +54,10 @@ class Workbench:
         self._out_schema = out_schema
         self._extra = extra
         self._batchwise = batchwise
+        self._expands = expands
+        self._compress = False
+        self._lookups = lookups.Lookups()
+        self._arguments: Mapping[str, object] = {}
         self._kind = frames.wanted_kind(step)
         self._frame = pl.DataFrame()
         self._first = 0
@@ -64,8 +72,10 @@ class Workbench:
         frame = ipc.decode(payload)
         decoded = time.perf_counter()
         self._first, self._empty_tried, self._last = batch.first, False, None
+        self._compress = batch.compress
         rejected = pl.DataFrame()
         try:
+            self._arguments = self._lookups.frames(batch.lookups, self._kind)
             if self._schema is not None and batch.gate:
                 gated = gate.judge(frame, self._schema, extra=self._extra)
                 self._frame, rejected = gated.kept, gated.rejected
@@ -137,7 +147,7 @@ class Workbench:
             yield self._raised(error, part, start, stop, code="exception"), ()
             return
         step_s = time.perf_counter() - started
-        if output.height < part.height:
+        if output.height < part.height and not self._expands:
             yield Tracing(seconds=step_s), ()
         yield self._passed(part, output, drops, start, step_s)
 
@@ -145,7 +155,7 @@ class Workbench:
         """Call the step with the kind of frame it wants, and make of its answer a polars frame."""
         # A clone shares the data: a step that inserts a column in place does it to its own.
         given = frame.clone() if self._kind == "polars" else frames.from_polars(frame, self._kind)
-        value = self._step(given)
+        value = self._step(given, **self._arguments)
         return frames.returned_to_polars(value)
 
     def _passed(
@@ -165,11 +175,11 @@ class Workbench:
             return _broken(broken), ()
         except _Misshapen as wrong:
             return AtFault(code=wrong.code, message=str(wrong)), ()
-        if identity == "unknown" and rejected.height:
+        if identity in UNNAMED and rejected.height:
             return self._unnamed(rejected, start, start + part.height), ()
         encoding = time.perf_counter()
         try:
-            parts = [ipc.encode(output)]
+            parts = [ipc.encode(output, compress=self._compress)]
         except pl.exceptions.PolarsError as error:
             why = f"what the step returned cannot leave the worker: {error}"
             return AtFault(code="wrong_schema", message=why), ()
@@ -187,6 +197,7 @@ class Workbench:
             rejected=rejected.height,
             step_s=step_s,
             encode_s=time.perf_counter() - encoding,
+            schema=frames.fingerprint(output),
             sections=tuple(ipc.size(part) for part in parts),
         )
         return reply, tuple(itertools.chain(*parts))
@@ -195,6 +206,8 @@ class Workbench:
         self, part: pl.DataFrame, output: pl.DataFrame, step_s: float
     ) -> tuple[pl.Series | None, str]:
         """Return which row of ``part`` each output row was, and how that is known."""
+        if self._expands:
+            return None, "expanded"
         if output.height == part.height:
             # Rows of a step that is declared batchwise may be in any order, and nobody proves it.
             return None, "unknown" if self._batchwise else "position"
@@ -202,7 +215,8 @@ class Workbench:
             raise _Misshapen(
                 "rows_added",
                 f"the step returned {output.height:,} rows for {part.height:,}: a row may become "
-                "one row or none; look for a join whose right side repeats a key",
+                "one row or none; look for a join whose right side repeats a key, or declare "
+                "expands=True",
             )
         calls_max = min(tracing.CALLS_MAX, max(TRACE_CALLS_MIN, int(TRACE_S / max(step_s, 1e-6))))
         if self._untraced >= UNTRACED_MAX:
@@ -222,7 +236,7 @@ class Workbench:
         if self._out_schema is None:
             return output, rows, identity, pl.DataFrame()
         judged = gate.check_output(output, self._out_schema)
-        if not judged.rejected.height or identity == "unknown":
+        if not judged.rejected.height or identity in UNNAMED:
             return judged.kept, rows, identity, judged.rejected
         if rows is None:
             rows = pl.int_range(part.height, eager=True, dtype=pl.UInt32)

@@ -137,7 +137,14 @@ def _load(load: Load) -> Workbench:
     step, schema, out_schema = follow(
         load.pickled, main_path=load.main_path, main_module=load.main_module
     )
-    return Workbench(step, schema, out_schema, extra=load.extra, batchwise=load.batchwise)
+    return Workbench(
+        step,
+        schema,
+        out_schema,
+        extra=load.extra,
+        batchwise=load.batchwise,
+        expands=load.expands,
+    )
 
 
 def _answer(bench: Workbench, request: Request, payload: io.BytesIO) -> Iterator[Answer]:

@@ -31,6 +31,8 @@ class WallOptions:
     """Share of a batch's rows that the step may drop by itself. 0 to 1."""
     batchwise: bool = False
     """The step looks at the batch as a whole: rows are never tried apart."""
+    expands: bool = False
+    """A row may become several rows or none (with ``batchwise``: rows are aggregated)."""
     contrast: float = 0.05
     """Share of rows failing in one way above which the step is at fault. 0 to 1; 1 disables."""
     reads: Sequence[str | Path] = ()
@@ -67,7 +69,7 @@ class WallOptions:
             _in_range("isolation_s", self.isolation_s, 0.001, 86_400, "seconds")
         _one_of("extra", self.extra, ("keep", "refuse", "drop"))
         _one_of("start", self.start, ("auto", "fork", "spawn"))
-        for name in ("batchwise", "cloudpickle"):
+        for name in ("batchwise", "cloudpickle", "expands"):
             _one_of(name, getattr(self, name), (True, False))
         _paths(self.reads)
         _ports(self.network)
@@ -95,6 +97,7 @@ class WallArguments(TypedDict, total=False):
     extra: Extra
     may_drop: float
     batchwise: bool
+    expands: bool
     contrast: float
     reads: Sequence[str | Path]
     network: bool | Sequence[int]

@@ -25,6 +25,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     scratch: str
     extra: Literal["keep", "refuse", "drop"]
     batchwise: bool
+    expands: bool = False
     memory_bytes: int
     files_max: int
     processes_max: int
@@ -62,8 +63,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     first: int
     gate: bool
     slices: tuple[tuple[int, int], ...]
-    kind: str = "polars"
-    warm: bool = False
+    compress: bool = False
+    """Whether what comes out is to be compressed: it will travel on as it is."""
+    lookups: dict[str, str] = {}
+    """Further arguments of the step: parameter -> Parquet file, immutable."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
@@ -100,11 +103,13 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True, tag="passed"):
     stop: int
     rows_out: int
     identity: str
-    """``position``, ``traced`` or ``unknown``."""
+    """``position``, ``traced``, ``unknown`` or ``expanded``."""
     drops: dict[str, int]
     rejected: int
     step_s: float
     encode_s: float
+    schema: str = ""
+    """Fingerprint of the output's columns and types."""
     sections: tuple[int, ...] = ()
 
 

@@ -1,0 +1,225 @@
+"""The stage of a transform: the step behind its wall, on batches as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+import json
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import polars as pl
+
+from firedoor.compute import ipc, letters
+from firedoor.compute.conversation import Manner
+from firedoor.compute.crew import Crew
+from firedoor.compute.held import Held
+from firedoor.compute.outputs import Settled
+from firedoor.compute.passage import Passage
+from firedoor.compute.step import StepReference
+from firedoor.compute.suspicion import Rules
+from firedoor.errors import DependencyDown, StepAtFault
+from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
+from firedoor.spec.plan import Plan, SchemaNote, ZonePlan
+from firedoor.spec.wall import WallOptions
+from firedoor.wire.envelope import Envelope
+
+if TYPE_CHECKING:
+    from firedoor.spec.wall import WallArguments
+
+JOURNAL_S = 60.0
+DEPENDENCY_ERRORS = (
+    "BrokenPipeError",
+    "ConnectError",
+    "ConnectTimeout",
+    "ConnectionAbortedError",
+    "ConnectionError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "InterfaceError",
+    "OperationalError",
+    "PoolTimeout",
+    "ReadTimeout",
+    "ServiceUnavailable",
+    "TimeoutError",
+    "gaierror",
+)
+"""Exceptions by which Python, database drivers (PEP 249) and HTTP clients say that something else
+is away. Where a step fails by one of them on more than a few rows, it is not the step."""
+
+
+def build_stage(zone: ZonePlan, plan: Plan, *, project: Path) -> WallStage:
+    """Return the stage of a transform.
+
+    Args:
+        zone: the transform.
+        plan: its pipeline.
+        project: the project folder, ``.firedoor``, in which lookups are.
+    """
+    sys.path[:] = [*sys.path, *(path for path in plan.sys_path if path not in sys.path)]
+    options = dict(zone.wall)
+    if zone.lookups:
+        folder = project / "lookups"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        options["reads"] = [*cast("list[str]", options.get("reads") or []), str(folder)]
+    return WallStage(zone, WallOptions(**cast("WallArguments", options)), project=project)
+
+
+class WallStage:
+    """Takes batches through a wall. See ``ports.stage.Stage``."""
+
+    def __init__(self, zone: ZonePlan, options: WallOptions, *, project: Path) -> None:
+        """Prepare; workers start at the first batch, or at ``warm``."""
+        assert zone.step is not None, "a transform has a step"
+        self._zone = zone
+        self._project = project
+        reference = StepReference(
+            zone.step.name, zone.step.pickled, zone.step.main_path, zone.step.main_module
+        )
+        self._passage = Passage(
+            reference,
+            options,
+            name=zone.name,
+            schema=_rules(zone.schema),
+            out_schema=_rules(zone.out_schema),
+        )
+        self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix=zone.name)
+
+    async def warm(self) -> None:
+        """Start a worker before the first batch comes.
+
+        Raises:
+            StepUnloadable, WorkersUnavailable: if that cannot be.
+        """
+        crew = self._passage.crew
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._threads, lambda: crew.give_back(crew.take()))
+
+    async def handle(self, envelope: Envelope, payload: bytes, journal: Journal) -> Handled:
+        """Take a batch through. See ``ports.stage.Stage.handle``."""
+        loop = asyncio.get_running_loop()
+
+        def note(cause: str, where: str) -> None:
+            asyncio.run_coroutine_threadsafe(_told(journal, cause, where), loop).result(JOURNAL_S)
+
+        manner = Manner(compress=True, lookups=self._files(envelope), journal=note)
+        work = functools.partial(self._work, envelope, payload, manner)
+        try:
+            return await loop.run_in_executor(self._threads, work)
+        except StepAtFault as fault:
+            kind = fault.signature.partition(" at ")[0].rpartition(".")[2]
+            if kind in DEPENDENCY_ERRORS:
+                raise DependencyDown(str(fault)) from fault
+            raise
+
+    def workers_lost(self) -> int:
+        """Return how many workers died so far."""
+        return self._passage.report().workers_lost
+
+    def report(self) -> str:
+        """Return what happened behind the wall."""
+        return str(self._passage.report())
+
+    def processes(self) -> dict[str, list[int]]:
+        """Return process ids: ``server``, ``workers``."""
+        return self._passage.crew.pids()
+
+    def close(self) -> None:
+        """End the workers."""
+        Crew.close(self._passage.crew)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _work(self, envelope: Envelope, payload: bytes, manner: Manner) -> Handled:
+        """Take a batch through, in a thread of the stage."""
+        incoming = payload[envelope.frame_bytes :]
+        numbers = decode_numbers(incoming) if incoming else None
+        frame = payload[: envelope.frame_bytes] if incoming else payload
+        held = Held.of_bytes(frame, envelope.rows)
+        settled = self._passage.take(held, manner)
+        return Handled(
+            parcel=_parcel(settled, held, numbers, incoming=incoming),
+            dead=self._dead(settled, held, numbers),
+            dropped=settled.dropped,
+            numbered=settled.rows is not None,
+        )
+
+    def _dead(self, settled: Settled, held: Held, numbers: pl.Series | None) -> DeadRows | None:
+        """Return the dead rows as bytes, numbered as their source numbered them."""
+        reasons = settled.reasons
+        if not reasons.height:
+            return None
+        rows = held.frame[reasons["row"]]
+        if numbers is not None:
+            reasons = reasons.with_columns(row=numbers.gather(reasons["row"]))
+        return letters.pack(rows, reasons, sensitive=self._zone.sensitive)
+
+    def _files(self, envelope: Envelope) -> Mapping[str, str]:
+        """Return the file of each lookup, in the version that the batch is pinned to.
+
+        Raises:
+            DependencyDown: if it is not there.
+        """
+        files = {}
+        for parameter, name in self._zone.lookups.items():
+            version = envelope.lookups.get(name) or self._current(name)
+            file = self._project / "lookups" / name / f"{version}.parquet"
+            if not file.is_file():
+                message = f"lookup {name!r} in version {version} is not at {file}"
+                raise DependencyDown(message)
+            files[parameter] = str(file)
+        return files
+
+    def _current(self, name: str) -> str:
+        """Return the version of a lookup that holds now: for batches that are pinned to none."""
+        current = self._project / "lookups" / "current.json"
+        try:
+            return str(json.loads(current.read_text())[name])
+        except (OSError, ValueError, KeyError) as error:
+            message = f"lookup {name!r} has no version yet ({current}: {error})"
+            raise DependencyDown(message) from error
+
+
+def decode_numbers(section: bytes) -> pl.Series:
+    """Return the row numbers in the second section of a payload."""
+    return ipc.decode(io.BytesIO(section))["row"]
+
+
+def encode_numbers(numbers: pl.Series) -> bytes:
+    """Return row numbers as the second section of a payload."""
+    return b"".join(ipc.encode(numbers.cast(pl.UInt32).alias("row").to_frame(), compress=True))
+
+
+def _parcel(settled: Settled, held: Held, numbers: pl.Series | None, *, incoming: bytes) -> Parcel:
+    """Return what goes on: the rows as they left the worker, and their numbers if need be."""
+    frame = settled.good.bytes_of_frame(compress=True)
+    rows = settled.good.height
+    section = b""
+    if settled.rows is not None:
+        if settled.rows.len() == held.height:
+            section = b"" if numbers is None else incoming
+        else:
+            kept = settled.rows if numbers is None else numbers.gather(settled.rows)
+            section = encode_numbers(kept)
+    return Parcel(frame + section if section else frame, len(frame), rows, settled.schema)
+
+
+async def _told(journal: Journal, cause: str, where: str) -> None:
+    """Have the runner keep a failed run."""
+    await journal(cause, where)
+
+
+def _rules(note: SchemaNote | None) -> Rules | None:
+    """Return what is known of a schema."""
+    if note is None:
+        return None
+    return Rules(note.name, lambda rule: _columns_of(note, rule))
+
+
+def _columns_of(note: SchemaNote, rule: str) -> tuple[str, ...]:
+    """Return the columns that a rule reads."""
+    column, _, kind = rule.rpartition("|")
+    return (column,) if kind == "dtype" else note.rules.get(rule, ())
