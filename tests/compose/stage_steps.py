@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 
 import dataframely as dy
 import polars as pl
@@ -46,3 +47,14 @@ def calls_a_server(trips: pl.DataFrame) -> pl.DataFrame:
 
 def renamed(trips: pl.DataFrame) -> pl.DataFrame:
     return trips.with_columns(twice=pl.col("distanse") * 2)
+
+
+def tell(trips: pl.DataFrame, key: str) -> None:
+    """Log the key and the number of rows; raise or crash where the first row says so."""
+    first = trips["tail"][0]
+    if first == "GLIDER":
+        message = "the warehouse is away"
+        raise OSError(message)
+    if first == "NULL":
+        ctypes.string_at(0)
+    logging.getLogger("sink").info("%s: %d rows", key, trips.height)

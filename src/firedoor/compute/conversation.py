@@ -51,6 +51,8 @@ class Manner:
     """Whether what comes out is compressed and left as bytes."""
     lookups: Mapping[str, str] = field(default_factory=dict)
     """Further arguments of the step: parameter -> Parquet file."""
+    key: str | None = None
+    """What a sink is called with."""
     journal: Callable[[str, str], None] = _keep_no_journal
     """Told (cause, where) of each death before rows are run again."""
 
@@ -62,6 +64,7 @@ class Manner:
             slices=slices,
             compress=self.compress,
             lookups=dict(self.lookups),
+            key=self.key,
         )
 
 

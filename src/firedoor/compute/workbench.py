@@ -56,6 +56,7 @@ class Workbench:
         self._batchwise = batchwise
         self._expands = expands
         self._compress = False
+        self._key: str | None = None
         self._lookups = lookups.Lookups()
         self._arguments: Mapping[str, object] = {}
         self._kind = frames.wanted_kind(step)
@@ -76,6 +77,9 @@ class Workbench:
         rejected = pl.DataFrame()
         try:
             self._arguments = self._lookups.frames(batch.lookups, self._kind)
+            self._key = batch.key
+            if batch.key is not None:
+                self._empty_tried = True  # no rows would be an effect as well
             if self._schema is not None and batch.gate:
                 gated = gate.judge(frame, self._schema, extra=self._extra)
                 self._frame, rejected = gated.kept, gated.rejected
@@ -155,6 +159,9 @@ class Workbench:
         """Call the step with the kind of frame it wants, and make of its answer a polars frame."""
         # A clone shares the data: a step that inserts a column in place does it to its own.
         given = frame.clone() if self._kind == "polars" else frames.from_polars(frame, self._kind)
+        if self._key is not None:
+            self._step(given, self._key)
+            return pl.DataFrame()  # a sink's function gives nothing back, whatever it returns
         value = self._step(given, **self._arguments)
         return frames.returned_to_polars(value)
 

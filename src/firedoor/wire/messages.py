@@ -67,6 +67,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     """Whether what comes out is to be compressed: it will travel on as it is."""
     lookups: dict[str, str] = {}
     """Further arguments of the step: parameter -> Parquet file, immutable."""
+    key: str | None = None
+    """Of a sink, which is called with it, once and with all rows: it has effects elsewhere."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
