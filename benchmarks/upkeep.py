@@ -80,7 +80,7 @@ def _deaths(wall: Wall, flights: pl.DataFrame, rounds: int) -> list[float]:
     for _ in range(rounds):
         outcome = wall(bad)
         assert len(outcome.dead) == 1
-    return list(wall._crew.replacements)  # noqa: SLF001 - each one; the report has the median
+    return list(wall._passage.crew.replacements)  # noqa: SLF001 - each one; the report has the median
 
 
 def _at_work(workers: list[int]) -> list[int]:

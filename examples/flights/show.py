@@ -10,6 +10,8 @@ from rich.table import Table
 
 from check import Verdict
 from data import Fault
+from stream import Streamed
+from year import Place
 
 WIDTH_OF_A_FILE = 110
 
@@ -91,30 +93,80 @@ def checks(verdict: Verdict) -> None:
     """Print what was held against the truth."""
     act("Checks")
     every_row_once = verdict.delivered == verdict.good and verdict.doubled == 0
-    claims = {
-        "every good row came through once": every_row_once,
-        "what came through is what the bare function makes of the good rows": verdict.equal,
-        "each planted row is a dead letter with its row and reason": verdict.named
-        == verdict.planted,
-        "no other row is dead": verdict.dead == verdict.named,
-    }
+    _claims(
+        {
+            "every good row came through once": every_row_once,
+            "what came through is what the bare function makes of the good rows": verdict.equal,
+            "each planted row is a dead letter with its row and reason": verdict.named
+            == verdict.planted,
+            "no other row is dead": verdict.dead == verdict.named,
+        }
+    )
+
+
+def year(streamed: Streamed, verdict: Verdict, planted: list[Place]) -> None:
+    """Print what came of the year: its dead letters, and what was held against the truth."""
+    act("Dead letters of the year")
+    labels = {(place.batch, place.row): place.fault.label for place in planted}
+    table = _table("batch/row", "planted", "zone", "code", "reason")
+    for letter in streamed.dead.sort("dead_batch", "dead_row").iter_rows(named=True):
+        batch, row = letter["dead_batch"], letter["dead_row"]
+        reason = letter["dead_message"].splitlines()[0]
+        label = labels.get((batch, row), "nothing")
+        table.add_row(f"{batch}/{row}", label, letter["dead_zone"], letter["dead_code"], reason)
+    console.print(table)
+    act("Checks")
+    killed = streamed.killed
+    every_row_once = verdict.delivered == verdict.good and verdict.doubled == 0
+    _claims(
+        {
+            f"the runner of {killed.zone} was killed after {killed.batches} batches, and another "
+            "took its place": killed.back_s is not None,
+            "the pipeline's own books balance (`firedoor run` ended with 0)": streamed.code == 0,
+            "every good row is stored once": every_row_once,
+            "what is stored is what the bare functions make of the good rows": verdict.equal,
+            "each planted row is a dead letter with its zone, batch, row and reason": verdict.named
+            == verdict.planted,
+            "no other row is dead": verdict.dead == verdict.named,
+        }
+    )
+
+
+def _claims(claims: dict[str, bool]) -> None:
+    """Print each claim, and whether it holds."""
     for claim, holds in claims.items():
         console.print(f"{'ok' if holds else 'FAILED':<7}{claim}", style=None if holds else "red")
 
 
-def closing_lines(plain_ended: str, plain_delivered: int, verdict: Verdict) -> None:
-    """Print what to read next, and the two lines that everything above comes down to."""
-    console.print(
-        "\nNext: `firedoor doctor`, which says what is in force on this machine; docs/.\n"
-    )
-    all_named = verdict.named == verdict.dead
-    reasons = "each with row and reason" if all_named else f"{verdict.named} as planted"
-    through = f"{verdict.delivered:,} of {verdict.good:,} good rows, {verdict.doubled} doubled"
-    width = max(len(plain_ended), len(through))
-    dead = f"{verdict.dead} dead, {reasons}"
+def closing_lines(
+    plain_ended: str, plain_delivered: int, verdict: Verdict, of_year: Verdict
+) -> None:
+    """Print the three lines that everything above comes down to, and what to try next."""
+    through = _through(verdict)
+    stored = _through(of_year)
+    width = max(len(plain_ended), len(through), len(stored))
     delivered = f"{plain_delivered:,} of {verdict.good:,} good rows delivered"
-    console.print(f"plain loop   {plain_ended:<{width}}   {delivered}", soft_wrap=True)
-    console.print(f"firedoor     {through:<{width}}   {dead}", soft_wrap=True)
+    lines = [
+        f"plain loop   {plain_ended:<{width}}   {delivered}",
+        f"firedoor     {through:<{width}}   {_died(verdict, 'row')}",
+        f"the year     {stored:<{width}}   {_died(of_year, 'zone, batch, row')}",
+    ]
+    console.print()
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    console.print("\ntry: firedoor dlq\n     firedoor trace flights-000003/4711")
+
+
+def _through(verdict: Verdict) -> str:
+    """Say how many good rows came through."""
+    return f"{verdict.delivered:,} of {verdict.good:,} good rows, {verdict.doubled} doubled"
+
+
+def _died(verdict: Verdict, what: str) -> str:
+    """Say how many rows are dead, and whether each is named."""
+    all_named = verdict.named == verdict.dead
+    reasons = f"each with {what} and reason" if all_named else f"{verdict.named} as planted"
+    return f"{verdict.dead} dead, {reasons}"
 
 
 def _table(*columns: str) -> Table:

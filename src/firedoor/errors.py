@@ -8,7 +8,8 @@ FiredoorError
 │   ├── NestedWall          a wall was used inside a worker
 │   ├── PipelineUnloadable  the file does not declare a pipeline, or fails when it is imported
 │   ├── ProjectBusy         another run is at work in this project folder
-│   └── StoreRefused        what the store holds does not fit what is declared
+│   ├── StoreRefused        what the store holds does not fit what is declared
+│   └── NotKnown            a zone, batch, row or file that was asked for is not there
 ├── StepAtFault             the step (or its schema, or what it depends on) fails, not a row
 ├── StepUnloadable          the step cannot be imported in a worker
 ├── WorkersUnavailable      no worker process can be started or kept alive
@@ -75,6 +76,10 @@ class ProjectBusy(Refused):
 
 class StoreRefused(Refused):
     """What the store holds does not fit the pipeline, or was written by another version."""
+
+
+class NotKnown(Refused):
+    """What was asked for (a zone, a batch, a row, a line of a file) is not there, or not yet."""
 
 
 class DependencyDown(FiredoorError):

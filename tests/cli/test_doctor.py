@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from firedoor.cli import doctor as face
 from firedoor.cli import main as cli
 from firedoor.compute import cgroup, doctor, landlock, seal
 from firedoor.compute.doctor import Diagnosis, Finding
@@ -45,7 +46,7 @@ def test_whatever_is_weaker_or_missing_says_what_to_do(found: Diagnosis) -> None
 
 
 def test_json_carries_the_same_findings(found: Diagnosis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "diagnose", lambda: found)
+    monkeypatch.setattr(face, "diagnose", lambda: found)
     result = CliRunner().invoke(cli.app, ["doctor", "--json"])
     assert result.exit_code == 0
     told = json.loads(result.output)
@@ -57,7 +58,7 @@ def test_a_person_is_shown_verdict_finding_and_remedy(monkeypatch: pytest.Monkey
     diagnosis = Diagnosis(
         findings=(Finding(topic="disk", verdict="weaker", found="[full]", remedy="clean it"),)
     )
-    monkeypatch.setattr(cli, "diagnose", lambda: diagnosis)
+    monkeypatch.setattr(face, "diagnose", lambda: diagnosis)
     output = CliRunner().invoke(cli.app, ["doctor"]).output
     assert "weaker" in output
     assert "[full]" in output
@@ -67,7 +68,7 @@ def test_a_person_is_shown_verdict_finding_and_remedy(monkeypatch: pytest.Monkey
 
 def test_it_ends_with_1_where_walls_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Finding(topic="trial", verdict="missing", found="no", remedy="mend", fatal=True)
-    monkeypatch.setattr(cli, "diagnose", lambda: Diagnosis(findings=(broken,)))
+    monkeypatch.setattr(face, "diagnose", lambda: Diagnosis(findings=(broken,)))
     result = CliRunner().invoke(cli.app, ["doctor"])
     assert result.exit_code == 1
     assert "walls do not work here" in result.output

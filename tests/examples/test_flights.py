@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -27,11 +28,12 @@ class Run(NamedTuple):
     figures: dict[str, Any]
 
 
-def run_example(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_example(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(EXAMPLE / "run.py"), *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
-    )
+        command, cwd=ROOT, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=110, check=False,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,11 @@ def archive() -> Path:
 @pytest.fixture(scope="module")
 def run(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     figures = tmp_path_factory.mktemp("flights") / "figures.json"
-    ended = run_example("--data", str(archive), "--json", str(figures))
+    folder = tmp_path_factory.mktemp("project")
+    ended = run_example(
+        "--data", str(archive), "--json", str(figures), "--project", str(folder),
+        FLIGHTS_YEAR=str(folder / "year"), FLIGHTS_RATE="60000",
+    )  # fmt: skip
     assert figures.exists(), ended.stdout + ended.stderr
     assert [figures.name] == [path.name for path in figures.parent.iterdir()]
     return Run(ended.returncode, ended.stdout, json.loads(figures.read_text()))
@@ -53,7 +59,7 @@ def run(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def modules() -> Iterator[dict[str, ModuleType]]:
     """The example's modules, imported as its script imports them, and forgotten afterwards."""
-    names = ("steps", "data", "check")
+    names = ("steps", "data", "year", "check")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(EXAMPLE)
         for name in names:
@@ -63,15 +69,23 @@ def modules() -> Iterator[dict[str, ModuleType]]:
             del sys.modules[name]
 
 
-def test_it_ends_with_what_the_plain_loop_lost_and_the_wall_kept(run: Run) -> None:
-    plain, walled = run.output.rstrip().splitlines()[-2:]
+def test_it_ends_with_what_was_lost_and_kept_and_with_what_to_try(run: Run) -> None:
+    plain, walled, year, _, *tries = run.output.rstrip().splitlines()[-6:]
     assert re.fullmatch(
         r"plain loop   died at batch 3 \(SIGSEGV\) +3,000 of 26,998 good rows delivered", plain
     )
     assert walled == (
-        "firedoor     26,998 of 26,998 good rows, 0 doubled   6 dead, each with row and reason"
+        "firedoor     26,998 of 26,998 good rows, 0 doubled     6 dead, each with row and reason"
     )
-    assert plain.index("3,000 of") == walled.index("6 dead")
+    assert year == (
+        "the year     336,768 of 336,768 good rows, 0 doubled   "
+        "8 dead, each with zone, batch, row and reason"
+    )
+    assert plain.index("3,000 of") == walled.index("6 dead") == year.index("8 dead")
+    assert [line.split(maxsplit=1)[-1] for line in tries] == [
+        "firedoor dlq",
+        "firedoor trace flights-000003/4711",
+    ]
     assert run.code == 0
 
 
@@ -82,6 +96,23 @@ def test_its_figures_say_that_every_good_row_came_through_once(run: Run) -> None
     counted = {name: firedoor[name] for name in ("good", "delivered", "doubled", "dead")}
     assert counted == {"good": GOOD_ROWS, "delivered": GOOD_ROWS, "doubled": 0, "dead": 6}
     assert run.figures["plain_loop"] == {"ended": "died at batch 3 (SIGSEGV)", "delivered": 3_000}
+
+
+def test_the_year_is_stored_once_though_a_runner_was_killed(
+    run: Run, modules: dict[str, ModuleType], archive: Path
+) -> None:
+    year = run.figures["year"]
+    assert year["holds"] is True
+    assert year["exit_code"] == 0
+    assert year["killed"]["batches"] >= 8
+    assert year["killed"]["back_s"] > 0
+    counted = {name: year[name] for name in ("good", "delivered", "doubled", "dead")}
+    assert counted == {"good": 336_768, "delivered": 336_768, "doubled": 0, "dead": 8}
+    months = modules["year"].months_of(modules["year"].read_year(archive)[0])
+    places = modules["year"].places({month: part.height for month, part in months.items()})
+    assert {(place.fault.zone, place.batch, place.row, place.fault.code) for place in places} == {
+        tuple(letter.values()) for letter in year["dead_letters"]
+    }
 
 
 def test_each_dead_letter_names_its_row_and_where_it_went_wrong(

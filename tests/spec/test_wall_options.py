@@ -41,6 +41,7 @@ BAD: list[tuple[str, object, str]] = [
     ("contrast", "5%", "give 0 to 1 a share of the rows"),
     ("batchwise", "yes", "choose one of True, False"),
     ("batchwise", 2, "choose one of True, False"),
+    ("expands", "yes", "choose one of True, False"),
     ("cloudpickle", None, "choose one of True, False"),
     ("reads", "/data", "write reads=['/data']"),
     ("reads", Path("/data"), "write reads=['/data']"),

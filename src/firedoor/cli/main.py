@@ -2,19 +2,55 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from typing import Annotated
+import importlib
+from typing import Annotated, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
+import typer.core
 
-from firedoor.compute.doctor import Diagnosis, diagnose, version_of
+COMMANDS = {
+    "run": "firedoor.cli.run:run",
+    "up": "firedoor.cli.run:up",
+    "status": "firedoor.cli.status:status",
+    "why": "firedoor.cli.status:why",
+    "dlq": "firedoor.cli.dlq:app",
+    "trace": "firedoor.cli.trace:trace",
+    "zone": "firedoor.cli.zone:app",
+    "backfill": "firedoor.cli.backfill:backfill",
+    "map": "firedoor.cli.map:draw",
+    "check": "firedoor.cli.check:check",
+    "new": "firedoor.cli.new:new",
+    "doctor": "firedoor.cli.doctor:doctor",
+}
+"""Each command's module is imported when it is asked for: a zone's process must start quickly."""
 
-_COLOURS = {"ok": "green", "weaker": "yellow", "missing": "red"}
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+class Commands(typer.core.TyperGroup):
+    """Commands by name, each loaded when it is needed."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override] # noqa: ARG002
+        """Return the names, in the order in which they are needed."""
+        return list(COMMANDS)
+
+    def get_command(  # type: ignore[override]
+        self,
+        ctx: typer.Context,
+        cmd_name: str,  # noqa: ARG002 - the signature is given
+    ) -> typer.core.TyperCommand | typer.core.TyperGroup | None:
+        """Return a command, importing its module."""
+        where = COMMANDS.get(cmd_name)
+        if where is None:
+            return None
+        module, _, attribute = where.partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            return typer.main.get_group(found)
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        alone.command(cmd_name)(found)
+        return cast("typer.core.TyperCommand", typer.main.get_command(alone))
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
@@ -22,48 +58,14 @@ def firedoor(
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
-    """Walls for machine-learning pipelines: one bad row costs one row."""
+    """Fault isolation for machine-learning pipelines: one bad row costs one row."""
     if version:
+        from firedoor.compute.doctor import version_of  # noqa: PLC0415 - only where it is asked for
+
         print(f"firedoor {version_of('firedoor') or '(not installed as a package)'}")
         raise typer.Exit
-
-
-@app.command()
-def doctor(
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Say what of the wall is in force on this machine, and what to do about what is not.
-
-    Ends with 0 if walls work here, with 1 if they do not.
-    """
-    diagnosis = diagnose()
-    if as_json:
-        print(json.dumps({"usable": diagnosis.usable, **asdict(diagnosis)}, indent=2))
-    else:
-        _show(diagnosis)
-    raise typer.Exit(0 if diagnosis.usable else 1)
 
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _show(diagnosis: Diagnosis) -> None:
-    """Print a table for people."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for finding in diagnosis.findings:
-        colour = _COLOURS[finding.verdict]
-        remedy = f"\n[dim]-> {_plain(finding.remedy)}[/dim]" if finding.remedy else ""
-        verdict = f"[{colour}]{finding.verdict}[/{colour}]"
-        table.add_row(verdict, finding.topic, _plain(finding.found) + remedy)
-    console = Console()
-    console.print(table)
-    walls = "walls work here" if diagnosis.usable else "walls do not work here: see above"
-    console.print(f"\n{walls}")
-
-
-def _plain(text: str) -> str:
-    """Return text that rich shows as it is."""
-    return text.replace("[", r"\[")

@@ -124,7 +124,7 @@ class ZonePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of a transform, or of a sink that is a function; None otherwise."""
     schema: SchemaNote | None = None
     out_schema: SchemaNote | None = None
-    wall: dict[str, bool | int | float | str | list[str] | list[int] | None] = {}
+    wall: dict[str, bool | int | float | str | list[str | int] | None] = {}
     """Options of ``Wall``."""
     source: SourcePlan | None = None
     sink: SinkPlan | None = None

@@ -34,6 +34,9 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Size and time of the file, to notice that it was changed since."""
     ended: bool = False
     """Nothing comes after this batch."""
+    rows: int = 0
+    """Lines that the next batch takes at most; 0: as declared. Kept, so that a batch that may have
+    been published is cut again as it was, whatever ``batch_rows`` is declared since."""
 
 
 class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -129,6 +132,10 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By cause: ``crash``, ``hang``, ``memory``, ``runner`` (delivered, never finished)."""
     last: str = ""
     """The latest: slice and cause."""
+    returned: int = 0
+    """Number of the latest delivery that was given back on purpose: it counts for nobody."""
+    shed: dict[str, str] = {}
+    """Edges that get less of the batch, decided before it was published: ``share`` or ``all``."""
 
 
 State = Literal[
@@ -187,6 +194,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     want: Literal["run", "pause", "drain"] = "run"
     generation: int = 0
     """Raised by ``resume`` and ``restart``: a zone halted under an older one tries again."""
+    restarts: int = 0
+    """Raised by ``restart``: processes that began under an older one make room for new ones."""
     because: str = ""
     by: str = ""
     at_s: float = 0.0

@@ -1,1 +1,6 @@
-"""The reference implementation of streams, in memory."""
+"""Streams in memory: the reference of ``ports.streams``, for tests and simulated worlds."""
+
+from firedoor.adapters.memory.store import MemoryStore
+from firedoor.adapters.memory.streams import Link, MemoryStreams
+
+__all__ = ["Link", "MemoryStore", "MemoryStreams"]

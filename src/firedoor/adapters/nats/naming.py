@@ -1,0 +1,130 @@
+"""Names of everything that firedoor keeps in the broker, and who may touch what.
+
+Names of pipelines and zones have no ``-`` and no ``.``, so that streams (joined by ``-``) and
+subjects (joined by ``.``) are read back without doubt. Ids of batches have no dots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firedoor.spec.plan import EdgePlan
+
+ADMIN = "admin"
+"""The user of the supervisor and of commands. No zone has this name: theirs begin ``zone-``."""
+API = "$JS.API"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Streams and subjects of one pipeline."""
+
+    pipeline: str
+
+    @property
+    def prefix(self) -> str:
+        """What all its subjects begin with."""
+        return f"fd.{self.pipeline}"
+
+    @property
+    def inbox_prefix(self) -> str:
+        """What the streams of its inboxes begin with."""
+        return f"fd-{self.pipeline}-in-"
+
+    def inbox(self, edge: str) -> str:
+        """Return the stream of the inbox of ``publisher:reader``."""
+        return self.inbox_prefix + edge.replace(":", "-")
+
+    def edge_of(self, stream: str) -> str:
+        """Return the edge of an inbox's stream."""
+        return stream.removeprefix(self.inbox_prefix).replace("-", ":")
+
+    def batch(self, edge: str, batch: str) -> str:
+        """Return the subject of a batch in an inbox."""
+        return f"{self.prefix}.in.{edge.replace(':', '.')}.{batch}"
+
+    @property
+    def records(self) -> str:
+        """The stream of records."""
+        return f"fd-{self.pipeline}-records"
+
+    def record(self, zone: str, batch: str) -> str:
+        """Return the subject of a record."""
+        return f"{self.prefix}.rec.{zone}.{batch}"
+
+    @property
+    def dead(self) -> str:
+        """The stream of dead letters."""
+        return f"fd-{self.pipeline}-dead"
+
+    def letter(self, zone: str, batch: str) -> str:
+        """Return the subject of an entry of dead letters."""
+        return f"{self.prefix}.dead.{zone}.{batch}"
+
+    @property
+    def attempts(self) -> str:
+        """The stream of runs that came to nothing."""
+        return f"fd-{self.pipeline}-attempts"
+
+    def attempt(self, zone: str, batch: str) -> str:
+        """Return the subject of a batch's runs that came to nothing."""
+        return f"{self.prefix}.try.{zone}.{batch}"
+
+    @property
+    def values(self) -> str:
+        """The stream of durable values."""
+        return f"fd-{self.pipeline}-values"
+
+    def value(self, key: str) -> str:
+        """Return the subject of a durable value."""
+        return f"{self.prefix}.val.{key}"
+
+    @property
+    def beats(self) -> str:
+        """The stream of beats, in memory."""
+        return f"fd-{self.pipeline}-beats"
+
+    def beat(self, key: str) -> str:
+        """Return the subject of a beat."""
+        return f"{self.prefix}.beat.{key}"
+
+
+def user_of(zone: str | None) -> str:
+    """Return the user's name of a zone, or of the supervisor and the commands."""
+    return ADMIN if zone is None else f"zone-{zone}"
+
+
+def replies_of(zone: str | None) -> str:
+    """Return what the reply subjects of a user begin with: no other may listen to them."""
+    return f"_INBOX.{user_of(zone)}"
+
+
+def durable_of(edge: str) -> str:
+    """Return the consumer of an inbox: it is named like the zone that reads."""
+    return edge.partition(":")[2]
+
+
+def may_publish(names: Names, zone: str, edges: tuple[EdgePlan, ...]) -> list[str]:
+    """Return the subjects that a zone may publish to; it may listen to its replies only."""
+    allowed: list[str] = []
+    for edge in edges:
+        if zone not in {edge.publisher, edge.reader}:
+            continue
+        stream, durable = names.inbox(edge.name), durable_of(edge.name)
+        allowed += [f"{API}.STREAM.INFO.{stream}", f"{API}.CONSUMER.INFO.{stream}.{durable}"]
+        if edge.reader == zone:
+            allowed += [f"{API}.CONSUMER.MSG.NEXT.{stream}.{durable}"]
+            allowed += [f"$JS.ACK.{stream}.{durable}.>", f"{API}.STREAM.MSG.DELETE.{stream}"]
+        if edge.publisher == zone:
+            allowed += [names.batch(edge.name, "*")]
+    own = (names.record(zone, "*"), names.letter(zone, "*"), names.attempt(zone, "*"))
+    allowed += own
+    # What a zone reads: records and values hold no rows; of dead letters and attempts its own.
+    for stream in (names.records, names.values, names.beats):
+        allowed += [f"{API}.DIRECT.GET.{stream}", f"{API}.DIRECT.GET.{stream}.>"]
+    allowed += [f"{API}.DIRECT.GET.{names.dead}.{own[1]}"]
+    allowed += [f"{API}.DIRECT.GET.{names.attempts}.{own[2]}"]
+    allowed += [names.value(f"source.{zone}"), names.value(f"detached.{zone}.*")]
+    # Beats are in memory: whoever notices first that the broker was restarted makes them again.
+    allowed += [names.beat(f"zone.{zone}.>"), f"{API}.STREAM.CREATE.{names.beats}"]
+    return [*allowed, f"{API}.STREAM.INFO.{names.values}"]

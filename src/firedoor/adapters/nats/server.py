@@ -1,0 +1,408 @@
+"""The local nats-server: one a project folder, ended with whoever started it.
+
+In ``<folder>/nats``: ``store`` (JetStream), ``alone`` (the lock), ``version.json``, ``config``
+(0600: it has the passwords), ``server.log`` (bounded) and ``server.err`` (what a dying server
+says). Beside them ``<folder>/endpoint.json`` and ``<folder>/credentials/<zone>.json``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.nats import guard
+from firedoor.adapters.nats.configs import STORE_VERSION
+from firedoor.adapters.nats.users import (
+    Endpoint,
+    endpoint_path,
+    make_private,
+    passwords,
+    read_endpoint,
+    server_config,
+    write_endpoints,
+    write_private,
+)
+from firedoor.errors import ProjectBusy, Refused, StoreRefused, StreamsUnavailable
+from firedoor.spec.plan import Plan
+from firedoor.units import format_bytes
+
+ENV = "FIREDOOR_NATS_SERVER"
+PROGRAM = "nats-server"
+READY_S = 60.0
+"""A store of a gigabyte opens in one second; this is for slow disks."""
+LOCK_WAIT_S = 6.0
+"""The guard of a run that was just killed needs a moment to end its server."""
+STOP_S = guard.STOP_S + 2.0
+PORT_WAIT_S = 10.0
+POLL_S = 0.01
+FREE_MIN_BYTES = 64 * 2**20
+ANY_PORT = -1
+TAIL_BYTES = 4096
+LOOK_BYTES = 2**16
+_CLOCK = SystemClock()
+
+
+class StoreVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """Which firedoor can read a store."""
+
+    store: str
+
+
+def find_server() -> Path:
+    """Return the nats-server program: the one named by ``FIREDOOR_NATS_SERVER``, or the wheel's.
+
+    Raises:
+        StreamsUnavailable: if there is none.
+    """
+    named = os.environ.get(ENV)
+    if named:
+        if os.access(named, os.X_OK) and Path(named).is_file():
+            return Path(named)
+        message = f"{ENV}={named} cannot be run: name the nats-server program, or unset it"
+        raise StreamsUnavailable(message)
+    beside = (Path(sysconfig.get_path("scripts")), Path(sys.executable).parent)
+    places = os.pathsep.join([*map(str, beside), os.environ.get("PATH", "")])
+    found = shutil.which(PROGRAM, path=places)
+    if found is None:
+        message = f"{PROGRAM} is not installed: pip install 'firedoor[run]', or set {ENV} to one"
+        raise StreamsUnavailable(message)
+    return Path(found)
+
+
+def start(
+    folder: Path,
+    plan: Plan | None = None,
+    *,
+    port: int = ANY_PORT,
+    lock_wait_s: float = LOCK_WAIT_S,
+    ready_s: float = READY_S,
+) -> LocalServer:
+    """Start the server of a project; returns when it answers.
+
+    Args:
+        folder: the project's ``.firedoor``.
+        plan: whose zones get users; None for commands that only look.
+        port: on loopback; -1 for any that is free.
+        lock_wait_s: how long a server that is just being ended is waited for.
+        ready_s: how long it may take to open its store.
+
+    Raises:
+        ProjectBusy: if a server is at work on this store.
+        StoreRefused: if the store is of another version, or cannot be read or written.
+        StreamsUnavailable: if the server is not installed, or does not start.
+    """
+    server = LocalServer(folder, plan, port=port, ready_s=ready_s)
+    server._open(lock_wait_s)  # noqa: SLF001 - the other half of its constructor
+    return server
+
+
+class LocalServer:
+    """A running nats-server."""
+
+    def __init__(self, folder: Path, plan: Plan | None, *, port: int, ready_s: float) -> None:
+        """Prepare; ``start`` is how to get one."""
+        self.folder = folder.absolute()
+        self.pid = 0
+        self.port = port
+        self._nats = self.folder / "nats"
+        self._plan = plan
+        self._ready_s = ready_s
+        self._passwords: dict[str | None, str] = {}
+        self._lock: int | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._looked = 0
+        self._fault: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    def endpoint(self, zone: str | None = None) -> Endpoint:
+        """Return how a zone (None: the supervisor) reaches it."""
+        return read_endpoint(endpoint_path(self.folder, zone))
+
+    def alive(self) -> bool:
+        """Return whether it runs, with its guard."""
+        return self._guard is not None and self._guard.poll() is None
+
+    def fault(self) -> str | None:
+        """Return why it stores nothing although it runs, and what to do; None if it does.
+
+        After a failed write the server answers no more of what is for that stream, until it is
+        started again: what it acknowledged before is whole.
+        """
+        if self._fault is None:
+            with contextlib.suppress(OSError), (self._nats / "server.log").open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(self._looked if self._looked <= size else 0)
+                told = file.read(LOOK_BYTES)
+                self._looked = file.tell()
+                if b"ritical write error" in told or b"no space left" in told:
+                    self._fault = str(_explain(self.folder, self._said(self._looked - len(told))))
+        return self._fault
+
+    def restart(self) -> None:
+        """Start it again on its store and port after it died; ends it before if it lives.
+
+        Raises:
+            StoreRefused, StreamsUnavailable: as ``start``.
+        """
+        self._end()
+        ends_s = _CLOCK.now_s() + PORT_WAIT_S
+        while True:
+            try:
+                self._launch()
+            except PortTaken:
+                if _CLOCK.now_s() >= ends_s:
+                    raise
+                select.select([], [], [], 10 * POLL_S)
+            else:
+                return
+
+    def stop(self) -> None:
+        """End it, kindly first; returns when it is gone. Stopping twice does no harm."""
+        self._end()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End it."""
+        self.stop()
+
+    # ---- starting
+
+    def _open(self, lock_wait_s: float) -> None:
+        """Lock, check and start; nothing is left behind if that fails."""
+        try:
+            make_private(self.folder)
+            make_private(self._nats)
+            self._lock = _take_lock(self._nats, lock_wait_s)
+            check_version(self._nats)
+            make_private(self._nats / "ports")
+            self._passwords = passwords(self.folder, self._plan)
+            self._launch()
+            write_endpoints(self.folder, self.url, self._passwords)
+        except OSError as error:
+            self.stop()
+            raise _explain(self.folder, str(error)) from error
+        except BaseException:
+            self.stop()
+            raise
+
+    def _launch(self) -> None:
+        """Start guard and server; returns when the server listens."""
+        program = find_server()
+        _check_room(self._nats)
+        for left in (self._nats / "ports").glob("*.ports"):
+            left.unlink()
+        config = self._nats / "config"
+        text = server_config(self._nats, self._plan, self._passwords, self.port)
+        write_private(config, text.encode())
+        log = self._nats / "server.log"
+        logged = log.stat().st_size if log.exists() else 0
+        self._looked, self._fault = logged, None
+        assert self._lock is not None, "the lock is taken before"
+        command = [str(program), "-c", str(config)]
+        with (self._nats / "server.err").open("wb") as errors:
+            self._guard = subprocess.Popen(  # noqa: S603 - firedoor's own guard
+                [sys.executable, "-I", "-S", guard.__file__, str(self._lock), *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                bufsize=0,
+                pass_fds=(self._lock,),
+                start_new_session=True,  # Ctrl-C is the supervisor's: the server ends last
+            )
+        try:
+            self._await_ready(logged)
+        except BaseException:
+            self._end()
+            raise
+
+    def _await_ready(self, logged: int) -> None:
+        """Wait for the file in which the server says where it listens."""
+        assert self._guard is not None, "it was just started"
+        assert self._guard.stdout is not None, "it is a pipe"
+        ends_s = _CLOCK.now_s() + self._ready_s
+        while True:
+            # Becomes readable when the guard says the server's pid, and when it ends.
+            ready, _, _ = select.select([self._guard.stdout], [], [], POLL_S)
+            said = os.read(self._guard.stdout.fileno(), TAIL_BYTES) if ready else b""
+            if said:
+                self.pid = int(said)
+            for file in (self._nats / "ports").glob(f"*_{self.pid}.ports"):
+                port = _port_in(file)
+                if port is not None:
+                    self.port = port
+                    return
+            if ready and not said:
+                self._guard.wait(STOP_S)
+                raise _explain(self.folder, self._said(logged), port=self.port)
+            if _CLOCK.now_s() >= ends_s:
+                message = f"nats-server does not answer {self._ready_s:g} s after its start"
+                raise StreamsUnavailable(f"{message}: see {self._nats / 'server.log'}")
+
+    def _said(self, logged: int) -> str:
+        """Return the last fault that the server told of since its start."""
+        text = ""
+        for name, since in (("server.log", logged), ("server.err", 0)):
+            with contextlib.suppress(OSError), (self._nats / name).open("rb") as file:
+                file.seek(max(since, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+                text += file.read().decode(errors="replace")
+        lines = text.splitlines()
+        faults = [line for line in lines if "[FTL]" in line or "[ERR]" in line] or lines[-3:]
+        return "; ".join(line.split("] ", 1)[-1] for line in faults[-2:])
+
+    def _end(self) -> None:
+        """End guard and server, and wait until they are gone."""
+        ended, self._guard = self._guard, None
+        if ended is None:
+            return
+        for pipe in (ended.stdin, ended.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            ended.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            ended.kill()
+            ended.wait(STOP_S)
+        self.pid = 0
+
+
+class PortTaken(StreamsUnavailable):
+    """Another program listens on the server's port."""
+
+
+def _take_lock(nats: Path, wait_s: float) -> int:
+    """Return the descriptor of the lock that the server inherits.
+
+    Raises:
+        ProjectBusy: if a server holds it.
+    """
+    descriptor = os.open(nats / "alone", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    ends_s = _CLOCK.now_s() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _CLOCK.now_s() < ends_s:
+                select.select([], [], [], POLL_S)
+                continue
+            os.close(descriptor)
+            pid = server_pid(nats)
+            message = (
+                f"a nats-server (pid {pid or 'unknown'}) is at work on {nats / 'store'}: let its "
+                f"run end, or use another --project folder; if there is none, kill {pid or 'it'}"
+            )
+            raise ProjectBusy(message) from None
+        else:
+            return descriptor
+
+
+def server_pid(nats: Path) -> int | None:
+    """Return the process that the server's file names, running or not."""
+    try:
+        return int((nats / "pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def locked(nats: Path) -> bool:
+    """Return whether a server is at work on a store."""
+    try:
+        descriptor = os.open(nats / "alone", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def check_version(nats: Path) -> None:
+    """Check that this firedoor can read a store; mark a new one.
+
+    Raises:
+        StoreRefused: if it cannot.
+    """
+    path, store = nats / "version.json", nats / "store"
+    if not path.exists():
+        if store.exists() and any(store.iterdir()):
+            message = f"{store} has no version beside it: firedoor did not write it, or before 1"
+            raise StoreRefused(f"{message}; use another --project folder")
+        write_private(path, msgspec.json.encode(StoreVersion(store=STORE_VERSION)))
+        return
+    try:
+        version = msgspec.json.decode(path.read_bytes(), type=StoreVersion).store
+    except (msgspec.DecodeError, UnicodeError) as error:
+        message = f"{path} cannot be read ({error}): restore it, or use another --project folder"
+        raise StoreRefused(message) from error
+    if version != STORE_VERSION:
+        message = (
+            f"{store} was written by store version {version}, this firedoor reads "
+            f"{STORE_VERSION}: use the firedoor that wrote it, or another --project folder"
+        )
+        raise StoreRefused(message)
+
+
+def _check_room(nats: Path) -> None:
+    """Refuse to start on a disk that is full."""
+    free = shutil.disk_usage(nats).free
+    if free < FREE_MIN_BYTES:
+        message = (
+            f"the disk of {nats} has {format_bytes(free)} free, {format_bytes(FREE_MIN_BYTES)} are "
+            "needed: free some, or use another --project folder; nothing is lost"
+        )
+        raise StoreRefused(message)
+
+
+def _port_in(file: Path) -> int | None:
+    """Return the port that a ports file tells; None if it is not written yet."""
+    try:
+        told = msgspec.json.decode(file.read_bytes(), type=dict[str, list[str]])
+    except (OSError, msgspec.DecodeError):
+        return None
+    urls = told.get("nats", [])
+    return int(urls[0].rpartition(":")[2]) if urls else None
+
+
+def _explain(folder: Path, said: str, *, port: int = 0) -> StreamsUnavailable | Refused:
+    """Return what a failed start means, and what to do."""
+    low = said.lower()
+    if "address already in use" in low:
+        return PortTaken(f"port {port} is taken by another program: end it, or wait ({said})")
+    if "no space left" in low:
+        return StoreRefused(f"the disk of {folder} is full: free some, nothing is lost ({said})")
+    if "permission denied" in low or "read-only" in low:
+        message = f"{folder} cannot be written by this user: correct its owner or rights ({said})"
+        return StoreRefused(message)
+    return StreamsUnavailable(f"nats-server does not start: {said or 'it says nothing'}")

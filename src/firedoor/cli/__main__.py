@@ -1,0 +1,5 @@
+"""``python -m firedoor.cli``."""
+
+from firedoor.cli.main import main
+
+main()

@@ -1,0 +1,68 @@
+"""``firedoor status`` and ``firedoor why``: who is hurt, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask
+from firedoor.compose.reaching import Sight, look, reach
+from firedoor.control.board import show_board
+from firedoor.control.causes import Evidence, gather_evidence, known_zone, show_why
+from firedoor.control.status import encode_snapshot
+from firedoor.errors import ProjectBusy, StreamsUnavailable
+
+
+def status(
+    *, as_json: JsonOption = False, project: ProjectOption = Path(), nats: NatsOption = None
+) -> None:
+    """Say whether anybody outside a faulted zone is hurt; then zone by zone what to do."""
+
+    async def work() -> Sight:
+        async with look(project, nats=nats) as sight:
+            return sight
+
+    sight = ask(work())
+    if as_json:
+        told = msgspec.json.decode(encode_snapshot(sight.snapshot))
+        print(msgspec.json.encode({"running": sight.running, **told}).decode())
+        return
+    now_s = SystemClock().utc_s()
+    for line in show_board(sight.plan, sight.snapshot, now_s=now_s, running=sight.running):
+        print(line)
+
+
+def why(
+    zone: Annotated[str, typer.Argument(help="The zone's name.")],
+    *,
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Say why a zone is as it is: last transitions, what changed, what rows died of."""
+
+    async def work() -> list[str]:
+        async with look(project, nats=nats, anyhow=True) as sight:
+            known_zone(sight.plan, zone)
+            now_s = SystemClock().utc_s()
+            evidence = await _evidence(sight, zone, project)
+            return show_why(sight.plan, sight.snapshot, zone, evidence, now_s=now_s)
+
+    for line in ask(work()):
+        print(line)
+
+
+async def _evidence(sight: Sight, zone: str, project: Path) -> Evidence | None:
+    """Return what the broker knows of a zone's past; None if it does not answer."""
+    try:
+        if sight.streams is not None:
+            return await gather_evidence(sight.streams, sight.plan, zone)
+        if sight.running:
+            return None
+        async with reach(project) as reached:
+            return await gather_evidence(reached.streams, reached.plan, zone)
+    except (StreamsUnavailable, ProjectBusy):
+        return None

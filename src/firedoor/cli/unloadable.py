@@ -1,0 +1,21 @@
+"""A file that cannot be loaded, and other refusals: one clear message, and exit code 1."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from firedoor.errors import FiredoorError
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """Print what firedoor refuses, and end the command."""
+    try:
+        yield
+    except FiredoorError as error:
+        print(f"firedoor: {error}", file=sys.stderr)
+        raise typer.Exit(1) from error

@@ -1,0 +1,74 @@
+"""A zone whose code is replaced while the others run: what is kept of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from firedoor.compose.files import write_atomically
+from firedoor.compose.project import Project
+from firedoor.errors import NotKnown
+from firedoor.spec.plan import Plan, ZonePlan
+
+DeployState = Literal["wanted", "live", "failed"]
+
+
+class Deploy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was asked for, and what came of it: the value of ``deploy.<zone>``."""
+
+    version: str
+    before: str
+    """The version that the pipeline's own file declared when this was asked for."""
+    file: str
+    """Where the zone's new plan is."""
+    code: str
+    """The folder that it was loaded from."""
+    state: DeployState = "wanted"
+    because: str = ""
+    by: str = ""
+    at_s: float = 0.0
+
+
+class Deployed(msgspec.Struct, frozen=True, kw_only=True):
+    """One zone's new plan, with where its code is."""
+
+    zone: ZonePlan
+    file: str
+    sys_path: tuple[str, ...]
+
+
+def read_deploy(value: bytes | str | None) -> Deploy | None:
+    """Return what was asked for; None for nothing, or what another version wrote."""
+    try:
+        return msgspec.json.decode(value, type=Deploy) if value else None
+    except msgspec.DecodeError:
+        return None
+
+
+def keep_deployed(project: Project, deployed: Deployed) -> str:
+    """Keep a zone's new plan; return its file."""
+    file = project.deployed_file(deployed.zone)
+    write_atomically(file, msgspec.json.encode(deployed), durable=True)
+    return str(file)
+
+
+def read_deployed(project: Project, name: str) -> Deployed:
+    """Return the zone's new plan in a file of the project.
+
+    Raises:
+        NotKnown: if there is none.
+    """
+    try:
+        return msgspec.json.decode((project.folder / name).read_bytes(), type=Deployed)
+    except (OSError, msgspec.DecodeError) as error:
+        message = f"{project.folder / name} is no zone's plan ({error}): deploy it again"
+        raise NotKnown(message) from error
+
+
+def with_deployed(plan: Plan, deployed: Deployed) -> Plan:
+    """Return a pipeline in which one zone is replaced, for that zone's process."""
+    zones = tuple(deployed.zone if zone.name == deployed.zone.name else zone for zone in plan.zones)
+    return msgspec.structs.replace(
+        plan, zones=zones, file=deployed.file, sys_path=deployed.sys_path
+    )

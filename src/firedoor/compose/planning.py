@@ -1,0 +1,217 @@
+"""A declared pipeline as a plan. Runs where user code runs: steps and schemas are at hand here."""
+
+from __future__ import annotations
+
+import functools
+import glob
+import hashlib
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from firedoor.compute.limits import MEMORY_MIN_BYTES
+from firedoor.compute.step import MAIN_ALIAS, refer
+from firedoor.errors import DeclarationError
+from firedoor.spec.graph import sensitive_of
+from firedoor.spec.lookup import Lookup
+from firedoor.spec.pipeline import Pipeline
+from firedoor.spec.plan import LookupPlan, Plan, SinkPlan, SourcePlan, StepNote, ZonePlan
+from firedoor.spec.schema_note import note_schema
+from firedoor.spec.sources import Frames
+from firedoor.spec.zone import Zone
+from firedoor.units import format_bytes
+
+Option = bool | int | float | str | list[str | int] | None
+
+
+def plan_of(pipeline: Pipeline, *, file: Path, sys_path: tuple[str, ...]) -> Plan:
+    """Return a pipeline as a plan, frozen from now on.
+
+    Args:
+        pipeline: as declared by a file that was run under the name ``__mp_main__``.
+        file: that file.
+        sys_path: where processes that import user code look for modules.
+
+    Raises:
+        DeclarationError: if a worker could not find a step or schema, or rows would go nowhere.
+    """
+    edges = pipeline.freeze()
+    masked = sensitive_of(pipeline.zones)
+    zones = tuple(_zone(zone, pipeline, file, masked[zone.name]) for zone in pipeline.zones)
+    return Plan(
+        pipeline=pipeline.name,
+        owner=pipeline.owner,
+        file=str(file),
+        sys_path=sys_path,
+        zones=zones,
+        edges=edges,
+        lookups=tuple(_lookup(lookup, pipeline.folder) for lookup in pipeline.lookups),
+        dead_bytes_max=pipeline.dead_bytes_max,
+        retention_days=pipeline.retention_days,
+    )
+
+
+def _zone(zone: Zone, pipeline: Pipeline, file: Path, sensitive: tuple[str, ...]) -> ZonePlan:
+    """Return a zone as a plain value, with the version of its code."""
+    plan = ZonePlan(
+        name=zone.name,
+        kind=zone.kind,
+        owner=zone.owner,
+        version="",
+        doc=zone.doc,
+        step=_step(zone, file),
+        schema=note_schema("schema", zone.schema),
+        out_schema=note_schema("out_schema", zone.out_schema),
+        wall={name: _plain(value) for name, value in zone.given.items()},
+        source=_source(zone, pipeline.folder),
+        sink=_sink(zone, pipeline.folder),
+        lookups={parameter: lookup.name for parameter, lookup in zone.lookups.items()},
+        gate=zone.gate,
+        sensitive=sensitive,
+        expands=zone.expands,
+        slo=dict(zone.slo),
+    )
+    return msgspec.structs.replace(plan, version=_version(zone, plan))
+
+
+def _step(zone: Zone, file: Path) -> StepNote | None:
+    """Return what a worker needs to find the step.
+
+    Raises:
+        DeclarationError: if it could not.
+    """
+    if zone.step is None or zone.options is None:
+        return None
+    if zone.options.memory_bytes < MEMORY_MIN_BYTES:
+        why = f"of zone {zone.name!r} is less than a worker needs to live"
+        remedy = f"give at least {format_bytes(MEMORY_MIN_BYTES)}"
+        raise DeclarationError("memory", zone.options.memory, why, remedy)
+    try:
+        reference = refer(
+            zone.step, zone.schema, zone.out_schema, by_value=zone.options.cloudpickle
+        )
+    except DeclarationError as error:
+        why = f"of zone {zone.name!r} {str(error).partition(': ')[2].partition('; ')[0]}"
+        raise DeclarationError(error.field, zone.step, why, error.remedy) from error
+    of_file = MAIN_ALIAS.encode() in reference.pickled
+    return StepNote(
+        name=reference.name,
+        pickled=reference.pickled,
+        main_path=str(file) if of_file else reference.main_path,
+        main_module=None if of_file else reference.main_module,
+        where=_where(zone.step),
+    )
+
+
+def _where(step: Callable[..., object]) -> str:
+    """Return ``file:line`` of a function: of its ``def``, not of its decorators."""
+    code = getattr(_inner(step), "__code__", None)
+    if code is None:
+        return ""
+    line = code.co_firstlineno
+    try:
+        lines, first = inspect.getsourcelines(code)
+    except (OSError, TypeError):
+        return f"{code.co_filename}:{line}"
+    named = (n for n, text in enumerate(lines) if text.lstrip().startswith("def "))
+    return f"{code.co_filename}:{first + next(named, 0)}"
+
+
+def _source(zone: Zone, folder: Path) -> SourcePlan | None:
+    """Return what a source reads, with absolute paths."""
+    if zone.reading is None:
+        return None
+    form, rows, rate = zone.reading.form, zone.reading.batch_rows, zone.reading.rate
+    if isinstance(form, Frames):
+        return SourcePlan(form="frames", batch_rows=rows, rate=rate)
+    return SourcePlan(
+        form=form.form,
+        patterns=tuple(_pattern(path, folder) for path in form.paths),
+        batch_rows=rows,
+        rate=rate,
+        follow=form.follow,
+        line_bytes_max=form.line_bytes_max,
+    )
+
+
+def _sink(zone: Zone, folder: Path) -> SinkPlan | None:
+    """Return what a sink writes."""
+    if zone.kind != "sink":
+        return None
+    if zone.step is not None:
+        return SinkPlan(form="function")
+    return SinkPlan(form="parquet", path=_absolute(zone.folder, folder))
+
+
+def _lookup(lookup: Lookup, folder: Path) -> LookupPlan:
+    """Return a lookup as a plain value."""
+    return LookupPlan(
+        name=lookup.name,
+        path=_absolute(lookup.path, folder) if lookup.path else "",
+        key=lookup.key,
+        refresh_s=lookup.refresh_s,
+    )
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """Return a path or glob as an absolute one. Nothing needs to be there yet."""
+    return str(folder / Path(path).expanduser())
+
+
+def _pattern(path: str, folder: Path) -> str:
+    """Return a path or glob as an absolute one, in which only the user's own part is a glob."""
+    given = Path(path).expanduser()
+    base = str(folder)
+    if given.is_absolute() or not glob.has_magic(base):
+        return _absolute(path, folder)
+    return str(Path(glob.escape(base)) / given)
+
+
+def _plain(value: object) -> Option:
+    """Return the value of a wall's option as JSON has it."""
+    if isinstance(value, list | tuple):
+        return [item if isinstance(item, int) else str(item) for item in value]
+    return cast("Option", value)
+
+
+def _version(zone: Zone, plan: ZonePlan) -> str:
+    """Return a hash of the code that makes the zone's step and schemas, and of its options.
+
+    Code is the source of the modules that define them, not of what these import. Paths are left
+    out, so that the same code has the same version wherever it is.
+    """
+    reads = plan.source and msgspec.structs.replace(plan.source, patterns=())
+    options = {name: value for name, value in plan.wall.items() if name != "reads"}
+    digest = hashlib.blake2b(digest_size=5)
+    said = (plan.kind, options, plan.lookups, plan.gate, plan.expands, reads)
+    digest.update(msgspec.json.encode(said, order="sorted"))
+    for name, source in sorted(_sources(zone).items()):
+        digest.update(f"\n{name}\n".encode())
+        digest.update(source)
+    return digest.hexdigest()
+
+
+def _sources(zone: Zone) -> dict[str, bytes]:
+    """Return by module the source of what defines the zone's step and schemas."""
+    made: list[object] = [zone.schema, zone.out_schema]
+    if zone.step is not None:
+        inner = _inner(zone.step)
+        made.append(inner if hasattr(inner, "__code__") else type(inner))
+    sources = {}
+    for part in made:
+        module = sys.modules.get(getattr(part, "__module__", None) or "")
+        file = getattr(module, "__file__", None)
+        if module is not None and file is not None and file.endswith(".py"):
+            sources[module.__name__] = Path(file).read_bytes()
+    return sources
+
+
+def _inner(step: object) -> object:
+    """Return the function within partials and decorators."""
+    while isinstance(step, functools.partial):
+        step = step.func
+    return inspect.unwrap(step) if callable(step) else step

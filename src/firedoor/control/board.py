@@ -1,0 +1,111 @@
+"""``firedoor status`` as text: the first line says who is hurt, then a row a zone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from firedoor.control.harm import ZoneView, first_line, view_zones
+from firedoor.control.status import Snapshot
+from firedoor.spec.plan import Plan
+
+STALE_S = 5.0
+"""A snapshot older than this is told with its age."""
+CAUSE_CHARACTERS = 48
+MINUTE_S = 60.0
+HOUR_S = 3_600.0
+DAY_S = 86_400.0
+HEAD = ("zone", "state", "since", "cause", "inbox", "dead/min", "owner", "next")
+
+
+def show_board(plan: Plan, snapshot: Snapshot, *, now_s: float, running: bool = True) -> list[str]:
+    """Return the lines of ``firedoor status``.
+
+    Args:
+        plan: the pipeline.
+        snapshot: one just taken, or the last one.
+        now_s: in seconds since 1970.
+        running: whether zones are at work here now.
+    """
+    age_s = now_s - snapshot.at_s
+    if not running:
+        lines = [f"nothing runs here; {ago(age_s)} ago: {first_line(plan, snapshot)}"]
+    else:
+        lines = [first_line(plan, snapshot)]
+    if running and (age_s > STALE_S or snapshot.broker == "down"):
+        lines.append(f"as of {ago(age_s)} ago, from the last snapshot")
+    rows = [_row(plan, snapshot, view, now_s) for view in view_zones(plan, snapshot)]
+    lines += ["", *align([HEAD, *rows])]
+    for edge, cut in snapshot.detached.items():
+        why = f": {cut.because}" if cut.because else ""
+        lines.append(
+            f"{edge} has been cut for {ago(now_s - cut.since_s)}{why}; when its reader is well: "
+            f"firedoor backfill {edge}"
+        )
+    return lines
+
+
+def next_command(plan: Plan, snapshot: Snapshot, view: ZoneView) -> str:
+    """Return what a person should run next about a zone, an empty string if nothing."""
+    beat = view.beat
+    if view.condition == "paused" and view.ordered:
+        return f"firedoor zone resume {view.zone}"
+    if beat is not None and beat.next_command:
+        return beat.next_command
+    if view.at_fault or view.condition == "throttled":
+        return f"firedoor why {view.zone}"
+    if view.condition == "blocked":
+        full = [edge for edge in plan.outlets(view.zone) if edge.name in snapshot.depths]
+        share = {e.reader: snapshot.depths[e.name].bytes / max(1, e.bytes_max) for e in full}
+        return f"firedoor why {max(share, key=lambda zone: share[zone])}" if share else ""
+    if beat is not None and beat.dead:
+        return f"firedoor dlq --zone {view.zone}"
+    return ""
+
+
+def ago(seconds: float) -> str:
+    """Return a time span as a person reads it.
+
+    >>> ago(3900)
+    '1 h 5 min'
+    """
+    seconds = max(0.0, seconds)
+    if seconds < MINUTE_S:
+        return f"{seconds:.0f} s"
+    if seconds < HOUR_S:
+        return f"{seconds // MINUTE_S:.0f} min"
+    if seconds < DAY_S:
+        return f"{seconds // HOUR_S:.0f} h {seconds % HOUR_S // MINUTE_S:.0f} min"
+    return f"{seconds // DAY_S:.0f} d {seconds % DAY_S // HOUR_S:.0f} h"
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines with even columns."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _row(plan: Plan, snapshot: Snapshot, view: ZoneView, now_s: float) -> tuple[str, ...]:
+    """Return the cells of a zone."""
+    beat = view.beat
+    depths = [snapshot.depths[e.name] for e in plan.inboxes(view.zone) if e.name in snapshot.depths]
+    waiting = sum(depth.messages for depth in depths)
+    oldest = min((d.oldest_s for d in depths if d.oldest_s is not None), default=None)
+    inbox = "" if not depths else "empty" if not waiting else str(waiting)
+    if waiting and oldest is not None:
+        inbox += f", {ago(now_s - oldest)}"
+    cause = view.cause
+    if len(cause) > CAUSE_CHARACTERS:
+        cause = cause[: CAUSE_CHARACTERS - 4] + " ..."
+    return (
+        view.zone,
+        view.condition,
+        ago(now_s - beat.since_s) if beat else "",
+        cause,
+        inbox,
+        f"{beat.dead_a_min:.0f}" if beat else "",
+        plan.zone(view.zone).owner or plan.owner,
+        next_command(plan, snapshot, view),
+    )

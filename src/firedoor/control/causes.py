@@ -1,0 +1,152 @@
+"""``firedoor why ZONE``: what changed, what fails most, and what happened before."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from firedoor.control.board import ago, align, next_command
+from firedoor.control.harm import view_zones
+from firedoor.control.letters import Group, Selection, gather_groups
+from firedoor.control.status import Snapshot
+from firedoor.errors import NotKnown
+from firedoor.ports.streams import Streams
+from firedoor.spec.plan import Plan, ZonePlan
+
+CHANGES_MAX = 10
+GROUPS_MAX = 10
+TRANSITIONS_MAX = 10
+MESSAGE_CHARACTERS = 300
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about a zone became another."""
+
+    at_s: float
+    words: str
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the broker knows of a zone's past."""
+
+    changes: tuple[Change, ...] = ()
+    groups: tuple[Group, ...] = ()
+
+
+def known_zone(plan: Plan, name: str) -> ZonePlan:
+    """Return a zone of the plan.
+
+    Raises:
+        NotKnown: if there is none of that name.
+    """
+    try:
+        return plan.zone(name)
+    except KeyError:
+        zones = ", ".join(zone.name for zone in plan.zones)
+        message = f"{plan.pipeline} has no zone {name!r}: its zones are {zones}"
+        raise NotKnown(message) from None
+
+
+async def gather_evidence(streams: Streams, plan: Plan, zone: str) -> Evidence:
+    """Read the past of a zone.
+
+    Raises:
+        NotKnown: if there is no such zone.
+        StreamsUnavailable: if the broker is away.
+    """
+    known_zone(plan, zone)
+    changes: list[Change] = []
+    version = ""
+    lookups: dict[str, str] = {}
+    async for record in streams.records(zone):
+        if record.parent is not None:
+            continue  # replays are pinned to lookups of their own
+        if record.zone_version != version:
+            before = f", before {version}" if version else ""
+            words = f"version {record.zone_version}{before}, from {record.batch} on"
+            changes.append(Change(at_s=record.began_s, words=words))
+            version = record.zone_version
+        for name, pinned in record.lookups.items():
+            if lookups.get(name, pinned) != pinned:
+                words = f"lookup {name} in version {pinned}, before {lookups[name]}"
+                changes.append(Change(at_s=record.began_s, words=words))
+            lookups[name] = pinned
+        del changes[:-CHANGES_MAX]
+    listing = await gather_groups(streams, Selection(zone=zone))
+    return Evidence(changes=tuple(changes), groups=tuple(listing.groups[:GROUPS_MAX]))
+
+
+def show_why(
+    plan: Plan, snapshot: Snapshot, zone: str, evidence: Evidence | None, *, now_s: float
+) -> list[str]:
+    """Return the lines of ``firedoor why``.
+
+    Args:
+        plan: the pipeline.
+        snapshot: the last one.
+        zone: its name.
+        evidence: None if the broker does not answer.
+        now_s: in seconds since 1970.
+
+    Raises:
+        NotKnown: if there is no such zone.
+    """
+    note = known_zone(plan, zone)
+    view = next(view for view in view_zones(plan, snapshot) if view.zone == zone)
+    beat = view.beat
+    since = f" since {ago(now_s - beat.since_s)}" if beat else ""
+    lines = [f"{zone} is {view.condition}{since}" + (f": {view.cause}" if view.cause else "")]
+    if note.step is not None:
+        lines.append(f"step: {note.step.where}; owner: {note.owner or plan.owner}")
+    command = next_command(plan, snapshot, view)
+    if command == f"firedoor why {zone}":
+        command = f"firedoor zone restart {zone}, when the cause is removed"
+    if command:
+        lines.append(f"next: {command}")
+    if beat and beat.transitions:
+        lines += ["", "what it went through, the latest last:"]
+        told = beat.transitions[-TRANSITIONS_MAX:]
+        rows = [(f"  {clock(step.at_s)}", step.state, step.cause) for step in told]
+        lines += align(rows)
+    lines += _changes(snapshot, zone, evidence)
+    lines += _signatures(evidence)
+    if beat and beat.signatures and not (evidence and evidence.groups):
+        lines += ["", "what rows died of:"]
+        lines += align([(f"  {rows}", words) for words, rows in beat.signatures.items()])
+    if beat and beat.wall:
+        lines += ["", "behind its wall:", *(f"  {line}" for line in beat.wall.splitlines()[:40])]
+    if evidence is None:
+        lines += ["", "the broker does not answer: this is from the last snapshot alone"]
+    return lines
+
+
+def clock(at_s: float) -> str:
+    """Return an instant as a person reads it, in UTC."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _changes(snapshot: Snapshot, zone: str, evidence: Evidence | None) -> list[str]:
+    """Say what changed about a zone."""
+    changes = list(evidence.changes) if evidence else []
+    order = snapshot.orders.get(zone)
+    if order is not None:
+        why = f": {order.because}" if order.because else ""
+        words = f"ordered to {order.want} by {order.by or 'somebody'}{why}"
+        changes.append(Change(at_s=order.at_s, words=words))
+    lines = [f"  {clock(c.at_s)}  {c.words}" for c in sorted(changes, key=lambda c: c.at_s)]
+    if zone in snapshot.deploys:
+        lines.append(f"  deployed: {snapshot.deploys[zone]}")
+    return ["", "what changed, the latest last:", *lines[-CHANGES_MAX:]] if lines else []
+
+
+def _signatures(evidence: Evidence | None) -> list[str]:
+    """Say what rows died of, from the dead letters."""
+    if evidence is None or not evidence.groups:
+        return []
+    lines = ["", "what rows died of (dead letters):"]
+    for group in evidence.groups:
+        lines.append(f"  {group.rows} rows: {group.signature}, first {group.first}")
+        message = " ".join(group.message.split())
+        lines.append(f"    {message[:MESSAGE_CHARACTERS]}")
+    return lines

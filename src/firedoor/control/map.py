@@ -1,0 +1,251 @@
+"""A pipeline drawn: as Mermaid, for pages that render it, and as SVG, for everything else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+
+from firedoor.spec.plan import EdgePlan, Plan, ZonePlan
+from firedoor.units import format_bytes
+
+_FILLS = {"source": "#dbeafe", "transform": "#f1f5f9", "sink": "#dcfce7", "lookup": "#fef9c3"}
+_STROKES = {"source": "#2563eb", "transform": "#475569", "sink": "#16a34a", "lookup": "#ca8a04"}
+STATES = {
+    "starting": "#a3a3a3",
+    "running": "#16a34a",
+    "throttled": "#d97706",
+    "blocked": "#d97706",
+    "paused": "#7c3aed",
+    "halted": "#dc2626",
+    "draining": "#0891b2",
+    "done": "#525252",
+    "stopped": "#a3a3a3",
+}
+"""Colour of each state, by the names of ``wire.records.State``."""
+
+_WIDTH, _HEIGHT = 190, 58
+_GAP_X, _GAP_Y, _MARGIN = 150, 34, 24
+_AISLE = 18
+_TEXT_MAX = 26
+_FONT = 'font-family="system-ui, sans-serif" font-size="12" role="img"'
+_TIP = (
+    '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
+    'orient="auto"><path d="M0 0 8 4 0 8z" fill="#475569"/></marker></defs>'
+)
+_FIRST, _FURTHER = 'font-weight="bold" fill="#111111"', 'fill="#475569"'
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """Where something is drawn, in pixels, from its upper left corner."""
+
+    x: float
+    y: float
+
+
+def mermaid(plan: Plan, *, states: Mapping[str, str] | None = None) -> str:
+    """Return a Mermaid flowchart of a pipeline.
+
+    Args:
+        plan: the pipeline.
+        states: state of each zone that is known, by name.
+    """
+    lines = ["flowchart LR"]
+    for zone in plan.zones:
+        state = (states or {}).get(zone.name, "")
+        said = "<br/>".join(_lines_of(zone, state))
+        left, right = {"source": ("([", "])"), "sink": ("[(", ")]")}.get(zone.kind, ("[", "]"))
+        lines.append(f'  {_id(zone.name)}{left}"{said}"{right}:::{zone.kind}')
+    lines += [f'  lookup_{name}[/"{name}"/]:::lookup' for name in _lookups_used(plan)]
+    lines += [
+        f'  {_id(edge.publisher)} -->|"{_label(edge)}"| {_id(edge.reader)}' for edge in plan.edges
+    ]
+    lines += [
+        f"  lookup_{name} -.-> {_id(zone.name)}"
+        for zone in plan.zones
+        for name in dict.fromkeys(zone.lookups.values())
+    ]
+    lines += [
+        f"  classDef {kind} fill:{fill},stroke:{_STROKES[kind]},color:#111111"
+        for kind, fill in _FILLS.items()
+    ]
+    lines += [
+        f"  style {_id(name)} stroke:{STATES[state]},stroke-width:4px"
+        for name, state in (states or {}).items()
+        if state in STATES
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def svg(plan: Plan, *, states: Mapping[str, str] | None = None) -> str:
+    """Return a drawing of a pipeline as one SVG document, from left to right.
+
+    Args:
+        plan: the pipeline.
+        states: state of each zone that is known, by name; it colours the zone's frame.
+    """
+    boxes = _places(plan)
+    width = max(box.x for box in boxes.values()) + _WIDTH + _MARGIN
+    height = max(box.y for box in boxes.values()) + _HEIGHT + _MARGIN
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" {_FONT}>',
+        f"<title>{escape(plan.pipeline)}</title>",
+        _TIP,
+        f'<rect width="{width:g}" height="{height:g}" fill="#ffffff"/>',
+    ]
+    depth = layers(plan)
+    parts += [_edge(edge, boxes, _passes(edge, depth)) for edge in plan.edges]
+    parts += [
+        _dashed(boxes[_lookup(name)], boxes[zone.name])
+        for zone in plan.zones
+        for name in dict.fromkeys(zone.lookups.values())
+    ]
+    for zone in plan.zones:
+        state = (states or {}).get(zone.name, "")
+        parts.append(_rect(boxes[zone.name], zone.kind, _lines_of(zone, state), state))
+    parts += [
+        _rect(boxes[_lookup(name)], "lookup", [name, "lookup"], "") for name in _lookups_used(plan)
+    ]
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def layers(plan: Plan) -> dict[str, int]:
+    """Return the column in which each zone is drawn: one right of the last that it reads."""
+    depth: dict[str, int] = {}
+    for zone in plan.zones:
+        above = [depth[edge.publisher] for edge in plan.inboxes(zone.name)]
+        depth[zone.name] = 1 + max(above, default=-1)
+    return depth
+
+
+def _places(plan: Plan) -> dict[str, _Box]:
+    """Return where zones and lookups are drawn, by name; lookups in a row below all zones.
+
+    A zone stands as near as it can to the middle of what it reads, so that lines cross little.
+    An edge across several columns has a place in each, so that it runs behind no zone.
+    """
+    depth = layers(plan)
+    before: dict[str, list[str]] = {zone.name: [] for zone in plan.zones}
+    for edge in plan.edges:
+        chain = [edge.publisher, *_passes(edge, layers(plan)), edge.reader]
+        for number, name in enumerate(chain[1:]):
+            depth.setdefault(name, depth[edge.publisher] + number + 1)
+            before.setdefault(name, []).append(chain[number])
+    rows: dict[str, float] = {}
+    for column in range(1 + max(depth.values())):
+        names = [name for name, at in depth.items() if at == column]
+        wanted = {name: _middle(before[name], rows) for name in names}
+        free = -1.0
+        for name in sorted(names, key=lambda name: wanted[name]):
+            free = rows[name] = max(free + 1, wanted[name])
+    step_x, step_y = _WIDTH + _GAP_X, _HEIGHT + _GAP_Y
+    boxes = {
+        name: _Box(_MARGIN + at * step_x, _MARGIN + rows[name] * step_y)
+        for name, at in depth.items()
+    }
+    below = _MARGIN + (1 + max(rows.values())) * step_y
+    taken: set[float] = set()
+    for name in _lookups_used(plan):
+        x = min(boxes[zone.name].x for zone in plan.zones if name in zone.lookups.values())
+        while x in taken:
+            x += step_x
+        taken.add(x)
+        boxes[_lookup(name)] = _Box(x, below)
+    return boxes
+
+
+def _passes(edge: EdgePlan, depth: Mapping[str, int]) -> list[str]:
+    """Return the keys of an edge's places in the columns that it crosses."""
+    crossed = range(depth[edge.publisher] + 1, depth[edge.reader])
+    return [f"pass:{edge.name}:{column}" for column in crossed]
+
+
+def _middle(before: list[str], rows: Mapping[str, float]) -> float:
+    """Return the row in the middle of some others; the first where there are none."""
+    return sum(rows[name] for name in before) / len(before) if before else 0.0
+
+
+def _rect(box: _Box, kind: str, lines: list[str], state: str) -> str:
+    """Return a box with text; a lookup's is dashed."""
+    stroke, width = (STATES[state], 3) if state in STATES else (_STROKES[kind], 1.5)
+    radius = {"source": 28, "sink": 2}.get(kind, 8)
+    dash = ' stroke-dasharray="5 4"' if kind == "lookup" else ""
+    middle, first = box.x + _WIDTH / 2, box.y + _HEIGHT / 2 - 7.5 * (len(lines) - 1) + 4
+    text = "".join(
+        f'<text x="{middle:g}" y="{first + 15 * number:g}" text-anchor="middle"'
+        f" {_FIRST if number == 0 else _FURTHER}>{escape(_cut(line))}</text>"
+        for number, line in enumerate(lines)
+    )
+    return (
+        f'<g><title>{escape(" - ".join(lines))}</title><rect x="{box.x:g}" y="{box.y:g}" '
+        f'width="{_WIDTH}" height="{_HEIGHT}" rx="{radius}" fill="{_FILLS[kind]}" '
+        f'stroke="{stroke}" stroke-width="{width}"{dash}/>{text}</g>'
+    )
+
+
+def _edge(edge: EdgePlan, boxes: Mapping[str, _Box], passes: list[str]) -> str:
+    """Return a line from publisher to reader, with what its inbox does when it is full."""
+    start = boxes[edge.publisher]
+    x, y, bend = start.x + _WIDTH, start.y + _HEIGHT / 2, _GAP_X / 2
+    way = f"M{x:g} {y:g}"
+    for name in [*passes, edge.reader]:
+        to_x, to_y = boxes[name].x, boxes[name].y + _HEIGHT / 2
+        way += f" C{x + bend:g} {y:g} {to_x - bend:g} {to_y:g} {to_x:g} {to_y:g}"
+        x, y = to_x, to_y
+        if name != edge.reader:
+            x += _WIDTH
+            way += f" H{x:g}"
+    # the label stands at the reader's end, where lines to several readers are apart
+    return (
+        f'<path d="{way}" fill="none" stroke="#475569" stroke-width="1.5" marker-end="url(#tip)"/>'
+        f'<text x="{x - _AISLE - 4:g}" y="{y - 6:g}" text-anchor="end" font-size="10" '
+        f'fill="#475569">{escape(_label(edge))}</text>'
+    )
+
+
+def _dashed(lookup: _Box, zone: _Box) -> str:
+    """Return a dashed line from a lookup to a zone that joins to it, between all boxes."""
+    x, aisle_y = lookup.x + _WIDTH / 2, lookup.y - _GAP_Y / 2
+    aisle_x, to_y = zone.x - _AISLE, zone.y + _HEIGHT * 0.8
+    return (
+        f'<path d="M{x:g} {lookup.y:g} V{aisle_y:g} H{aisle_x:g} V{to_y:g} H{zone.x:g}" '
+        f'fill="none" stroke="{_STROKES["lookup"]}" stroke-width="1.5" stroke-dasharray="5 4" '
+        'marker-end="url(#tip)"/>'
+    )
+
+
+def _lines_of(zone: ZonePlan, state: str) -> list[str]:
+    """Return what is written on a zone: name, what it is, and its state if that is known."""
+    what: str = zone.kind
+    if zone.source is not None:
+        what = f"source: {zone.source.form}"
+    elif zone.sink is not None:
+        what = f"sink: {zone.sink.form}"
+    return [zone.name, what, *([state] if state else [])]
+
+
+def _label(edge: EdgePlan) -> str:
+    """Return what is written on an edge: ``block``, ``shed 10%``, ``detach``, and the room."""
+    way = f"shed to {edge.shed.keep:.0%}" if edge.shed is not None else edge.when_full
+    return f"{way}, {format_bytes(edge.bytes_max)}"
+
+
+def _lookups_used(plan: Plan) -> list[str]:
+    """Return the names of lookups that some zone joins to."""
+    return list(dict.fromkeys(name for zone in plan.zones for name in zone.lookups.values()))
+
+
+def _lookup(name: str) -> str:
+    """Return the key of a lookup among boxes, which no zone can have."""
+    return f"lookup:{name}"
+
+
+def _id(name: str) -> str:
+    """Return a zone's id in Mermaid, where ``end`` and the like are words of the language."""
+    return f"zone_{name}"
+
+
+def _cut(text: str) -> str:
+    """Return text that fits into a box."""
+    return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 1]}…"

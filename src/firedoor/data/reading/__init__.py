@@ -1,0 +1,1 @@
+"""Cut batches from files and iterables, so that the same place always cuts the same batch."""

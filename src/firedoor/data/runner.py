@@ -1,0 +1,279 @@
+"""Run a transform or a sink: pull, take through, acknowledge; say how it goes; take orders.
+
+One task for each of: each inbox, what is dispatched, each batch in flight, orders, beats, and
+telling the broker what is still being worked on. Each inbox keeps one batch ready, and the inboxes
+take turns, so that the stage is never idle and no inbox starves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import msgspec
+
+from firedoor.data.carry import Carrier, Held
+from firedoor.data.conduct import Conduct
+from firedoor.data.insist import Insist
+from firedoor.data.outlets import Outlets, Shedder, keep_all
+from firedoor.errors import StreamsUnavailable
+from firedoor.flow.zone import BrokerAway, Drained, Ordered, ProbeSent
+from firedoor.ports.clock import Clock
+from firedoor.ports.stage import Stage
+from firedoor.ports.streams import Streams
+from firedoor.spec.plan import Plan, ZonePlan
+from firedoor.wire.records import Order, ZoneStatus
+
+FETCH_S = 0.5
+"""How long one question for a batch waits at an empty inbox; draining waits for it."""
+ORDERS_S = 0.5
+BEAT_S = 1.0
+WORKING_S = 10.0
+LOOK_S = 1.0
+"""Longest time between two looks at what may be done."""
+
+
+class Runner:
+    """A zone's trusted process: it runs no user code and decodes no rows."""
+
+    def __init__(
+        self,
+        zone: ZonePlan,
+        plan: Plan,
+        streams: Streams,
+        stage: Stage,
+        clock: Clock,
+        *,
+        replica: str,
+        chance: random.Random,
+        concurrency: int = 2,
+        shed: Shedder = keep_all,
+        memory_bytes: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """Take what a zone has.
+
+        Args:
+            zone: its plan.
+            plan: the pipeline's.
+            streams: its end of the broker; the runner does not close it.
+            stage: the zone's work; the runner does not close it.
+            clock: the time.
+            replica: which process this is: small letters, digits and ``-``.
+            chance: for waits that are not in step with others.
+            concurrency: batches in flight: one more than the stage can work on at once.
+            shed: what makes a batch less where an inbox is full and the edge sheds.
+            memory_bytes: what the zone's processes use, for its status.
+        """
+        assert concurrency >= 1, "nothing would ever be in flight"
+        self.conduct = Conduct(zone, clock, replica=replica, memory_bytes=memory_bytes)
+        self.beats_lost = 0
+        self._zone = zone.name
+        self._beat_key = f"zone.{zone.name}.{replica}"
+        self._streams = streams
+        self._stage = stage
+        self._clock = clock
+        self._concurrency = concurrency
+        self._insist = Insist(self.conduct, clock, chance)
+        self._outlets = Outlets(
+            plan.outlets(zone.name),
+            streams,
+            clock,
+            conduct=self.conduct,
+            insist=self._insist,
+            shed=shed,
+        )
+        self._carrier = Carrier(
+            zone,
+            streams,
+            stage,
+            clock,
+            conduct=self.conduct,
+            insist=self._insist,
+            outlets=self._outlets,
+        )
+        self._edges = [edge.name for edge in plan.inboxes(zone.name)]
+        self._ready: dict[str, Held] = {}
+        """The next batch of each inbox, by edge; the inbox whose turn it is comes first."""
+        self._flying: dict[Held, None] = {}
+        """What is in flight, in the order in which it set off."""
+        self._not_before_s = 0.0
+
+    def drain(self, because: str = "asked to leave") -> None:
+        """Finish what is in flight, take no more, and have ``run`` return."""
+        generation = max(0, self.conduct.state.generation)
+        self.conduct.tell(Ordered("drain", generation, because))
+
+    def status(self) -> ZoneStatus:
+        """Return what is known of the zone."""
+        return self.conduct.status(
+            wall=self._stage.report(), workers_lost=self._stage.workers_lost()
+        )
+
+    async def run(self) -> None:
+        """Run until the zone has drained, by ``drain`` or by an order."""
+        async with asyncio.TaskGroup() as group:
+            aside = [
+                group.create_task(self._beat()),
+                group.create_task(self._say_working()),
+            ]
+            if await self._begin():
+                aside.append(group.create_task(self._follow_orders()))
+                await self._work(group)
+            self.conduct.tell(Drained())
+            for task in aside:
+                task.cancel()
+        await self._beat_once()
+
+    async def _begin(self) -> bool:
+        """Learn what is wanted before anything is pulled; False if the zone is to leave first."""
+        try:
+            await self._insist(self._read_order)
+            await self._insist(self._outlets.refresh)
+        except StreamsUnavailable:
+            return False
+        return True
+
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        """Pull and dispatch until the zone drains; then finish what is in flight."""
+        pulling = [group.create_task(self._pull(edge)) for edge in self._edges]
+        await self._dispatch(group)
+        while not all(task.done() for task in pulling):
+            await self.conduct.bell.wait(LOOK_S)
+        await self._give_back_ready()
+        while self._flying:
+            await self.conduct.bell.wait(LOOK_S)
+
+    # ---- pulling
+
+    async def _pull(self, edge: str) -> None:
+        """Keep the next batch of one inbox ready."""
+        inbox = self._streams.inbox(edge)
+        failed = 0
+        while not self.conduct.leaving:
+            if edge in self._ready or self.conduct.pull() not in {"pull", "probe"}:
+                await self._look_again()
+                continue
+            try:
+                deliveries = await inbox.fetch(1, FETCH_S)
+            except StreamsUnavailable as error:
+                self.conduct.tell(BrokerAway(str(error)))
+                await self._insist.back_off(failed)
+                failed += 1
+                continue
+            failed = 0
+            self._insist.answered()
+            for delivery in deliveries:
+                self._arrive(Held(delivery))
+        self.conduct.bell.ring()
+
+    def _arrive(self, held: Held) -> None:
+        """Keep a batch until its turn comes; one that is in hand already only comes again."""
+        for known in (*self._flying, *self._ready.values()):
+            if known.key == held.key and not known.over:
+                known.delivery = held.delivery
+                return
+        self._ready[held.delivery.edge] = held
+        self.conduct.bell.ring()
+
+    async def _look_again(self) -> None:
+        """Wait until something changes, a probe is due, or the gate lets the next batch in."""
+        times = [LOOK_S]
+        probe_in_s = self.conduct.probe_in_s()
+        if probe_in_s:
+            times.append(probe_in_s)
+        next_in_s = self._not_before_s - self._clock.now_s()
+        if next_in_s > 0:
+            times.append(next_in_s)
+        await self.conduct.bell.wait(min(times))
+
+    # ---- dispatching
+
+    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
+        """Send batches on their way as the state allows."""
+        while not self.conduct.leaving:
+            pull = self.conduct.pull()
+            if pull == "rest" and self._ready:
+                await self._give_back_ready()
+            elif pull in {"pull", "probe"} and self._has_place() and self._ready:
+                edge = next(iter(self._ready))
+                self._start(self._ready.pop(edge), group, probe=pull == "probe")
+            else:
+                await self._look_again()
+
+    def _has_place(self) -> bool:
+        """Return whether one more batch may be in flight."""
+        return len(self._flying) < self._concurrency and self._clock.now_s() >= self._not_before_s
+
+    def _start(self, held: Held, group: asyncio.TaskGroup, *, probe: bool) -> None:
+        """Send one batch on its way."""
+        if probe:
+            self.conduct.tell(ProbeSent())
+        self._not_before_s = self._clock.now_s() + self.conduct.state.throttle_s
+        self._flying[held] = None
+        group.create_task(self._fly(held, probe=probe))
+        self.conduct.bell.ring()
+
+    async def _fly(self, held: Held, *, probe: bool) -> None:
+        """Take one batch through, and make place for the next."""
+        try:
+            await self._carrier.carry(held, probe=probe)
+        finally:
+            del self._flying[held]
+            self.conduct.bell.ring()
+
+    async def _give_back_ready(self) -> None:
+        """Let go of what is fetched and not begun."""
+        while self._ready:
+            edge = next(iter(self._ready))
+            held = self._ready.pop(edge)
+            await self._carrier.give_back(held)
+
+    # ---- beside the batches
+
+    async def _follow_orders(self) -> None:
+        """Look what is wanted, for ever."""
+        while True:
+            await self._clock.wait(ORDERS_S)
+            try:
+                await self._read_order()
+                await self._outlets.refresh()
+            except StreamsUnavailable:
+                continue  # what was wanted last still is
+
+    async def _read_order(self) -> None:
+        """Read the order; what cannot be read is none."""
+        value = await self._streams.get(f"order.{self._zone}")
+        try:
+            order = msgspec.json.decode(value, type=Order) if value else Order()
+        except msgspec.DecodeError:
+            order = Order(generation=max(0, self.conduct.state.generation))
+        self.conduct.order(order)
+
+    async def _beat(self) -> None:
+        """Say how it goes each second, for ever."""
+        while True:
+            await self._beat_once()
+            await self._clock.wait(BEAT_S)
+
+    async def _beat_once(self) -> None:
+        """Say how it goes; nobody has to hear it."""
+        try:
+            await self._streams.beat(self._beat_key, msgspec.json.encode(self.status()))
+        except StreamsUnavailable:
+            self.beats_lost += 1
+
+    async def _say_working(self) -> None:
+        """Keep what is in hand from being given to others, for ever."""
+        while True:
+            await self._clock.wait(WORKING_S)
+            async with asyncio.TaskGroup() as group:
+                for held in (*self._flying, *self._ready.values()):
+                    group.create_task(self._keep(held))
+
+    async def _keep(self, held: Held) -> None:
+        """Say that one batch is being worked on."""
+        try:
+            await held.delivery.working()
+        except StreamsUnavailable:
+            return  # it may come again, and is recognised then

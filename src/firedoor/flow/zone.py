@@ -1,0 +1,336 @@
+"""The state of a zone: what is the matter with it, in one word, and whether it may pull.
+
+Several things can be the matter at once, so the state holds each of them, and the word is the
+gravest:
+
+| Word | Because | Ends by | Pulls |
+|---|---|---|---|
+| ``stopped`` | it has let go of everything | | no |
+| ``done`` | a source has no more | | no |
+| ``draining`` | it was asked to leave | ``Drained`` | no |
+| ``halted`` | the step or its input is at fault | a new generation; perhaps a probe | no |
+| ``paused`` | a person said so | the order ``run`` | no |
+| ``paused`` | a dependency is away | a probe, a new generation | no |
+| ``paused`` | there is no room for dead letters | room again | no |
+| ``blocked`` | the broker is away | its next answer | tries |
+| ``blocked`` | an outlet is full | room again | no |
+| ``throttled`` | too many bad rows | fewer bad rows | slowly |
+| ``running`` | nothing is the matter | | yes |
+| ``starting`` | its order is not known yet | ``Ordered`` | no |
+
+A probe is one batch, due 2 s after the trouble; each that fails doubles the wait up to 60 s. What
+was in flight when the trouble came may still pass: that ends nothing. A trouble that comes back
+soon after a probe passed goes on with the longer wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
+
+Word = Literal[
+    "starting", "running", "throttled", "blocked", "paused", "halted", "draining", "done", "stopped"
+]
+Want = Literal["run", "pause", "drain"]
+Pull = Literal["pull", "probe", "hold", "rest"]
+"""``hold``: take no more, keep what was fetched. ``rest``: give it back as well."""
+
+DEAD_LETTERS = "dead letters"
+"""The outlet of ``Filled`` and ``Emptied`` that is no edge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonePolicy:
+    """When to probe."""
+
+    probe_min_s: float = 2.0
+    """Wait before the first probe."""
+    probe_max_s: float = 60.0
+    """Longest wait between probes; it doubles up to there."""
+    relapse_s: float = 60.0
+    """A trouble that comes back within this time after a probe passed is the same one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What halts or pauses a zone."""
+
+    word: Literal["halted", "paused"]
+    code: str
+    why: str
+    probes: bool = False
+    """Whether trying again may help without anybody doing anything."""
+
+    @property
+    def rank(self) -> int:
+        """How grave: a fault that only a person ends outranks the others."""
+        return 2 * (self.word == "halted") + (not self.probes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """When to try again, and how long the latest wait was."""
+
+    due_s: float
+    wait_s: float
+    out: bool = False
+    """Whether the probing batch is under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneState:
+    """What is the matter with a zone. Times are on the caller's clock."""
+
+    want: Want = "run"
+    because: str = ""
+    """Of the order."""
+    generation: int = -1
+    """Of the latest order; -1: none was read yet."""
+    trouble: Trouble | None = None
+    probe: Probe | None = None
+    healed_s: float | None = None
+    """When a probe passed, and ``healed_wait_s`` what the wait had been."""
+    healed_wait_s: float = 0.0
+    full: frozenset[str] = frozenset()
+    """Outlets that are full."""
+    away: str = ""
+    """Why the broker does not answer; empty: it does."""
+    throttle_s: float = 0.0
+    """Wait between two batches."""
+    ended: Literal["", "done", "stopped"] = ""
+
+
+# ---- events
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """The order of a person was read; the same one again changes nothing."""
+
+    want: Want
+    generation: int = 0
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """A batch met a fault of the zone; ``probe``: it was the one sent to try."""
+
+    trouble: Trouble
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A batch went through the zone's work; ``probe``: it was the one sent to try."""
+
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSent:
+    """A batch was taken to try whether the trouble is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeVoid:
+    """The batch that was taken to try told nothing: it had been done before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """An outlet, or ``DEAD_LETTERS``, takes no more."""
+
+    outlet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """It takes batches again, or is waited for no more."""
+
+    outlet: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAway:
+    """The broker does not answer."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerBack:
+    """It does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """The gate wants so long a wait between two batches; 0: none."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Nothing is in flight any more; ``done``: and a source has no more."""
+
+    done: bool = False
+
+
+Condition = Filled | Emptied | BrokerAway | BrokerBack | Throttled | Drained
+Event = Ordered | Troubled | Passed | ProbeSent | ProbeVoid | Condition
+
+
+def step(state: ZoneState, event: Event, policy: ZonePolicy, now_s: float) -> ZoneState:
+    """Return the state after an event. What has stopped stays stopped."""
+    if state.ended:
+        return state
+    match event:
+        case Ordered():
+            return _order(state, event)
+        case Troubled():
+            return _trouble(state, event, policy, now_s)
+        case Passed(probe):
+            return _heal(state, now_s) if probe and state.trouble else state
+        case ProbeSent() | ProbeVoid():
+            return _send(state, out=isinstance(event, ProbeSent))
+        case _:
+            return _note(state, event)
+
+
+def _note(state: ZoneState, event: Condition) -> ZoneState:
+    """Return the state with a condition that came or went."""
+    match event:
+        case Filled(outlet):
+            return replace(state, full=state.full | {outlet})
+        case Emptied(outlet):
+            return replace(state, full=state.full - {outlet})
+        case BrokerAway(why):
+            return replace(state, away=why)
+        case BrokerBack():
+            return replace(state, away="")
+        case Throttled(wait_s):
+            return replace(state, throttle_s=wait_s)
+        case Drained(done):
+            return replace(state, ended="done" if done else "stopped")
+        case _:
+            assert_never(event)
+
+
+def word(state: ZoneState) -> Word:  # noqa: PLR0911 - a line a word, the gravest first
+    """Return the state in one word."""
+    if state.ended:
+        return state.ended
+    if state.want == "drain":
+        return "draining"
+    if state.trouble is not None and state.trouble.word == "halted":
+        return "halted"
+    if state.want == "pause" or state.trouble is not None or DEAD_LETTERS in state.full:
+        return "paused"
+    if state.away or state.full:
+        return "blocked"
+    if state.generation < 0:
+        return "starting"
+    return "throttled" if state.throttle_s > 0 else "running"
+
+
+def cause(state: ZoneState) -> tuple[str, str]:  # noqa: PLR0911 - a line a cause
+    """Return a code and a sentence that say why the state is what it is."""
+    match word(state):
+        case "halted":
+            assert state.trouble is not None
+            return state.trouble.code, state.trouble.why
+        case "paused" if state.want == "pause":
+            return "ordered", state.because or "paused by a person"
+        case "paused" if state.trouble is not None:
+            return state.trouble.code, state.trouble.why
+        case "paused":
+            return "dead_letters_full", "there is no room for dead letters"
+        case "blocked" if state.away:
+            return "broker_away", state.away
+        case "blocked":
+            return "inbox_full", f"full: {', '.join(sorted(state.full))}"
+        case "throttled":
+            return "throttle_share", f"many bad rows: {state.throttle_s:.1f} s between batches"
+        case "draining" | "stopped":
+            return "", state.because
+        case _:
+            return "", ""
+
+
+def pull(state: ZoneState, now_s: float) -> Pull:
+    """Return whether to take another batch."""
+    match word(state):
+        case "running" | "throttled":
+            return "pull"
+        case "blocked" if not state.full:
+            return "pull"  # asking is how to find out that the broker is back
+        case "blocked" | "starting":
+            return "hold"
+        case "halted" | "paused" if state.want == "run" and DEAD_LETTERS not in state.full:
+            probe = state.probe
+            return "probe" if probe and not probe.out and now_s >= probe.due_s else "rest"
+        case _:
+            return "rest"
+
+
+def wait_s(state: ZoneState, now_s: float) -> float | None:
+    """Return how long until a probe is due; None if none will be without an event."""
+    if state.probe is None or state.probe.out:
+        return None
+    return max(0.0, state.probe.due_s - now_s)
+
+
+def _order(state: ZoneState, event: Ordered) -> ZoneState:
+    """Take an order; a higher generation ends every trouble. Who drains never turns back."""
+    if state.want == "drain":
+        return state
+    if state.generation >= 0 and event.generation > state.generation:
+        state = replace(state, trouble=None, probe=None, healed_s=None, throttle_s=0.0)
+    return replace(
+        state,
+        want=event.want,
+        because=event.because,
+        generation=max(state.generation, event.generation),
+    )
+
+
+def _trouble(state: ZoneState, event: Troubled, policy: ZonePolicy, now_s: float) -> ZoneState:
+    """Take a trouble, unless a graver one is known; put the next probe off."""
+    known, new = state.trouble, event.trouble
+    if known is not None and not (event.probe and known.probes):
+        if new.rank <= known.rank:
+            return state
+        out = state.probe is not None and state.probe.out and new.probes
+        probe = _next(policy.probe_min_s, now_s, out=out) if new.probes else None
+        return replace(state, trouble=new, probe=probe)
+    if not new.probes:
+        return replace(state, trouble=new, probe=None)
+    if known is not None and state.probe is not None:
+        again_s = min(state.probe.wait_s * 2, policy.probe_max_s)
+    elif state.healed_s is not None and now_s - state.healed_s < policy.relapse_s:
+        again_s = min(state.healed_wait_s * 2, policy.probe_max_s)
+    else:
+        again_s = policy.probe_min_s
+    return replace(state, trouble=new, probe=_next(again_s, now_s))
+
+
+def _next(again_s: float, now_s: float, *, out: bool = False) -> Probe:
+    """Return a probe that is due after so long."""
+    return Probe(due_s=now_s + again_s, wait_s=again_s, out=out)
+
+
+def _heal(state: ZoneState, now_s: float) -> ZoneState:
+    """End the trouble: the probe passed."""
+    if state.probe is None:
+        return state  # a graver trouble came meanwhile, that no probe ends
+    return replace(
+        state, trouble=None, probe=None, healed_s=now_s, healed_wait_s=state.probe.wait_s
+    )
+
+
+def _send(state: ZoneState, *, out: bool) -> ZoneState:
+    """Note whether a probe is under way."""
+    if state.probe is None:
+        return state
+    return replace(state, probe=replace(state.probe, out=out))

@@ -1,0 +1,93 @@
+"""The zones of a pipeline as a graph: rows that go nowhere, ways there are, full inboxes. Pure.
+
+Zones come in an order in which each comes after those that it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from firedoor.errors import DeclarationError
+from firedoor.spec.plan import EdgePlan, WhenFull
+from firedoor.spec.zone import Inbox, Zone
+
+
+def check_whole(pipeline: str, zones: Sequence[Zone]) -> None:
+    """Refuse a pipeline in which rows come from nowhere or go nowhere.
+
+    Raises:
+        DeclarationError: naming the zone and what to write.
+    """
+    if not zones:
+        raise DeclarationError(
+            "pipeline", pipeline, "has no zones", "declare a source, and what reads it"
+        )
+    if not any(zone.kind == "source" for zone in zones):
+        remedy = f'write {pipeline}.source("rows", fd.jsonl("data/*.jsonl"))'
+        raise DeclarationError("pipeline", pipeline, "has no source", remedy)
+    read = {inbox.publisher for zone in zones for inbox in zone.inboxes}
+    for zone in zones:
+        if zone.kind != "sink" and zone.name not in read:
+            raise DeclarationError(
+                zone.kind,
+                zone.name,
+                "is read by no zone, so its rows would go nowhere",
+                f"write reads={zone.name} at a transform or a sink, or leave it out",
+            )
+
+
+def join(zones: Sequence[Zone]) -> tuple[EdgePlan, ...]:
+    """Return the edges: publisher, reader, and what becomes of rows when the inbox is full."""
+    readers: dict[str, int] = {}
+    for zone in zones:
+        for inbox in zone.inboxes:
+            readers[inbox.publisher] = readers.get(inbox.publisher, 0) + 1
+    origins = sources_of(zones)
+    return tuple(
+        EdgePlan(
+            publisher=inbox.publisher,
+            reader=zone.name,
+            when_full=_when_full(inbox, readers[inbox.publisher]),
+            bytes_max=inbox.bytes_max,
+            shed=inbox.shed.plan() if inbox.shed is not None else None,
+            by_way=_has_other_way(inbox, zone, origins),
+        )
+        for zone in zones
+        for inbox in zone.inboxes
+    )
+
+
+def sources_of(zones: Sequence[Zone]) -> dict[str, frozenset[str]]:
+    """Return by zone the sources that its rows come from; a source comes from itself."""
+    origins: dict[str, frozenset[str]] = {}
+    for zone in zones:
+        own = [zone.name] if zone.kind == "source" else []
+        origins[zone.name] = frozenset(own).union(
+            *(origins[inbox.publisher] for inbox in zone.inboxes)
+        )
+    return origins
+
+
+def sensitive_of(zones: Sequence[Zone]) -> dict[str, tuple[str, ...]]:
+    """Return by zone the columns to mask: its own, and those of all that it reads."""
+    masked: dict[str, tuple[str, ...]] = {}
+    for zone in zones:
+        names = [*zone.sensitive]
+        for inbox in zone.inboxes:
+            names += masked[inbox.publisher]
+        masked[zone.name] = tuple(dict.fromkeys(names))
+    return masked
+
+
+def _when_full(inbox: Inbox, readers: int) -> WhenFull:
+    """Return what was declared; else block for the only reader, spare the siblings of others."""
+    if inbox.when_full is not None:
+        return inbox.when_full
+    return "block" if readers == 1 else "detach"
+
+
+def _has_other_way(inbox: Inbox, zone: Zone, origins: Mapping[str, frozenset[str]]) -> bool:
+    """Return whether rows of one source reach the zone by another of its inboxes as well."""
+    mine = origins[inbox.publisher]
+    others = (other for other in zone.inboxes if other.publisher != inbox.publisher)
+    return any(mine & origins[other.publisher] for other in others)

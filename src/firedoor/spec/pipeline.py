@@ -1,0 +1,391 @@
+"""``Pipeline``: zones joined by streams, declared in Python, checked where they are declared."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, Unpack, overload
+
+from firedoor.errors import DeclarationError
+from firedoor.names import check_name
+from firedoor.spec import graph, steps
+from firedoor.spec.checking import (
+    check_bytes,
+    check_columns,
+    check_known,
+    check_number,
+    check_share,
+    check_switch,
+    check_text,
+)
+from firedoor.spec.compat import misfits
+from firedoor.spec.edge import INBOX
+from firedoor.spec.lookup import Lookup, check_lookups
+from firedoor.spec.plan import EdgePlan, GatePolicy, WhenFull
+from firedoor.spec.reads import Known, Reads, resolve
+from firedoor.spec.schema_note import check_schema, note_schema
+from firedoor.spec.slo import SLO
+from firedoor.spec.sources import Files, Frames, check_folder
+from firedoor.spec.zone import Inbox, Reading, Zone
+from firedoor.spec.zone_wall import ZONE_WALL, ZoneWall, check_wall
+
+if TYPE_CHECKING:
+    import dataframely as dy
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+ROWS_MAX = 1_000_000
+RATE_MAX = 1e9
+DEAD_MIN_BYTES, DEAD_MAX_BYTES = 2**20, 2**44
+RETENTION_MAX_DAYS = 3_650
+_TRANSFORM = (
+    "reads", "name", "schema", "out_schema", "lookups", "expands", "when_full", "inbox",
+    "throttle_share", "dead_max", "sensitive", "owner", "slo", *ZONE_WALL,
+)  # fmt: skip
+_FUNCTION_SINK = (
+    "reads", "name", "schema", "when_full", "inbox", "throttle_share", "dead_max", "sensitive",
+    "owner", "slo", *ZONE_WALL,
+)  # fmt: skip
+_FOLDER_SINK = ("name", "to", "reads", "when_full", "inbox", "owner", "slo")
+
+
+class Pipeline:
+    """Zones joined by streams.
+
+    Args:
+        name: names streams, metrics and folders: small letters, digits and ``_``.
+        owner: who is told, for zones that name nobody else.
+        dead_bytes: room for dead letters, 1 MiB to 16 TiB; when it is full, zones pause.
+        retention_days: how long records are kept, up to 3,650. Dead letters stay until they are
+            replayed or discarded.
+
+    Raises:
+        DeclarationError: for anything that cannot work.
+
+    Each zone is declared after those that it reads, so there are no circles. Paths are relative
+    to the file in which ``Pipeline(...)`` is written.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        owner: str = "",
+        dead_bytes: int | str = "1GiB",
+        retention_days: float = 30,
+    ) -> None:
+        """Begin without zones."""
+        self.name = check_name("pipeline", name)
+        self.owner = check_text("owner", owner)
+        self.dead_bytes_max = check_bytes("dead_bytes", dead_bytes, DEAD_MIN_BYTES, DEAD_MAX_BYTES)
+        check_number("retention_days", retention_days, 0.01, RETENTION_MAX_DAYS, "days")
+        self.retention_days = float(retention_days)
+        frame = inspect.currentframe()
+        file = frame.f_back.f_globals.get("__file__") if frame and frame.f_back else None
+        self.folder = Path(file).resolve().parent if file else Path.cwd()
+        """What relative paths are relative to."""
+        self._zones: dict[str, Zone] = {}
+        self._steps: list[tuple[Callable[..., object], Zone]] = []
+        self._frozen: tuple[EdgePlan, ...] | None = None
+
+    def __repr__(self) -> str:
+        """Return name and zones."""
+        return f"<Pipeline {self.name}: {', '.join(self._zones) or 'no zones'}>"
+
+    @property
+    def zones(self) -> tuple[Zone, ...]:
+        """The zones, each after those that it reads."""
+        return tuple(self._zones.values())
+
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """The lookups that any zone joins to, each once."""
+        used = (lookup for zone in self.zones for lookup in zone.lookups.values())
+        return tuple({lookup.name: lookup for lookup in used}.values())
+
+    def zone(self, name: str) -> Zone:
+        """Return a zone. Raises KeyError if there is none of that name."""
+        return self._zones[name]
+
+    def freeze(self) -> tuple[EdgePlan, ...]:
+        """Return the edges. After this no zone can be added.
+
+        Raises:
+            DeclarationError: if there is no source, or a zone whose rows nobody reads.
+        """
+        if self._frozen is None:
+            graph.check_whole(self.name, self.zones)
+            self._frozen = graph.join(self.zones)
+        return self._frozen
+
+    def source(
+        self,
+        name: str,
+        form: Files | Frames,
+        *,
+        schema: type[dy.Schema] | None = None,
+        batch_rows: int = 10_000,
+        rate: float | None = None,
+        sensitive: Sequence[str] = (),
+        throttle_share: float = 0.02,
+        dead_max: float = 0.1,
+        owner: str | None = None,
+        slo: SLO | None = None,
+    ) -> Zone:
+        """Declare where rows come from, and return the handle to read it by.
+
+        Args:
+            name: also names the batches: ``flights-000123``.
+            form: ``fd.jsonl``, ``fd.csv``, ``fd.parquet`` or ``fd.frames``.
+            schema: what rows must be; others are dead letters.
+            batch_rows: rows in a batch, 1 to 1,000,000.
+            rate: rows a second at most, to replay history at a pace; None: as fast as they go.
+            sensitive: columns that listings, logs, traces and exports mask, here and downstream.
+            throttle_share: share of dead rows above which it reads more slowly. 0 to 1.
+            dead_max: share of dead rows above which it halts. 0 to 1; 1 disables.
+            owner: default: the pipeline's.
+            slo: what it promises.
+
+        Raises:
+            DeclarationError: for anything that cannot work.
+        """
+        if not isinstance(form, Files | Frames):
+            remedy = f'write pipeline.source({name!r}, fd.jsonl("data/*.jsonl"))'
+            raise DeclarationError("form", form, "is nothing rows are read from", remedy)
+        check_number("batch_rows", batch_rows, 1, ROWS_MAX, "rows", whole=True)
+        if rate is not None:
+            check_number("rate", rate, 0.001, RATE_MAX, "rows a second")
+        return self._add(
+            Zone(
+                name=check_name("source", name),
+                kind="source",
+                pipeline=self.name,
+                owner=self._owner(owner),
+                schema=check_schema("schema", schema),
+                reading=Reading(form=form, batch_rows=batch_rows, rate=rate),
+                sensitive=check_columns("sensitive", sensitive),
+                gate=_gate(throttle_share, dead_max),
+                slo=_slo(slo),
+            )
+        )
+
+    def transform(
+        self,
+        *,
+        reads: Reads,
+        name: str | None = None,
+        schema: type[dy.Schema] | None = None,
+        out_schema: type[dy.Schema] | None = None,
+        lookups: Mapping[str, Lookup] | None = None,
+        expands: bool = False,
+        when_full: WhenFull | None = None,
+        inbox: int | str = INBOX,
+        throttle_share: float = 0.02,
+        dead_max: float = 0.1,
+        sensitive: Sequence[str] = (),
+        owner: str | None = None,
+        slo: SLO | None = None,
+        **wall: Unpack[ZoneWall],
+    ) -> Callable[[Function], Function]:
+        """Declare a step that rows flow through. Decorates a plain function, and returns it.
+
+        Args:
+            reads: handle, decorated function or name of a zone, ``fd.Edge``, or a list of them.
+            name: default: the function's.
+            schema: what rows must be before the step; others are dead letters.
+            out_schema: what the step promises to return.
+            lookups: by parameter of the function, what it joins to.
+            expands: the step may return more rows than it is given.
+            when_full: what becomes of rows when an inbox is full; default: ``block`` for the only
+                reader of a zone, ``detach`` where it has several.
+            inbox: bytes that may wait on each edge, from 8 MiB.
+            throttle_share: share of dead rows above which it pulls more slowly. 0 to 1.
+            dead_max: share of dead rows above which it halts. 0 to 1; 1 disables.
+            sensitive: columns to mask, here and downstream.
+            owner: default: the pipeline's.
+            slo: what it promises.
+            wall: limits of the wall, see ``WallOptions``; its ``reads`` is ``may_read`` here.
+
+        Raises:
+            DeclarationError: for anything that cannot work.
+        """
+        check_known(wall.items(), _TRANSFORM, "a transform")
+        check_switch("expands", expands)
+        options, given = check_wall({**wall, "expands": expands}, self.folder)
+        joined = self._lookups(lookups)
+        inboxes = self._inboxes(reads, when_full, inbox)
+        gate, masked = _gate(throttle_share, dead_max), check_columns("sensitive", sensitive)
+        schemas = (check_schema("schema", schema), check_schema("out_schema", out_schema))
+        promised, told = _slo(slo), self._owner(owner)
+
+        def declare(step: Function) -> Function:
+            steps.check_transform(step, list(joined))
+            zone = Zone(
+                name=_name_of(name, step), kind="transform", pipeline=self.name, owner=told,
+                doc=steps.doc_of(step), inboxes=inboxes, step=step,
+                schema=schemas[0], out_schema=schemas[1], options=options, given=given,
+                lookups=joined, gate=gate, sensitive=masked, expands=expands, slo=promised,
+            )  # fmt: skip
+            self._steps.append((step, self._add(zone)))
+            return step
+
+        return declare
+
+    @overload
+    def sink(
+        self,
+        name: str,
+        to: Files,
+        *,
+        reads: Reads,
+        when_full: WhenFull | None = None,
+        inbox: int | str = INBOX,
+        owner: str | None = None,
+        slo: SLO | None = None,
+    ) -> Zone: ...
+
+    @overload
+    def sink(
+        self,
+        name: str | None = None,
+        to: None = None,
+        *,
+        reads: Reads,
+        schema: type[dy.Schema] | None = None,
+        when_full: WhenFull | None = None,
+        inbox: int | str = INBOX,
+        throttle_share: float = 0.02,
+        dead_max: float = 0.1,
+        sensitive: Sequence[str] = (),
+        owner: str | None = None,
+        slo: SLO | None = None,
+        **wall: Unpack[ZoneWall],
+    ) -> Callable[[Function], Function]: ...
+
+    def sink(
+        self,
+        name: str | None = None,
+        to: Files | None = None,
+        *,
+        reads: Reads,
+        schema: type[dy.Schema] | None = None,
+        when_full: WhenFull | None = None,
+        inbox: int | str = INBOX,
+        throttle_share: float = 0.02,
+        dead_max: float = 0.1,
+        sensitive: Sequence[str] = (),
+        owner: str | None = None,
+        slo: SLO | None = None,
+        **wall: Unpack[ZoneWall],
+    ) -> Zone | Callable[[Function], Function]:
+        """Declare where rows end: a folder of Parquet files, or a function.
+
+        ``pipeline.sink("store", fd.parquet("out/"), reads=weather)`` returns a handle. Without
+        a folder it decorates a function ``def post(frame, key)``, called once with all rows of a
+        batch, in a worker behind a wall. After a crash it can be called again with the same key
+        (``post/flights-000123``): let the key decide whether the effect is there already.
+
+        See ``transform`` for the other arguments.
+
+        Raises:
+            DeclarationError: for anything that cannot work.
+        """
+        known = _FUNCTION_SINK if to is None else _FOLDER_SINK
+        more: dict[str, object] = {**wall}
+        if schema is not None:
+            more["schema"] = schema
+        if tuple(sensitive):
+            more["sensitive"] = sensitive
+        check_known(more.items(), known, "a sink" if to is None else "a sink that writes files")
+        inboxes = self._inboxes(reads, when_full, inbox)
+        promised, told = _slo(slo), self._owner(owner)
+        if to is not None:
+            folder = check_folder(to)
+            zone = Zone(
+                name=check_name("sink", name), kind="sink", pipeline=self.name, owner=told,
+                inboxes=inboxes, folder=folder, slo=promised,
+            )  # fmt: skip
+            return self._add(zone)
+        options, given = check_wall(wall, self.folder)
+        checked, masked = check_schema("schema", schema), check_columns("sensitive", sensitive)
+        gate = _gate(throttle_share, dead_max)
+
+        def declare(step: Function) -> Function:
+            steps.check_sink(step)
+            zone = Zone(
+                name=_name_of(name, step), kind="sink", pipeline=self.name, owner=told,
+                doc=steps.doc_of(step), inboxes=inboxes, step=step, schema=checked,
+                options=options, given=given, gate=gate, sensitive=masked, slo=promised,
+            )  # fmt: skip
+            self._steps.append((step, self._add(zone)))
+            return step
+
+        return declare
+
+    def _add(self, zone: Zone) -> Zone:
+        """Take a zone in, and return it."""
+        if self._frozen is not None:
+            remedy = "declare every zone at the top of the file that declares the pipeline"
+            raise DeclarationError(zone.kind, zone.name, f"comes after {self} was frozen", remedy)
+        if zone.name in self._zones:
+            remedy = "give each zone a name of its own: name="
+            raise DeclarationError(zone.kind, zone.name, "is declared already", remedy)
+        self._check_fit(zone)
+        self._zones[zone.name] = zone
+        return zone
+
+    def _check_fit(self, zone: Zone) -> None:
+        """Refuse a zone that reads other columns than those that are declared to it."""
+        read = note_schema("schema", zone.schema)
+        for inbox in zone.inboxes:
+            publisher = self._zones[inbox.publisher]
+            field = "schema" if publisher.kind == "source" else "out_schema"
+            problems = misfits(note_schema(field, publisher.published), read)
+            if problems:
+                why = f"does not fit the schema of {zone.name!r}: {'; '.join(problems)}"
+                remedy = f"make {field}= of {publisher.name} and schema= of {zone.name} agree"
+                raise DeclarationError("reads", publisher.name, why, remedy)
+
+    def _owner(self, owner: str | None) -> str:
+        """Return who is told about a zone."""
+        return self.owner if owner is None else check_text("owner", owner)
+
+    def _inboxes(
+        self, reads: Reads, when_full: WhenFull | None, inbox: int | str
+    ) -> tuple[Inbox, ...]:
+        """Return what a zone reads, in order."""
+        known = Known(zones=self._zones, steps=self._steps)
+        return resolve(reads, known, when_full=when_full, inbox=inbox)
+
+    def _lookups(self, lookups: Mapping[str, Lookup] | None) -> dict[str, Lookup]:
+        """Return what a step joins to, by parameter."""
+        return check_lookups(lookups, {lookup.name: lookup for lookup in self.lookups})
+
+
+def _name_of(name: str | None, step: Callable[..., object]) -> str:
+    """Return the name of a zone: what was given, or what the function is called."""
+    if name is not None:
+        return check_name("name", name)
+    called = getattr(step, "__name__", type(step).__name__)
+    try:
+        return check_name("name", called)
+    except DeclarationError as error:
+        remedy = f"{error.remedy}; or write name="
+        raise DeclarationError("name", called, "cannot name a zone", remedy) from None
+
+
+def _gate(throttle_share: float, dead_max: float) -> GatePolicy:
+    """Return when dead rows slow a zone down, and when they halt it."""
+    check_share("throttle_share", throttle_share)
+    check_share("dead_max", dead_max)
+    return GatePolicy(throttle_share=float(throttle_share), dead_max=float(dead_max))
+
+
+def _slo(slo: object) -> dict[str, float]:
+    """Return what a zone promises, as plain values."""
+    if slo is None:
+        return {}
+    if not isinstance(slo, SLO):
+        raise DeclarationError("slo", slo, "is no SLO", "write slo=fd.SLO(availability=0.999)")
+    return slo.given()

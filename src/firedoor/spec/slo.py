@@ -1,0 +1,41 @@
+"""What a zone promises to those who read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firedoor.spec.checking import check_number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SLO:
+    """Objectives of a zone. What is not given is not promised.
+
+    >>> SLO(availability=0.999, latency_p99_s=2).given()
+    {'availability': 0.999, 'latency_p99_s': 2.0}
+    """
+
+    availability: float | None = None
+    """Share of the rows that come through. 0 to 1."""
+    latency_p99_s: float | None = None
+    """Time from the arrival of a batch to its departure that 99 of 100 keep. 0.001 to 86,400 s."""
+    freshness_s: float | None = None
+    """Greatest age of the oldest batch that waits. 0.001 s to 30 days."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be promised."""
+        if self.availability is not None:
+            check_number("availability", self.availability, 0, 1, "as a share")
+        if self.latency_p99_s is not None:
+            check_number("latency_p99_s", self.latency_p99_s, 0.001, 86_400, "seconds")
+        if self.freshness_s is not None:
+            check_number("freshness_s", self.freshness_s, 0.001, 30 * 86_400, "seconds")
+
+    def given(self) -> dict[str, float]:
+        """Return the objectives that are promised, by name."""
+        named = {
+            "availability": self.availability,
+            "latency_p99_s": self.latency_p99_s,
+            "freshness_s": self.freshness_s,
+        }
+        return {name: float(value) for name, value in named.items() if value is not None}

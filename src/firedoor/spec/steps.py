@@ -1,0 +1,66 @@
+"""Checks of the functions that a user hands in: whether they can be called as they will be."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+
+from firedoor.errors import DeclarationError
+
+DOC_MAX = 500
+
+
+def check_transform(step: object, lookups: Sequence[str]) -> Callable[..., object]:
+    """Return a step that takes a frame, and each lookup by name.
+
+    Raises:
+        DeclarationError: saying how to write it.
+    """
+    named = "".join(f", {name}" for name in lookups)
+    return _check(step, list(lookups), f"def {_name(step)}(frame{named})")
+
+
+def check_sink(step: object) -> Callable[..., object]:
+    """Return a function that takes a frame, and the key under which it shall have its effect.
+
+    Raises:
+        DeclarationError: saying how to write it.
+    """
+    return _check(step, ["key"], f"def {_name(step)}(frame, key)")
+
+
+def doc_of(step: Callable[..., object]) -> str:
+    """Return the first paragraph of a function's docstring, on one line."""
+    text = inspect.getdoc(step) if inspect.isroutine(step) else None
+    return " ".join((text or "").split("\n\n")[0].split())[:DOC_MAX]
+
+
+def _check(step: object, named: list[str], write: str) -> Callable[..., object]:
+    """Return a plain function that can be called with a frame and these names."""
+    if not callable(step) or isinstance(step, type):
+        raise DeclarationError("step", step, "is not a function", f"write {write}")
+    called = (step, getattr(step, "__call__", None))  # noqa: B004 - the method, not whether
+    if any(
+        inspect.iscoroutinefunction(f)
+        or inspect.isgeneratorfunction(f)
+        or inspect.isasyncgenfunction(f)
+        for f in called
+    ):
+        why = "is a coroutine or generator"
+        remedy = f"write a plain function, frame in, frame out: {write}"
+        raise DeclarationError("step", step, why, remedy)
+    try:
+        inspect.signature(step).bind(None, **dict.fromkeys(named))
+    except TypeError as error:
+        with_names = "".join(f" and {name}=" for name in named)
+        why = f"cannot be called with a frame{with_names} ({error})"
+        raise DeclarationError("step", step, why, f"write {write}") from None
+    except ValueError:
+        pass  # built in, without a signature: the worker will tell
+    return step
+
+
+def _name(step: object) -> str:
+    """Return what a function is called, for a remedy."""
+    name = getattr(step, "__name__", "step")
+    return name if isinstance(name, str) and name.isidentifier() else "step"

@@ -1,0 +1,71 @@
+"""A declared zone: what ``pipeline.source``, ``transform`` and ``sink`` keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from firedoor.spec.edge import Shed
+from firedoor.spec.lookup import Lookup
+from firedoor.spec.plan import GatePolicy, Kind, WhenFull
+from firedoor.spec.sources import Files, Frames
+from firedoor.spec.wall import WallOptions
+
+if TYPE_CHECKING:
+    import dataframely as dy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbox:
+    """One publisher of a zone, as declared."""
+
+    publisher: str
+    when_full: WhenFull | None
+    """None: decided when all readers are known."""
+    bytes_max: int
+    shed: Shed | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a source reads, and how."""
+
+    form: Files | Frames
+    batch_rows: int
+    rate: float | None
+    """Rows a second; None: as fast as they are taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Zone:
+    """One zone. It is its own handle: ``reads=`` takes it."""
+
+    name: str
+    kind: Kind
+    pipeline: str
+    owner: str
+    doc: str = ""
+    inboxes: tuple[Inbox, ...] = ()
+    step: Callable[..., object] | None = None
+    schema: type[dy.Schema] | None = None
+    out_schema: type[dy.Schema] | None = None
+    options: WallOptions | None = None
+    """Of zones with a step."""
+    given: Mapping[str, object] = field(default_factory=dict)
+    """The options of the wall that were written down, as ``Wall`` calls them."""
+    reading: Reading | None = None
+    """Of a source."""
+    folder: str = ""
+    """Of a sink that writes Parquet: as given."""
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)
+    """By parameter of the step."""
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    sensitive: tuple[str, ...] = ()
+    expands: bool = False
+    slo: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def published(self) -> type[dy.Schema] | None:
+        """What is declared of the rows that it publishes: a source's own schema."""
+        return self.schema if self.kind == "source" else self.out_schema

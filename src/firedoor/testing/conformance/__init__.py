@@ -1,0 +1,1 @@
+"""What an implementation of ``ports.streams`` has to keep, one case a promise."""
