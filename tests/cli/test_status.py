@@ -66,6 +66,16 @@ def test_beside_a_run_it_tells_what_zones_say_now(tmp_path: Path) -> None:
     assert f"4 rows: {KEY}, first flights-000001/3" in why.output
 
 
+def test_a_broker_can_be_named_by_its_address(tmp_path: Path) -> None:
+    plan = make_plan()
+    project = make_project(tmp_path, rows_died, plan)
+    with server.start(project.folder, plan) as local:
+        assert "4 dead rows" in firedoor(tmp_path, "dlq", "--nats", local.url).output
+        told = json.loads(firedoor(tmp_path, "status", "--json", "--nats", local.url).output)
+    assert told["running"] is True
+    assert told["depths"]["clean:store"]["messages"] == 0
+
+
 def test_without_the_broker_it_tells_the_last_snapshot_and_its_age(tmp_path: Path) -> None:
     plan = make_plan()
     project = make_project(tmp_path, rows_died, plan)

@@ -77,11 +77,12 @@ class Opened:
     def take(
         self, stage: WallStage, frame: pl.DataFrame, *, numbers: pl.Series | None = None,
         lookups: dict[str, str] | None = None,
+        batch: str = "trips-000001",
     ) -> Handled:  # fmt: skip
         rows = b"".join(ipc.encode(frame, compress=True))
         payload = rows + (encode_numbers(numbers) if numbers is not None else b"")
         envelope = Envelope(
-            batch="trips-000001", rows=frame.height, frame_bytes=len(rows), crc32=0, zone="trips",
+            batch=batch, rows=frame.height, frame_bytes=len(rows), crc32=0, zone="trips",
             zone_version="1", cut_s=0.0, lookups=lookups or {},
         )  # fmt: skip
 
@@ -224,3 +225,14 @@ def test_sensitive_values_are_in_no_message(opened: Opened) -> None:
     assert dead["tail"].to_list() == ["GLIDER"]  # the row itself is kept whole
     assert "no such tail ***" in dead["message"][0]
     assert all("GLIDER" not in group.message for group in handled.dead.groups)  # type: ignore[union-attr]
+
+
+def test_rows_that_are_replayed_are_blamed_however_many_fail_alike(opened: Opened) -> None:
+    frame = trips(tail=pl.lit("GLIDER"))[:30]
+    stage = opened.stage(zone_of(stage_steps.delicate))
+
+    with pytest.raises(StepAtFault):
+        opened.take(stage, frame)
+    handled = opened.take(stage, frame, batch="trips-000001~r1")
+
+    assert dead_of(handled)["row"].to_list() == list(range(30))

@@ -137,6 +137,30 @@ def test_a_cut_edge_is_told_with_the_command() -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("rows", "fate"), [(10, "shed"), (4, "unclear")])
+def test_rows_that_were_shed_are_told(rows: int, fate: str) -> None:
+    async def run() -> None:
+        world = await open_world(make_plan())
+        await world.cut()
+        await world.run_all()
+        streams: Any = world.streams
+        real = streams.recorded
+
+        async def shedding(zone: str, batch: str) -> BatchRecord | None:
+            record: BatchRecord | None = await real(zone, batch)
+            if record is None or zone != "clean":
+                return record
+            sent = {"clean:store": 10} if rows == 10 else {"clean:store": 10, "clean:audit": 6}
+            return msgspec.structs.replace(record, published=sent, shed={"clean:audit": rows})
+
+        streams.recorded = shedding
+        story = await trace(streams, world.plan, "flights-000001/2")
+        assert ("audit", fate, 0) in told(story)
+        assert any(f"{rows} of 10 rows were shed at clean:audit" in end for end in story.ends)
+
+    asyncio.run(run())
+
+
 def test_a_whole_batch_is_told_with_its_replays() -> None:
     async def run() -> None:
         world = await dead_world()

@@ -223,26 +223,14 @@ class World:
         if await self.streams.recorded(zone.name, came.batch) is not None:
             await delivery.ack()
             return
-        frame = decode_frame(delivery.payload[: came.frame_bytes])
-        section = delivery.payload[came.frame_bytes :]
-        numbers = (
-            decode_frame(section).get_column("row")
-            if section
-            else pl.Series("row", range(frame.height), dtype=pl.UInt32)
-        )
+        frame, numbers = _decoded(delivery)
         dies = frame.get_column("id").is_in(list(dead))
         drops = frame.get_column("id").is_in(list(dropped))
         stays = ~(dies | drops)
         parcel = encode_batch(frame.filter(stays), numbers.filter(stays))
-        envelope = msgspec.structs.replace(
-            came,
-            rows=parcel.rows,
-            frame_bytes=parcel.frame_bytes,
-            crc32=checksum(parcel.payload),
-            zone=zone.name,
-            zone_version=zone.version,
+        sent, missed = await self._send(
+            zone.name, _onwards(came, zone, parcel), parcel.payload, detached
         )
-        sent, missed = await self._send(zone.name, envelope, parcel.payload, detached)
         if dies.any():
             await bury(
                 self.streams,
@@ -258,8 +246,7 @@ class World:
         sink = ""
         if zone.kind == "sink":
             sink = f"/out/{zone.name}/{came.batch}.parquet"
-            have = self.written.setdefault(zone.name, [])
-            have += frame.filter(stays).get_column("id").to_list()
+            self.written.setdefault(zone.name, []).extend(frame.filter(stays)["id"].to_list())
         await self.streams.record(
             BatchRecord(
                 zone=zone.name,
@@ -302,6 +289,27 @@ class World:
             await self.streams.publish(edge.name, going, payload)
             sent[edge.name] = envelope.rows
         return sent, tuple(missed)
+
+
+def _onwards(came: Envelope, zone: ZonePlan, parcel: Parcel) -> Envelope:
+    """Return the envelope of what a zone made of a batch."""
+    return msgspec.structs.replace(
+        came,
+        rows=parcel.rows,
+        frame_bytes=parcel.frame_bytes,
+        crc32=checksum(parcel.payload),
+        zone=zone.name,
+        zone_version=zone.version,
+    )
+
+
+def _decoded(delivery: Delivery) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the rows of a batch, and their numbers at the source."""
+    size = delivery.envelope.frame_bytes
+    frame, section = decode_frame(delivery.payload[:size]), delivery.payload[size:]
+    if section:
+        return frame, decode_frame(section).get_column("row")
+    return frame, pl.int_range(frame.height, dtype=pl.UInt32, eager=True).alias("row")
 
 
 async def bury(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from data.runner_world import (
     CLOCK,
     ROWS,
@@ -18,7 +19,6 @@ from data.runner_world import (
     running,
     until,
 )
-
 from firedoor.adapters.memory.store import Call
 from firedoor.data.runner import Runner
 from firedoor.testing.loop import run
@@ -234,14 +234,15 @@ def test_what_was_given_back_on_purpose_counts_for_nobody() -> None:
         for generation in range(12):
             runner = world.runner(work=Work(takes_s=5.0), concurrency=1)
             async with running(runner):
-                await until(lambda: world.store.boxes["src:mid"].depth().unacknowledged >= 2)
+                box = world.store.boxes["src:mid"]
+                await until(lambda: box.depth().unacknowledged >= min(2, world.waiting()))
                 await world.order("pause", generation)
                 await CLOCK.wait(1.0)
             await world.order("run", generation)
             if not world.waiting():
                 break
         assert [record.attempts for record in world.store.records.values()] == [{}, {}, {}]
-        assert max(record.deliveries for record in world.store.records.values()) > 2
+        assert max(record.deliveries for record in world.store.records.values()) > 1
 
     run(main())
 

@@ -151,7 +151,9 @@ def test_another_kind_of_zone_or_a_lookup_that_is_not_pinned_does_not_fit() -> N
 
 
 def test_neighbours_are_asked_where_the_old_version_declared_nothing() -> None:
-    source = ZonePlan(name="s", kind="source", owner="", version="1", schema=columns(x=pl.Float64()))
+    source = ZonePlan(
+        name="s", kind="source", owner="", version="1", schema=columns(x=pl.Float64())
+    )
     reader = transform("r", columns(y=pl.Int64()), None)
     old = transform("a", None, None)
     plan = Plan(

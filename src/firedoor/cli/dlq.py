@@ -150,7 +150,9 @@ def replay_letters(
     signature: SignatureOption = None,
     batch: BatchOption = None,
     everything: AllOption = False,
-    dry_run: Annotated[bool, typer.Option(help="Only try: would they pass now?")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only try: would they pass now?")
+    ] = False,
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:

@@ -50,4 +50,4 @@ def draw(
             file=sys.stderr,
         )
         raise typer.Exit(1) from error
-    print(f"wrote {out}: {len(plan.zones)} zones, {len(plan.edges)} edges")
+    print(f"wrote {out}: zones: {len(plan.zones)}, edges: {len(plan.edges)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -72,3 +73,22 @@ def with_deployed(plan: Plan, deployed: Deployed) -> Plan:
     return msgspec.structs.replace(
         plan, zones=zones, file=deployed.file, sys_path=deployed.sys_path
     )
+
+
+def read_live(project: Project) -> dict[str, Deploy]:
+    """Return the deployments that hold, by zone: they outlive the run in which they were made."""
+    try:
+        return msgspec.json.decode(_live_file(project).read_bytes(), type=dict[str, Deploy])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def write_live(project: Project, zone: str, deploy: Deploy) -> None:
+    """Keep that a deployment holds."""
+    live = read_live(project) | {zone: deploy}
+    write_atomically(_live_file(project), msgspec.json.encode(live), durable=True)
+
+
+def _live_file(project: Project) -> Path:
+    """Return where deployments that hold are kept."""
+    return project.folder / "deployed" / "live.json"

@@ -1,4 +1,4 @@
-"""When a bounded run is over: everything has come through, or what has not waits for a person. Pure.
+"""When a bounded run is over: all has come through, or what has not waits for a person. Pure.
 
 A broker or a dependency that is away is waited for, as is a throttled zone. What a person has to do
 something about (a halted zone, one that was paused by order, a crash loop) ends the run once
@@ -8,7 +8,7 @@ everything else has come to rest: its input stays in its inbox, and the next run
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firedoor.control.status import Snapshot
 from firedoor.spec.plan import Plan, ZonePlan
@@ -28,7 +28,7 @@ class ZoneFacts:
     """A source has no more."""
     up: bool = True
     looping: bool = False
-    order: Order = Order()
+    order: Order = field(default_factory=Order)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +116,4 @@ def _at_rest(zone: ZonePlan, fact: ZoneFacts, plan: Plan, snapshot: Snapshot) ->
     if status.state not in {"running", "throttled"} or zone.kind == "source":
         return False
     inboxes = (edge.name for edge in plan.inboxes(zone.name))
-    return not any(
-        snapshot.depths[name].messages for name in inboxes if name in snapshot.depths
-    )
+    return not any(snapshot.depths[name].messages for name in inboxes if name in snapshot.depths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -114,6 +115,13 @@ class Keeper:
         for child in self._every():
             child.kill()
         self._bell.ring()
+
+    async def gone(self) -> None:
+        """Return when no process of it is left, or after a few seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(children.KILL_S):
+                for child in self._every():
+                    await child.process.wait()
 
     async def run(self) -> None:
         """Keep the zone at work until it is to leave.

@@ -50,7 +50,7 @@ class Recutter:
         Raises:
             Refused: if what it reads is not the same any more, or cannot be read.
         """
-        place = before.position if before is not None else None
+        place = _place(zone, record, before)
         try:
             fresh = await self._next(zone, place)
         except (StepAtFault, ReaderDied) as error:
@@ -83,3 +83,17 @@ class Recutter:
         async for record in self._streams.records(zone):
             files.update({segment.file: None for segment in record.segments})
         return list(files)
+
+
+def _place(zone: ZonePlan, record: BatchRecord, before: BatchRecord | None) -> Position | None:
+    """Return where a batch begins.
+
+    That is where the one before it ended; or, at the beginning of a file, there, so that nothing
+    needs the file before it any more.
+    """
+    place = before.position if before is not None else None
+    first = record.segments[0]
+    in_files = zone.source is not None and zone.source.form != "frames"
+    if in_files and place is not None and record.position is not None and place.file != first.file:
+        return Position(file=first.file, identity=record.position.identity, rows=place.rows)
+    return place

@@ -23,6 +23,7 @@ from firedoor.compute.passage import Passage
 from firedoor.compute.step import StepReference
 from firedoor.compute.suspicion import Rules
 from firedoor.errors import DependencyDown, StepAtFault
+from firedoor.names import BatchId
 from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
 from firedoor.spec.plan import Plan, SchemaNote, ZonePlan
 from firedoor.spec.wall import WallOptions
@@ -106,7 +107,11 @@ class WallStage:
         def note(cause: str, where: str) -> None:
             asyncio.run_coroutine_threadsafe(_told(journal, cause, where), loop).result(JOURNAL_S)
 
-        manner = Manner(compress=True, lookups=self._files(envelope), journal=note)
+        marks = BatchId.parse(envelope.batch).marks
+        replayed = any(mark.startswith("~r") for mark in marks)
+        manner = Manner(
+            compress=True, lookups=self._files(envelope), journal=note, lenient=replayed
+        )
         work = functools.partial(self._work, envelope, payload, manner)
         try:
             return await loop.run_in_executor(self._threads, work)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from firedoor.adapters.nats.streams import connect
 from firedoor.compose import children, ending
 from firedoor.compose.broker import Broker
-from firedoor.compose.deploys import Deploy, read_deploy
+from firedoor.compose.deploys import Deploy, read_deploy, read_live, write_live
 from firedoor.compose.ending import Stuck, ZoneFacts
 from firedoor.compose.files import write_atomically
 from firedoor.compose.keeper import Keeper
@@ -32,9 +31,7 @@ from firedoor.errors import StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
-from firedoor.wire.records import Order
-
-import msgspec
+from firedoor.wire.records import Order, ZoneStatus
 
 POLL_S = 0.5
 POLL_LAST_S = 0.1
@@ -69,6 +66,8 @@ class Outcome:
     accounts: Accounts | None
     """None if the broker did not answer any more, or there was no time."""
     snapshot: Snapshot | None
+    rows_read: int
+    """By sources in this run, as far as they said so."""
     deaths: dict[str, int]
     """Processes of each zone that died and were replaced."""
 
@@ -90,7 +89,12 @@ class Supervisor:
     _stuck: tuple[Stuck, ...] = ()
     _hurry: bool = False
     _snapshot: Snapshot | None = None
-    _opened_s: float = 0.0
+    _streams: Streams | None = None
+    _read: dict[int, int] = field(default_factory=dict)
+    """Rows that sources read, by process."""
+    _starting: asyncio.Task[Streams] | None = None
+    _moved: tuple[object, ...] = ()
+    _moved_s: float = 0.0
 
     def end(self) -> None:
         """Drain into a state that the next run resumes; asked again: end at once."""
@@ -98,6 +102,8 @@ class Supervisor:
         self._why = self._why or "asked"
         if self._hurry:
             self._kill_all()
+        if self._starting is not None:
+            self._starting.cancel()
         self._bell.ring()
 
     async def run(self) -> Outcome:
@@ -125,7 +131,7 @@ class Supervisor:
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         finally:
-            self._kill_all()
+            await self._end_all()
             await broker.stop()
         return Outcome(
             why=self._why or "asked",
@@ -133,5 +139,217 @@ class Supervisor:
             stuck=self._stuck,
             accounts=accounts,
             snapshot=self._snapshot,
+            rows_read=sum(self._read.values()),
             deaths={name: keeper.restarts.deaths for name, keeper in self._keepers.items()},
         )
+
+    async def _work(
+        self, group: asyncio.TaskGroup, broker: Broker, lookups: Lookups
+    ) -> Accounts | None:
+        """Start everything, watch it, drain it, and return the books."""
+        self.project.write_plan(self.plan)
+        keepers = [group.create_task(keeper.run()) for keeper in self._make_keepers()]
+        # Zones import while streams are declared and lookups are read.
+        self._starting = group.create_task(self._start(broker, lookups))
+        await asyncio.wait([self._starting])
+        if self._starting.cancelled():
+            self._kill_all()
+            return None
+        streams, self._starting = self._starting.result(), None
+        for keeper in self._keepers.values():
+            keeper.open()
+        aside = [
+            group.create_task(broker.keep()),
+            group.create_task(lookups.keep_fresh()),
+            group.create_task(self._bound_logs()),
+        ]
+        while self._why is None:
+            await self._look(streams)
+            await self._judge(streams)
+            if self._why is None:
+                await self._bell.wait(self._poll_s())
+        await self._drain(keepers)
+        accounts = await self._books(streams)
+        for task in aside:
+            task.cancel()
+        await streams.close()
+        return accounts
+
+    def _make_keepers(self) -> list[Keeper]:
+        """Return a keeper for each zone, with the code that was deployed to it last."""
+        live = read_live(self.project)
+        for zone in self.plan.zones:
+            keeper = Keeper(
+                zone=zone,
+                project=self.project,
+                clock=self.clock,
+                tell=self.screen.tell,
+                settle=lambda deploy, name=zone.name: self._settle(name, deploy),  # type: ignore[misc]
+            )
+            deploy = live.get(zone.name)
+            if deploy is not None and deploy.before == zone.version:
+                keeper.version = deploy.version
+                keeper.deployed = self.project.folder / deploy.file
+                self.screen.tell(
+                    f"zone {zone.name}: version {deploy.version} was deployed from {deploy.code}"
+                )
+            self._keepers[zone.name] = keeper
+        return list(self._keepers.values())
+
+    async def _start(self, broker: Broker, lookups: Lookups) -> Streams:
+        """Start the broker, declare the streams, read the lookups."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(lookups.snapshot())
+            endpoint = await broker.start()
+            self._streams = streams = await connect(
+                endpoint.url,
+                pipeline=self.plan.pipeline,
+                user=endpoint.user,
+                password=endpoint.password,
+                clock=self.clock,
+            )
+            await streams.declare(self.plan)
+        return streams
+
+    # ---- watching
+
+    async def _look(self, streams: Streams) -> None:
+        """Take a picture, show and keep it, and tell the keepers what concerns them."""
+        try:
+            snapshot = await take(
+                streams, self.plan, at_s=self.clock.utc_s(), supervisor_pid=os.getpid()
+            )
+            wanted = {
+                zone: read_deploy(await streams.get(f"deploy.{zone}")) for zone in snapshot.deploys
+            }
+        except StreamsUnavailable:
+            before = self._snapshot or Snapshot(pipeline=self.plan.pipeline, at_s=0.0)
+            snapshot, wanted = replace(before, broker="down"), {}
+        self._snapshot = snapshot
+        if snapshot.broker == "up":
+            self._tell_keepers(snapshot, wanted)
+        self.screen.show(self.plan, snapshot)
+        # A full disk must not end what runs: zones wait for the broker, which says so itself.
+        with contextlib.suppress(OSError):
+            write_atomically(self.project.status_file, encode_snapshot(snapshot))
+
+    def _tell_keepers(self, snapshot: Snapshot, wanted: dict[str, Deploy | None]) -> None:
+        """Hand each keeper what its zone says and what is wanted of it."""
+        beats: dict[str, dict[int, ZoneStatus]] = {name: {} for name in self._keepers}
+        for beat in snapshot.zones:
+            beats[beat.zone][beat.pid] = beat
+            if self._keepers[beat.zone].zone.kind == "source":
+                self._read[beat.pid] = beat.rows_in
+        for name, keeper in self._keepers.items():
+            deploy = wanted.get(name)
+            if deploy is not None and deploy.before != keeper.zone.version:
+                deploy = None  # asked for beside another version of the file
+            keeper.hear(beats[name], snapshot.orders.get(name, Order()), deploy)
+
+    async def _judge(self, streams: Streams) -> None:
+        """Decide whether the run is over."""
+        if not self.bounded or self._why is not None or self._snapshot is None:
+            return
+        snapshot = self._snapshot
+        facts = {name: self._facts(keeper) for name, keeper in self._keepers.items()}
+        if ending.all_through(self.plan, facts, snapshot) and await self._empty(streams):
+            self._why = self._why or "through"
+            return
+        now_s = self.clock.now_s()
+        moved = ending.movement(facts, snapshot)
+        found = ending.stuck(self.plan, facts, snapshot)
+        if moved != self._moved or not found:
+            self._moved, self._moved_s = moved, now_s
+        elif now_s - self._moved_s >= REST_S:
+            self._why, self._stuck = self._why or "stuck", found
+
+    async def _empty(self, streams: Streams) -> bool:
+        """Return whether every inbox is empty, asked in the order in which batches go.
+
+        A batch leaves an inbox only after it is in the next ones: so none can slip past.
+        """
+        places = {zone.name: place for place, zone in enumerate(self.plan.zones)}
+        try:
+            for edge in sorted(self.plan.edges, key=lambda edge: places[edge.reader]):
+                if (await streams.depth(edge.name)).messages:
+                    return False
+        except StreamsUnavailable:
+            return False
+        return True
+
+    def _facts(self, keeper: Keeper) -> ZoneFacts:
+        """Return what is known of a zone."""
+        return ZoneFacts(
+            status=keeper.status,
+            done=keeper.done,
+            up=keeper.up,
+            looping=keeper.looping,
+            order=keeper.order,
+        )
+
+    def _poll_s(self) -> float:
+        """Return how long until the next look."""
+        sources = [zone.name for zone in self.plan.zones if zone.kind == "source"]
+        last = self.bounded and all(self._keepers[name].done for name in sources)
+        return POLL_LAST_S if last else POLL_S
+
+    async def _settle(self, zone: str, deploy: Deploy) -> None:
+        """Keep what became of a deployment."""
+        if deploy.state == "live":
+            write_live(self.project, zone, deploy)
+        assert self._streams is not None, "deployments are read from streams"
+        try:
+            await self._streams.put(f"deploy.{zone}", msgspec.json.encode(deploy))
+        except StreamsUnavailable as error:
+            self.screen.tell(f"zone {zone}: that it is {deploy.state} could not be kept: {error}")
+
+    async def _bound_logs(self) -> None:
+        """Keep logs bounded, for ever."""
+        while True:
+            await self.clock.wait(LOGS_S)
+            for name in self._keepers:
+                with contextlib.suppress(OSError):  # a log is not worth a run
+                    children.rotate(self.project.log_file(name))
+
+    # ---- ending
+
+    async def _drain(self, keepers: list[asyncio.Task[None]]) -> None:
+        """Have every zone finish what it has begun; end those that take too long."""
+        for keeper in self._keepers.values():
+            keeper.leave()
+        _, late = await asyncio.wait(keepers, timeout=children.DRAIN_S)
+        if late:
+            self._kill_all()
+            await asyncio.wait(keepers, timeout=children.KILL_S)
+
+    async def _books(self, streams: Streams) -> Accounts | None:
+        """Read the books, and keep the last picture."""
+        if self._hurry:
+            return None
+        try:
+            async with asyncio.timeout(BOOKS_S):
+                accounts = await gather(streams, self.plan, at_s=self.clock.utc_s())
+        except (StreamsUnavailable, TimeoutError) as error:
+            self.screen.tell(f"the books could not be read: {error}")
+            return None
+        await self._look(streams)
+        return accounts
+
+    def _kill_all(self) -> None:
+        """End every process of every zone at once."""
+        for keeper in self._keepers.values():
+            keeper.kill()
+
+    async def _end_all(self) -> None:
+        """End every process at once, and see each of them gone."""
+        self._kill_all()
+        for keeper in self._keepers.values():
+            await keeper.gone()
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error in a group of what happened at once."""
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

@@ -53,6 +53,8 @@ class Manner:
     """Further arguments of the step: parameter -> Parquet file."""
     key: str | None = None
     """What a sink is called with."""
+    lenient: bool = False
+    """Whether rows are blamed however many fail alike: all of them died before."""
     journal: Callable[[str, str], None] = _keep_no_journal
     """Told (cause, where) of each death before rows are run again."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 
 from firedoor.compute import limits, outputs
 from firedoor.compute.conversation import PLAIN, Manner
@@ -53,6 +54,11 @@ class Passage:
             out_schema=out_schema,
             contrast=contrast.ContrastPolicy(share_max=options.contrast),
         )
+        self._lenient = replace(
+            self._terms,
+            options=replace(options, contrast=1.0),
+            contrast=contrast.ContrastPolicy(share_max=1.0),
+        )
         self.begin()
 
     def begin(self) -> None:
@@ -76,7 +82,8 @@ class Passage:
             StepUnloadable, WorkersUnavailable, WallClosed: as they say.
         """
         settled = self._settle(held, manner)
-        self._watch_streak(held.height, settled)
+        if not manner.lenient:
+            self._watch_streak(held.height, settled)
         codes = Counter(settled.reasons["code"].to_list() if settled.reasons.height else ())
         self.tally.finished(
             rows=held.height, good=settled.good.height, codes=codes, dropped=settled.dropped
@@ -96,6 +103,7 @@ class Passage:
 
     def _settle(self, held: Held, manner: Manner) -> Settled:
         """Take rows through, in pieces if they are large."""
+        terms = self._lenient if manner.lenient else self._terms
         done: list[Settled] = []
         pieces = self._pieces(held)
         for start, piece in pieces:
@@ -105,7 +113,7 @@ class Passage:
             with self.crew.slot():
                 began = now_s()
                 isolation = Isolation(
-                    piece, crew=self.crew, terms=self._terms, tally=self.tally, manner=manner
+                    piece, crew=self.crew, terms=terms, tally=self.tally, manner=manner
                 )
                 done.append(outputs.shifted(isolation.run(), start))
                 self.tally.took("wait", now_s() - began)

@@ -6,10 +6,12 @@ while it was read is looked at again, so that a problem that is told is one.
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from firedoor.control import settling
-from firedoor.control.ledger import Balance, DeadCount, Ledger
+from firedoor.control.ledger import Balance, DeadCount, EdgeTally, Ledger
 from firedoor.names import BatchId
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
@@ -216,23 +218,36 @@ async def _even_now(streams: Streams, zone: str, batch: str, count: DeadCount) -
 
 def _close(ledger: Ledger, plan: Plan, at_s: float) -> Accounts:
     """Return the books as they are."""
-    waiting: dict[str, list[int]] = {}
-    for edge, _, rows in ledger.in_flight():
-        waiting.setdefault(edge, []).append(rows)
-    missed: dict[str, int] = {}
-    batches_missed: dict[str, int] = {}
-    for (edge, _), rows in ledger.missed.items():
-        missed[edge] = missed.get(edge, 0) + rows
-        batches_missed[edge] = batches_missed.get(edge, 0) + 1
+    batches_missed = Counter(edge for edge, _ in ledger.missed)
+    edges = _edges(ledger)
+    missed = {edge.edge: edge.missed for edge in edges}
     notes = [
-        f"{edge} was cut and missed {count} batches ({missed[edge]} rows): "
+        f"{edge} was cut and missed {count} batches ({missed.get(edge, 0)} rows): "
         f"`firedoor backfill {edge}` runs them"
         for edge, count in batches_missed.items()
     ]
-    stored: dict[str, int] = {}
-    for (zone, _), dead in ledger.dead.items():
-        stored[zone] = stored.get(zone, 0) + dead.stored
-    edges = tuple(
+    return Accounts(
+        pipeline=plan.pipeline,
+        at_s=at_s,
+        holds=not ledger.problem_count,
+        problems=tuple(ledger.problems),
+        problem_count=ledger.problem_count,
+        notes=(*ledger.interrupted[:NAMED_MAX], *notes[:NAMED_MAX]),
+        zones=_zones(ledger, plan, edges),
+        edges=edges,
+    )
+
+
+def _edges(ledger: Ledger) -> tuple[EdgeAccount, ...]:
+    """Return the accounts of edges."""
+    waiting: dict[str, list[int]] = {}
+    for edge, _, rows in ledger.in_flight():
+        waiting.setdefault(edge, []).append(rows)
+    missed: Counter[str] = Counter()
+    for (edge, _), rows in ledger.missed.items():
+        missed[edge] += rows
+        ledger.edges.setdefault(edge, EdgeTally())
+    return tuple(
         EdgeAccount(
             edge=name,
             published=tally.published,
@@ -241,12 +256,20 @@ def _close(ledger: Ledger, plan: Plan, at_s: float) -> Accounts:
             batches_waiting=len(waiting.get(name, ())),
             replayed=tally.replayed,
             shed=tally.shed,
-            missed=missed.get(name, 0),
+            missed=missed[name],
         )
         for name, tally in ledger.edges.items()
     )
+
+
+def _zones(ledger: Ledger, plan: Plan, edges: tuple[EdgeAccount, ...]) -> tuple[ZoneAccount, ...]:
+    """Return the accounts of zones."""
+    stored: Counter[str] = Counter()
+    for (zone, _), dead in ledger.dead.items():
+        if dead.recorded is not None:  # else it is of a batch that is under way
+            stored[zone] += dead.stored
     kinds = {zone.name: zone.kind for zone in plan.zones}
-    zones = tuple(
+    return tuple(
         ZoneAccount(
             zone=name,
             kind=kinds.get(name, "gone"),
@@ -255,7 +278,7 @@ def _close(ledger: Ledger, plan: Plan, at_s: float) -> Accounts:
             passed=tally.passed,
             rows_out=tally.rows_out,
             dead=tally.dead,
-            dead_now=stored.get(name, 0),
+            dead_now=stored[name],
             replayed=ledger.replayed[name],
             discarded=ledger.discarded[name],
             dropped=dict(tally.dropped),
@@ -264,16 +287,6 @@ def _close(ledger: Ledger, plan: Plan, at_s: float) -> Accounts:
             in_flight=sum(edge.waiting for edge in edges if edge.edge.endswith(f":{name}")),
         )
         for name, tally in ledger.zones.items()
-    )
-    return Accounts(
-        pipeline=plan.pipeline,
-        at_s=at_s,
-        holds=not ledger.problem_count,
-        problems=tuple(ledger.problems),
-        problem_count=ledger.problem_count,
-        notes=(*ledger.interrupted[:NAMED_MAX], *notes[:NAMED_MAX]),
-        zones=zones,
-        edges=edges,
     )
 
 

@@ -25,7 +25,9 @@ from firedoor.wire.records import BatchRecord, Segment
 STOPS_MAX = 200
 """Zones and batches in one story."""
 
-Fate = Literal["passed", "dead", "replayed", "discarded", "written", "waiting", "missed", "unclear"]
+Fate = Literal[
+    "passed", "dead", "replayed", "discarded", "written", "waiting", "missed", "shed", "unclear"
+]
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -214,6 +216,8 @@ class _Walk:
         for edge in record.published:
             named = str(batch.by_way_of(ways[edge])) if edge in ways else record.batch
             await self._arrive(edge, named, depth=depth, known=known)
+        for edge, rows in record.shed.items():
+            self._shed(record, edge, rows, depth)
         for edge in record.missed:
             core = settling.without_ways(record.batch)
             settled = await settling.load(self.streams, core)
@@ -222,13 +226,22 @@ class _Walk:
             words = end + ("" if acts else f": `firedoor backfill {edge}` runs it there")
             self._stop(record, "missed", words, depth, zone=edge.partition(":")[2])
             if not acts:
-                self.ends.append(words)
+                self.ends.append(f"{edge.partition(':')[2]}: {words}")
             for act in acts:
                 made = BatchId.parse(settled.made(act))
                 for way in settling.ways_of(record.batch):
                     made = made.by_way_of(way)
                 named = str(made.by_way_of(ways[edge]) if edge in ways else made)
                 await self._arrive(edge, named, depth=depth + 1, known=known)
+
+    def _shed(self, record: BatchRecord, edge: str, rows: int, depth: int) -> None:
+        """Tell that rows were not published, because an inbox was full and so it was declared."""
+        some = rows < record.rows_out
+        words = f"{rows} of {record.rows_out} rows were shed at {edge}, which was full"
+        if some and self.row is not None:
+            words += "; whether this row is among them is not kept"
+        self._stop(record, "unclear" if some else "shed", words, depth, zone=edge.partition(":")[2])
+        self.ends.append(f"{edge.partition(':')[2]}: {words}")
 
     async def _arrive(self, edge: str, batch: str, *, depth: int, known: bool) -> None:
         """Tell what became of a batch behind an edge."""
@@ -272,10 +285,12 @@ class _Walk:
             if mine.height:
                 why = mine.row(0, named=True)
                 lines = {group.signature: group.line for group in entry.groups}
+                message = str(why["message"])
+                known = "" if why["signature"] in message else f"{why['signature']}: "
                 self._stop(
                     record,
                     "dead",
-                    f"dead: {why['signature']}: {why['message']}",
+                    f"dead: {known}{message}",
                     depth,
                     line=lines.get(why["signature"]),
                 )

@@ -134,13 +134,15 @@ class Carrier:
     async def _carry(self, held: Held, envelope: Envelope, *, probe: bool) -> None:
         """Take a batch through whose envelope is whole."""
         zone = self._plan.name
+        tries = self._tries(envelope)
         known = await self._insist(lambda: self._streams.recorded(zone, envelope.batch))
         if known is not None:
             if probe:
                 self._conduct.tell(ProbeVoid())
+            if held.delivery.deliveries > 1:
+                await tries.clear()
             await self._insist.few(held.ack)
             return
-        tries = self._tries(envelope)
         alone = await self._weigh(held, tries, envelope.batch)
         async with self._room.entered(alone=alone):
             began_s = self._clock.utc_s()

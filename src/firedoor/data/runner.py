@@ -8,6 +8,7 @@ take turns, so that the stage is never idle and no inbox starves.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 
@@ -97,7 +98,8 @@ class Runner:
         """The next batch of each inbox, by edge; the inbox whose turn it is comes first."""
         self._flying: dict[Held, None] = {}
         """What is in flight, in the order in which it set off."""
-        self._not_before_s = 0.0
+        self._started_s = -math.inf
+        """When the latest batch set off."""
 
     def drain(self, because: str = "asked to leave") -> None:
         """Finish what is in flight, take no more, and have ``run`` return."""
@@ -182,9 +184,9 @@ class Runner:
         probe_in_s = self.conduct.probe_in_s()
         if probe_in_s:
             times.append(probe_in_s)
-        next_in_s = self._not_before_s - self._clock.now_s()
-        if next_in_s > 0:
-            times.append(next_in_s)
+        throttled_s = self._throttled_s()
+        if throttled_s > 0:
+            times.append(throttled_s)
         await self.conduct.bell.wait(min(times))
 
     # ---- dispatching
@@ -203,13 +205,17 @@ class Runner:
 
     def _has_place(self) -> bool:
         """Return whether one more batch may be in flight."""
-        return len(self._flying) < self._concurrency and self._clock.now_s() >= self._not_before_s
+        return len(self._flying) < self._concurrency and self._throttled_s() <= 0
+
+    def _throttled_s(self) -> float:
+        """Return how long the gate still keeps the next batch."""
+        return self._started_s + self.conduct.state.throttle_s - self._clock.now_s()
 
     def _start(self, held: Held, group: asyncio.TaskGroup, *, probe: bool) -> None:
         """Send one batch on its way."""
         if probe:
             self.conduct.tell(ProbeSent())
-        self._not_before_s = self._clock.now_s() + self.conduct.state.throttle_s
+        self._started_s = self._clock.now_s()
         self._flying[held] = None
         group.create_task(self._fly(held, probe=probe))
         self.conduct.bell.ring()

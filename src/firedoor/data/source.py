@@ -185,10 +185,11 @@ class SourceRunner:
         """Read and carry one batch; return whether there was none, for good."""
         task = group.create_task(self._read())
         try:
-            while not task.done() and not self.conduct.leaving:
+            # What is read while a person pauses the source waits here.
+            while not task.done() or not (probe or self.conduct.pull() == "pull"):
+                if self.conduct.leaving:
+                    return False
                 await self.conduct.bell.wait(LOOK_S)
-            if not task.done():
-                return False
             fresh = task.result()
         finally:
             task.cancel()
@@ -273,7 +274,7 @@ class SourceRunner:
         batch = str(self._progress.batch)
         signatures = _signatures(fresh.dead)
         self._judge(fresh, signatures)
-        if self._uncertain or fresh.segment.file not in self._progress.files[-1:]:
+        if self._files:
             await self._progress.note_file(fresh.segment.file)
         tries = Tries(self._streams, self._insist, zone=self._zone.name, batch=batch)
         if self._uncertain:
@@ -331,7 +332,7 @@ class SourceRunner:
         self._not_before_s = now_s + wait_s
 
     def _envelope(self, batch: str, fresh: Fresh, cut_s: float) -> Envelope:
-        """Return the envelope under which a batch travels."""
+        """Return a batch's envelope."""
         return Envelope(
             batch=batch,
             rows=fresh.parcel.rows,

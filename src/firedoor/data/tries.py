@@ -53,6 +53,11 @@ class Tries:
         if self._kept:
             await self._insist(lambda: self._streams.note_attempts(self._zone, self._batch, None))
 
+    async def clear(self) -> None:
+        """Forget what a runner before this one had noted, and could not forget any more."""
+        self._kept = True
+        await self.forget()
+
     async def _note(
         self,
         *,

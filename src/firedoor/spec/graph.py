@@ -49,7 +49,7 @@ def join(zones: Sequence[Zone]) -> tuple[EdgePlan, ...]:
             reader=zone.name,
             when_full=_when_full(inbox, readers[inbox.publisher]),
             bytes_max=inbox.bytes_max,
-            shed=inbox.shed.plan() if inbox.shed is not None else None,
+            shed=inbox.shed,
             by_way=_has_other_way(inbox, zone, origins),
         )
         for zone in zones

@@ -57,7 +57,7 @@ def resolve(
                 publisher=publisher,
                 when_full=_way(edge, publisher, when_full),
                 bytes_max=size if edge.inbox is None else check_inbox(edge.inbox),
-                shed=edge.shed,
+                shed=None if edge.shed is None else edge.shed.plan(),
             )
         )
     return tuple(inboxes)

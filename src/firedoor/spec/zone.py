@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from firedoor.spec.edge import Shed
 from firedoor.spec.lookup import Lookup
-from firedoor.spec.plan import GatePolicy, Kind, WhenFull
+from firedoor.spec.plan import GatePolicy, Kind, ShedPlan, WhenFull
 from firedoor.spec.sources import Files, Frames
 from firedoor.spec.wall import WallOptions
 
@@ -24,7 +23,7 @@ class Inbox:
     when_full: WhenFull | None
     """None: decided when all readers are known."""
     bytes_max: int
-    shed: Shed | None
+    shed: ShedPlan | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,14 +19,8 @@ import psutil
 import pytest
 
 from adapters.nats.world import NatsStore, kill_server
-from firedoor.adapters.nats.server import (
-    ENV,
-    LocalServer,
-    check_version,
-    find_server,
-    locked,
-    start,
-)
+from firedoor.adapters.nats.holding import check_version, locked
+from firedoor.adapters.nats.server import ENV, LocalServer, find_server, start
 from firedoor.errors import ProjectBusy, StoreRefused, StreamsUnavailable
 from firedoor.testing.conformance.store import LARGE, client, make_plan, publish, take
 

@@ -14,13 +14,8 @@ from firedoor.adapters.nats.answers import StreamInfo
 from firedoor.adapters.nats.asked import Absent
 from firedoor.adapters.nats.declaring import list_streams
 from firedoor.adapters.nats.gaps import EdgeGaps, find_gaps
-from firedoor.adapters.nats.server import (
-    check_version,
-    find_server,
-    locked,
-    server_pid,
-    start,
-)
+from firedoor.adapters.nats.holding import check_version, locked, server_pid
+from firedoor.adapters.nats.server import find_server, start
 from firedoor.adapters.nats.streams import NatsStreams, connect
 from firedoor.adapters.nats.users import Endpoint, endpoint_path, read_endpoint
 from firedoor.compute.doctor import Finding

@@ -17,6 +17,7 @@ from firedoor.adapters.nats.answers import (
     status_of,
 )
 from firedoor.adapters.nats.asked import Again
+from firedoor.adapters.nats.configs import PAYLOAD_BYTES
 from firedoor.adapters.nats.link import Link
 from firedoor.adapters.nats.naming import API
 from firedoor.errors import Full, StoreRefused
@@ -24,6 +25,8 @@ from firedoor.errors import Full, StoreRefused
 PAGE = 256
 """Messages that are read at once."""
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+MESSAGE_MAX = PAYLOAD_BYTES - 2**16
+"""Bytes of a payload, beside which its headers have room."""
 NO_SPACE = "no space left"
 
 
@@ -70,6 +73,9 @@ async def store(
         StreamsUnavailable: if the broker is away.
         StoreRefused: if it refuses for another reason.
     """
+    if len(payload) > MESSAGE_MAX:  # the broker would end the connection
+        text = f"{subject} does not fit: {len(payload)} bytes, at most {MESSAGE_MAX} do"
+        raise StoreRefused(text) if full is None else full(text)
 
     def read(message: Message) -> bool:
         stored = msgspec.json.decode(message.data, type=Stored)

@@ -10,8 +10,7 @@ import msgspec
 
 from firedoor.adapters.nats.answers import NOT_FOUND, Done, Message, consumed, status_of
 from firedoor.adapters.nats.asked import Again
-from firedoor.adapters.nats.configs import PAYLOAD_BYTES
-from firedoor.adapters.nats.keeping import message_of, store, store_once
+from firedoor.adapters.nats.keeping import MESSAGE_MAX, message_of, store, store_once
 from firedoor.adapters.nats.link import Link
 from firedoor.adapters.nats.naming import API, Names
 from firedoor.errors import DeadLettersFull
@@ -115,8 +114,8 @@ def _entry_of(headers: dict[str, str], data: bytes) -> DeadEntry:
 def _full(entry: DeadEntry, size: int) -> DeadLettersFull:
     """Return the error that says why there is no room, and what to do."""
     what = f"{entry.rows} dead rows of batch {entry.batch} in zone {entry.zone}"
-    if size > PAYLOAD_BYTES - HEADER_MAX:
-        most = format_bytes(PAYLOAD_BYTES - HEADER_MAX)
+    if size > MESSAGE_MAX:
+        most = format_bytes(MESSAGE_MAX)
         message = f"{what} take {format_bytes(size)}, at most {most} fit: lower batch_rows="
         return DeadLettersFull(message)
     message = (

@@ -1,0 +1,150 @@
+"""``firedoor run`` and ``firedoor up``: a pipeline on this machine, watched to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.compose.credentials import endpoint_of
+from firedoor.compose.files import explain, write_atomically
+from firedoor.compose.inputs import missing_inputs
+from firedoor.compose.loading import load_plan
+from firedoor.compose.progress import screen_for
+from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.report import figures_of, report_lines
+from firedoor.compose.supervisor import Outcome, Supervisor
+from firedoor.errors import FiredoorError, PipelineUnloadable
+from firedoor.spec.plan import Plan
+
+REFUSED = 2
+
+FileArgument = Annotated[Path, typer.Argument(help="The Python file that declares the pipeline.")]
+ProjectOption = Annotated[
+    Path, typer.Option("--project", help="The folder to make .firedoor in.", show_default="here")
+]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write the figures of the run to this file.")
+]
+NatsOption = Annotated[
+    str | None, typer.Option("--nats", help="Address of a broker that is there already.")
+]
+CredentialsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--credentials",
+        help="JSON file with user and password for --nats; or set FIREDOOR_NATS_USER and "
+        "FIREDOOR_NATS_PASSWORD.",
+    ),
+]
+
+
+def run(
+    pipeline: FileArgument,
+    *,
+    project: ProjectOption = Path(),
+    json: JsonOption = None,
+    nats: NatsOption = None,
+    credentials: CredentialsOption = None,
+) -> None:
+    """Run a pipeline until its sources have no more and everything has come through.
+
+    Ends with 0 if every row is accounted for; with 1 if rows are missing or a zone waits for a
+    person; with 2 if it cannot begin; with 130 if it was asked to end before. Ctrl-C drains: what
+    was begun is finished, and the next run goes on.
+    """
+    _run(pipeline, project, json, _endpoint(nats, credentials), bounded=True)
+
+
+def up(
+    pipeline: FileArgument,
+    *,
+    project: ProjectOption = Path(),
+    json: JsonOption = None,
+    nats: NatsOption = None,
+    credentials: CredentialsOption = None,
+) -> None:
+    """Keep a pipeline running until it is asked to end: Ctrl-C or SIGTERM drains it."""
+    _run(pipeline, project, json, _endpoint(nats, credentials), bounded=False)
+
+
+def _run(
+    file: Path,
+    directory: Path,
+    json: Path | None,
+    external: Callable[[], Endpoint | None],
+    *,
+    bounded: bool,
+) -> None:
+    """Run, report, and end with the exit code."""
+    try:
+        project = Project.at(directory)
+        project.create()
+        with project.locked():
+            plan = load_plan(file)
+            missing = missing_inputs(plan)
+            if missing:
+                raise PipelineUnloadable("\n".join(missing))
+            code = _supervise(project, plan, json, external(), bounded=bounded)
+    except FiredoorError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(explain(error))
+    else:
+        sys.stdout.flush()
+        raise typer.Exit(code)
+
+
+def _supervise(
+    project: Project, plan: Plan, json: Path | None, external: Endpoint | None, *, bounded: bool
+) -> int:
+    """Run the supervisor, print the report, keep the figures; return the exit code."""
+    clock = SystemClock()
+    screen = screen_for(sys.stdout, clock)
+    supervisor = Supervisor(
+        project=project,
+        plan=plan,
+        clock=clock,
+        screen=screen,
+        bounded=bounded,
+        external=external,
+    )
+    try:
+        outcome = asyncio.run(_until_asked(supervisor))
+    finally:
+        screen.close()
+    figures = figures_of(plan, outcome, bounded=bounded)
+    for line in report_lines(figures):
+        print(line)
+    said = msgspec.json.format(msgspec.json.encode(figures))
+    write_atomically(project.report_file, said)
+    if json is not None:
+        write_atomically(json.absolute(), said)
+    return figures.exit_code
+
+
+async def _until_asked(supervisor: Supervisor) -> Outcome:
+    """Run the supervisor; signals ask it to end."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, supervisor.end)
+    return await supervisor.run()
+
+
+def _endpoint(nats: str | None, credentials: Path | None) -> Callable[[], Endpoint | None]:
+    """Return what gives the broker that was named, or None; it may refuse."""
+    return lambda: None if nats is None else endpoint_of(nats, credentials, os.environ)
+
+
+def _refuse(message: str) -> None:
+    """Say why it cannot begin, and end."""
+    print(f"firedoor: {message}", file=sys.stderr)
+    raise typer.Exit(REFUSED)

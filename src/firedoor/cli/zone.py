@@ -1,0 +1,225 @@
+"""``firedoor zone``: run one zone as a process of its own, and operate a zone that runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from firedoor.compose.credentials import endpoint_of
+from firedoor.compose.files import explain
+from firedoor.compose.zone_process import REFUSED, ZoneOptions, run_zone
+from firedoor.errors import FiredoorError
+
+if TYPE_CHECKING:
+    from firedoor.compose.deploys import Deploy
+    from firedoor.compose.operating import Verb
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Run one zone, or operate a zone that runs.",
+)
+
+NameArgument = Annotated[str, typer.Argument(help="The zone's name.")]
+ProjectOption = Annotated[
+    Path, typer.Option("--project", help="The folder that .firedoor is in.", show_default="here")
+]
+NatsOption = Annotated[
+    str | None, typer.Option("--nats", help="Address of the broker, if it is not the project's.")
+]
+BecauseOption = Annotated[str, typer.Option("--because", help="Why: shown by `firedoor status`.")]
+
+
+@app.command()
+def run(
+    name: NameArgument,
+    *,
+    project: ProjectOption = Path(),
+    pipeline: Annotated[
+        Path | None,
+        typer.Option("--pipeline", help="The pipeline's file, where no supervisor has loaded it."),
+    ] = None,
+    nats: NatsOption = None,
+    credentials: Annotated[
+        Path | None, typer.Option("--credentials", help="JSON file with user and password.")
+    ] = None,
+    health: Annotated[
+        int | None,
+        typer.Option("--health", min=0, max=65535, help="Port of /livez and /readyz; 0: any."),
+    ] = None,
+    supervised: Annotated[
+        bool, typer.Option("--supervised", help="End when standard input ends.", hidden=True)
+    ] = False,
+    deployed: Annotated[
+        Path | None, typer.Option("--deployed", help="The zone's new plan.", hidden=True)
+    ] = None,
+) -> None:
+    """Run one zone until it is drained: by SIGTERM, by an order, or as a source that has no more.
+
+    It finishes what it has begun, within 30 s. It needs the broker and nobody else.
+    """
+    try:
+        endpoint = None if nats is None else endpoint_of(nats, credentials, os.environ)
+        options = ZoneOptions(
+            zone=name,
+            directory=project,
+            pipeline=pipeline,
+            endpoint=endpoint,
+            deployed=deployed,
+            supervised=supervised,
+            health=health,
+        )
+        code = run_zone(options)
+    except FiredoorError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(explain(error))
+    else:
+        raise typer.Exit(code)
+
+
+@app.command()
+def pause(
+    name: NameArgument,
+    *,
+    because: BecauseOption = "",
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Have a zone take no more; its input waits in its inbox."""
+    _order(name, "pause", because, project, nats)
+
+
+@app.command()
+def resume(
+    name: NameArgument,
+    *,
+    because: BecauseOption = "",
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Have a zone that is paused, halted or drained try again."""
+    _order(name, "resume", because, project, nats)
+
+
+@app.command()
+def drain(
+    name: NameArgument,
+    *,
+    because: BecauseOption = "",
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Have a zone finish what it has begun and end; `resume` starts it again."""
+    _order(name, "drain", because, project, nats)
+
+
+@app.command()
+def restart(
+    name: NameArgument,
+    *,
+    because: BecauseOption = "",
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Replace a zone's process by a fresh one, which tries again what had halted it."""
+    _order(name, "restart", because, project, nats)
+
+
+@app.command()
+def deploy(
+    name: NameArgument,
+    *,
+    code: Annotated[
+        Path, typer.Option("--code", help="Folder with the changed pipeline file and its modules.")
+    ],
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Replace one zone's code while the others run.
+
+    Batches in flight finish on the old version. A schema that does not fit beside the zones that
+    run is refused; a version that does not get to work within a minute is taken back.
+    """
+    from firedoor.cli.asking import ask  # noqa: PLC0415 - a zone's process starts faster without
+
+    result = ask(_deploy(name, code, project, nats))
+    if result.state == "failed":
+        print(f"{name}: version {result.version} is not deployed, the old one is at work:")
+        print(f"  {result.because}")
+        raise typer.Exit(1)
+    print(f"{name}: version {result.version} is at work")
+
+
+async def _deploy(name: str, code: Path, project: Path, nats: str | None) -> Deploy:
+    """Load, check, and have the supervisor replace the zone."""
+    import asyncio  # noqa: PLC0415 - as above, and the following
+
+    from firedoor.adapters.clock import SystemClock  # noqa: PLC0415
+    from firedoor.cli.asking import somebody  # noqa: PLC0415
+    from firedoor.compose.operating import deploy, prepare_deploy  # noqa: PLC0415
+    from firedoor.compose.project import Project  # noqa: PLC0415
+    from firedoor.compose.reaching import reach  # noqa: PLC0415
+
+    where = Project.at(project)
+    if where.supervisor_pid() is None:
+        from firedoor.errors import NotKnown  # noqa: PLC0415
+
+        message = (
+            f"nothing runs in {where.folder}, so there is nothing to replace: start the pipeline "
+            "with the new code"
+        )
+        raise NotKnown(message)
+    async with reach(project, nats=nats) as reached:
+        deployed = await asyncio.to_thread(prepare_deploy, reached.plan, name, code)
+        return await deploy(
+            reached.streams,
+            where,
+            reached.plan,
+            deployed,
+            by=somebody(),
+            clock=SystemClock(),
+            asked=lambda: print(f"{name}: version {deployed.zone.version} is being started"),
+        )
+
+
+def _order(name: str, verb: Verb, because: str, project: Path, nats: str | None) -> None:
+    """Keep an order, and say what it does."""
+    from firedoor.adapters.clock import SystemClock  # noqa: PLC0415 - as in deploy
+    from firedoor.cli.asking import ask, somebody  # noqa: PLC0415
+    from firedoor.compose.operating import give_order  # noqa: PLC0415
+    from firedoor.compose.reaching import reach  # noqa: PLC0415
+
+    async def work() -> None:
+        async with reach(project, nats=nats) as reached:
+            await give_order(
+                reached.streams,
+                reached.plan,
+                name,
+                verb,
+                because=because,
+                by=somebody(),
+                at_s=SystemClock().utc_s(),
+            )
+
+    ask(work())
+    print(f"{name}: {_SAID[verb]}")
+
+
+_SAID: dict[Verb, str] = {
+    "pause": "takes no more; `firedoor zone resume` lets it go on",
+    "resume": "goes on",
+    "drain": "finishes what it has begun and ends; `firedoor zone resume` starts it again",
+    "restart": "makes room for a fresh process",
+}
+
+
+def _refuse(message: str) -> None:
+    """Say why it cannot begin, and end."""
+    print(f"firedoor: {message}", file=sys.stderr)
+    raise typer.Exit(REFUSED)

@@ -1,0 +1,120 @@
+"""What the process of a zone is fitted out with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+
+from firedoor.compose.project import Project
+from firedoor.data.outlets import Shedder, keep_all
+from firedoor.errors import FiredoorError
+from firedoor.ports.stage import Handled, Journal, Stage
+from firedoor.spec.plan import Plan, ZonePlan
+from firedoor.wire.envelope import Envelope
+
+HOST_MAX = 40
+
+
+def stage_of(zone: ZonePlan, plan: Plan, project: Project) -> Stage:
+    """Return what the zone does with a batch."""
+    if zone.kind == "sink":
+        return LateSink(zone, plan)
+    from firedoor.compose.stage import build_stage  # noqa: PLC0415 - polars, for those who need it
+
+    return build_stage(zone, plan, project=project.folder)
+
+
+class LateSink:
+    """A sink that is made when it is first needed, and again until it can be.
+
+    Its folder may be missing or its disk full: then the zone halts or pauses, and says so, instead
+    of dying at each start. See ``ports.stage.Stage``.
+    """
+
+    def __init__(self, zone: ZonePlan, plan: Plan) -> None:
+        """Make nothing yet."""
+        self._zone = zone
+        self._plan = plan
+        self._made: Stage | None = None
+
+    async def warm(self) -> None:
+        """Make it if it can be."""
+        with contextlib.suppress(FiredoorError):  # the first batch tells
+            stage = self._make()
+            warm = getattr(stage, "warm", None)
+            if warm is not None:
+                await warm()
+
+    async def handle(self, envelope: Envelope, payload: bytes, journal: Journal) -> Handled:
+        """Store a batch. See ``ports.stage.Stage.handle``."""
+        return await self._make().handle(envelope, payload, journal)
+
+    def workers_lost(self) -> int:
+        """Return how many workers died so far."""
+        return 0 if self._made is None else self._made.workers_lost()
+
+    def report(self) -> str:
+        """Return what happened."""
+        return "nothing was written yet" if self._made is None else self._made.report()
+
+    def processes(self) -> dict[str, list[int]]:
+        """Return process ids, where there are any."""
+        return {} if self._made is None else {"stage": processes_of(self._made)}
+
+    def close(self) -> None:
+        """End its workers."""
+        if self._made is not None:
+            self._made.close()
+
+    def _make(self) -> Stage:
+        """Return the sink.
+
+        Raises:
+            StepAtFault, DependencyDown: if it cannot be made.
+        """
+        if self._made is None:
+            from firedoor.compose.sinks import build_sink  # noqa: PLC0415 - polars
+
+            self._made = build_sink(self._zone, self._plan)
+        return self._made
+
+
+def processes_of(stage: Stage) -> list[int]:
+    """Return the processes of a stage, if it has any."""
+    processes = getattr(stage, "processes", None)
+    return [] if processes is None else [pid for pids in processes().values() for pid in pids]
+
+
+def memory_bytes(others: list[int]) -> int:
+    """Return how many bytes this process and others hold."""
+    import psutil  # noqa: PLC0415 - no zone waits for it at its start
+
+    held = 0
+    for pid in (os.getpid(), *others):
+        with contextlib.suppress(psutil.Error):
+            held += psutil.Process(pid).memory_info().rss
+    return held
+
+
+def replica() -> str:
+    """Return which process this is, in characters that a key may have."""
+    host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:HOST_MAX]
+    return f"{host or 'host'}-{os.getpid()}"
+
+
+def version() -> str:
+    """Return the version of firedoor."""
+    from firedoor import __version__  # noqa: PLC0415 - the package's face is not needed otherwise
+
+    return __version__
+
+
+def shedder_of(zone: ZonePlan, plan: Plan) -> Shedder:
+    """Return what makes a batch less where an inbox is full."""
+    if not any(edge.when_full == "shed" for edge in plan.outlets(zone.name)):
+        return keep_all
+    from firedoor.data.shedding import shed  # noqa: PLC0415 - polars, for those who shed
+
+    return shed

@@ -1,0 +1,351 @@
+"""One zone as a process of its own: ``firedoor zone run NAME``.
+
+It needs a broker and nobody else: it connects again by itself, and works on while its supervisor is
+away, unless it was started with ``--supervised``: then it ends with the supervisor. What is
+imported here is imported by every zone at every start, so the rest is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.compose import outfit, tether
+from firedoor.compose.project import Endpoint, Project
+from firedoor.errors import (
+    DeclarationError,
+    FiredoorError,
+    StepUnloadable,
+    StreamsUnavailable,
+    WorkersUnavailable,
+)
+from firedoor.spec.plan import Plan, ZonePlan
+from firedoor.wire.records import Order, ZoneStatus
+
+if TYPE_CHECKING:
+    from firedoor.data.runner import Runner
+    from firedoor.data.source import SourceRunner
+    from firedoor.ports.stage import Stage
+    from firedoor.ports.streams import Streams
+
+LEFT = 0
+LATE = 1
+REFUSED = 2
+AGAIN = tether.GONE_CODE
+"""Exit code of a process that makes room for another one."""
+DRAIN_S = 30.0
+WATCH_S = 1.0
+BEAT_S = 1.0
+CONNECT_MIN_S = 0.2
+CONNECT_MAX_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneOptions:
+    """What the command line says."""
+
+    zone: str
+    directory: Path
+    pipeline: Path | None = None
+    """Its file, where no supervisor has written a plan."""
+    endpoint: Endpoint | None = None
+    """The broker; None: the project's."""
+    deployed: Path | None = None
+    supervised: bool = False
+    health: int | None = None
+
+
+@dataclass(slots=True)
+class ZoneProcess:
+    """The zone's process, from its start to its end."""
+
+    options: ZoneOptions
+    code: int = LEFT
+    _leave: asyncio.Event = field(default_factory=asyncio.Event)
+    _go: asyncio.Event = field(default_factory=asyncio.Event)
+    _clock: SystemClock = field(default_factory=SystemClock)
+    _runner: Runner | SourceRunner | None = None
+
+    async def run(self) -> int:
+        """Run until the zone has drained or a source has no more; return the exit code.
+
+        Raises:
+            FiredoorError: if it cannot begin.
+        """
+        loop = asyncio.get_running_loop()
+        if self.options.supervised:
+            tether.tie(loop, self._go)
+        else:
+            self._go.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._drain)
+        project = Project.at(self.options.directory)
+        plan = await self._plan(project)
+        zone = plan.zone(self.options.zone)
+        async with AsyncExitStack() as stack:
+            if self.options.health is not None:
+                await self._serve_health(stack, self.options.health)
+            build = self._prepare_source if zone.kind == "source" else self._prepare_stage
+            make = await build(stack, zone, plan, project)
+            await _either(self._go, self._leave)
+            streams = await self._connect(stack, project, plan)
+            if streams is not None and not self._leave.is_set():
+                self._runner = make(streams)
+                await self._work(streams)
+        return self.code
+
+    # ---- preparing
+
+    async def _plan(self, project: Project) -> Plan:
+        """Return the pipeline, in which this zone may have been replaced.
+
+        Raises:
+            FiredoorError: if there is none, or it has no zone of this name.
+        """
+        options = self.options
+        if options.pipeline is None:
+            plan = project.read_plan()
+        else:
+            from firedoor.compose.loading import load_plan  # noqa: PLC0415 - see above
+
+            plan = await asyncio.to_thread(load_plan, options.pipeline)
+            await self._prepare_alone(project, plan)
+        if options.deployed is not None:
+            from firedoor.compose.deploys import read_deployed, with_deployed  # noqa: PLC0415
+
+            plan = with_deployed(plan, read_deployed(project, str(options.deployed)))
+        if options.zone not in {zone.name for zone in plan.zones}:
+            known = ", ".join(zone.name for zone in plan.zones)
+            raise DeclarationError(
+                "zone", options.zone, "is not in the pipeline", f"choose one of {known}"
+            )
+        return plan
+
+    async def _prepare_alone(self, project: Project, plan: Plan) -> None:
+        """Make the folder and read the lookups, where no supervisor does."""
+        from firedoor.compose.lookups import Lookups  # noqa: PLC0415 - see above
+
+        project.create()
+        lookups = Lookups(project=project, plan=plan, clock=self._clock, tell=_say)
+        if plan.lookups:
+            await lookups.snapshot()
+
+    async def _prepare_stage(
+        self, stack: AsyncExitStack, zone: ZonePlan, plan: Plan, project: Project
+    ) -> Callable[[Streams], Runner]:
+        """Start the stage of a transform or sink; return what makes its runner."""
+        from firedoor.data.runner import Runner  # noqa: PLC0415 - see above
+
+        stage = outfit.stage_of(zone, plan, project)
+        stack.callback(stage.close)
+        await self._warm(stage)
+        workers = zone.wall.get("workers")
+        return lambda streams: Runner(
+            zone,
+            plan,
+            streams,
+            stage,
+            self._clock,
+            replica=outfit.replica(),
+            chance=random.Random(),  # noqa: S311 - waits that are not in step need no vault
+            concurrency=1 + (workers if isinstance(workers, int) else 1),
+            shed=outfit.shedder_of(zone, plan),
+            memory_bytes=lambda: outfit.memory_bytes(outfit.processes_of(stage)),
+        )
+
+    async def _prepare_source(
+        self, stack: AsyncExitStack, zone: ZonePlan, plan: Plan, project: Project
+    ) -> Callable[[Streams], SourceRunner]:
+        """Return what makes a source's runner, which starts its reader itself."""
+        from firedoor.compose.reaching import current_lookups  # noqa: PLC0415 - see above
+        from firedoor.data.reader import ReaderProcess  # noqa: PLC0415
+        from firedoor.data.source import SourceRunner  # noqa: PLC0415
+        from firedoor.spec.plan import encode_plan  # noqa: PLC0415
+
+        command = (sys.executable, "-P", "-m", "firedoor.compose.reading")
+        reader = ReaderProcess(command, plan=encode_plan(plan), zone=zone.name)
+        stack.push_async_callback(reader.close)
+        return lambda streams: SourceRunner(
+            zone,
+            plan,
+            streams,
+            reader,
+            self._clock,
+            replica=outfit.replica(),
+            chance=random.Random(),  # noqa: S311 - see above
+            lookups=lambda: current_lookups(project.folder),
+            shed=outfit.shedder_of(zone, plan),
+            memory_bytes=lambda: outfit.memory_bytes([] if reader.pid is None else [reader.pid]),
+            firedoor=outfit.version(),
+        )
+
+    async def _warm(self, stage: Stage) -> None:
+        """Start a worker before the first batch comes.
+
+        Raises:
+            StepUnloadable, WorkersUnavailable: only where the old code is still at work; else the
+                first batch finds out, and the zone halts and says so.
+        """
+        warm = getattr(stage, "warm", None)
+        if warm is None:
+            return
+        try:
+            await warm()
+        except (StepUnloadable, WorkersUnavailable):
+            if self.options.deployed is not None:
+                raise
+
+    async def _connect(self, stack: AsyncExitStack, project: Project, plan: Plan) -> Streams | None:
+        """Reach the broker, however long that takes; None if the zone is to leave before.
+
+        Raises:
+            StoreRefused: if the broker refuses this zone.
+        """
+        from firedoor.adapters.nats.streams import connect  # noqa: PLC0415 - see above
+
+        name, wait_s = self.options.zone, CONNECT_MIN_S
+        while not self._leave.is_set():
+            # Read each time: a broker that was started anew may be elsewhere.
+            endpoint = self.options.endpoint or project.endpoint(name)
+            try:
+                streams = await connect(
+                    endpoint.url,
+                    pipeline=plan.pipeline,
+                    user=endpoint.user,
+                    password=endpoint.password,
+                    zone=name,
+                    clock=self._clock,
+                )
+            except StreamsUnavailable as error:
+                _say(f"the broker does not answer: {error}; trying again")
+                await _either(self._leave, within_s=wait_s)
+                wait_s = min(2 * wait_s, CONNECT_MAX_S)
+                continue
+            stack.push_async_callback(streams.close)
+            if self.options.pipeline is not None:
+                await streams.declare(plan)
+            return streams
+        return None
+
+    # ---- at work
+
+    async def _work(self, streams: Streams) -> None:
+        """Run the runner; give it 30 s to drain once it is asked to."""
+        assert self._runner is not None, "it was just made"
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(self._run_through(streams))
+            watching = group.create_task(self._watch_restarts(streams))
+            leaving = group.create_task(self._leave.wait())
+            await asyncio.wait([running, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if not running.done():
+                self._runner.drain()
+                await asyncio.wait([running], timeout=DRAIN_S)
+            if not running.done():
+                _say(f"not drained within {DRAIN_S:g} s: what is in flight comes again")
+                self.code = LATE
+            for task in (running, watching, leaving):
+                task.cancel()
+
+    async def _run_through(self, streams: Streams) -> None:
+        """Run the runner; a source that has no more goes on saying so while it is supervised."""
+        runner = self._runner
+        assert runner is not None, "it was just made"
+        await runner.run()
+        while self.options.supervised and runner.status().state == "done":
+            key = f"zone.{self.options.zone}.{outfit.replica()}"
+            with contextlib.suppress(StreamsUnavailable):
+                await streams.beat(key, msgspec.json.encode(_now(runner, self._clock)))
+            if await _either(self._leave, within_s=BEAT_S):
+                return
+
+    async def _watch_restarts(self, streams: Streams) -> None:
+        """Make room for another process when a person wants that."""
+        began: int | None = None
+        while True:
+            with contextlib.suppress(StreamsUnavailable, msgspec.DecodeError):
+                value = await streams.get(f"order.{self.options.zone}")
+                order = msgspec.json.decode(value, type=Order) if value else Order()
+                began = order.restarts if began is None else began
+                if order.restarts > began:
+                    self.code = AGAIN
+                    self._drain()
+                    return
+            await self._clock.wait(WATCH_S)
+
+    async def _serve_health(self, stack: AsyncExitStack, port: int) -> None:
+        """Answer whether the zone lives and is ready.
+
+        Raises:
+            DeclarationError: if the port is taken.
+        """
+        from firedoor.compose.health import HOST, served  # noqa: PLC0415 - see above
+
+        def status() -> ZoneStatus | None:
+            return None if self._runner is None else self._runner.status()
+
+        try:
+            chosen = await stack.enter_async_context(served(port, self.options.zone, status))
+        except OSError as error:
+            why = f"cannot be listened to ({error.strerror})"
+            remedy = "end what listens there, or give 0 for any free port"
+            raise DeclarationError("health", port, why, remedy) from error
+        sys.stdout.write(f"health: http://{HOST}:{chosen}/readyz\n")
+        sys.stdout.flush()
+
+    def _drain(self) -> None:
+        """Have it leave."""
+        self._leave.set()
+
+
+def run_zone(options: ZoneOptions) -> int:
+    """Run one zone until it has drained; return the exit code. Errors are printed."""
+    try:
+        return asyncio.run(ZoneProcess(options).run())
+    except BaseExceptionGroup as errors:
+        known, rest = errors.split(FiredoorError)
+        if known is None or rest is not None:
+            raise
+        _say(str(_first(known)))
+    except FiredoorError as error:
+        _say(str(error))
+    return REFUSED
+
+
+def _now(runner: Runner | SourceRunner, clock: SystemClock) -> ZoneStatus:
+    """Return the runner's last word, said again."""
+    return msgspec.structs.replace(runner.status(), at_s=clock.utc_s())
+
+
+async def _either(*events: asyncio.Event, within_s: float | None = None) -> bool:
+    """Wait for any of some events; return whether one is set."""
+    async with asyncio.TaskGroup() as group:
+        waits = [group.create_task(event.wait()) for event in events]
+        await asyncio.wait(waits, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+    return any(event.is_set() for event in events)
+
+
+def _first(errors: BaseExceptionGroup[FiredoorError]) -> BaseException:
+    """Return the first error in a group."""
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def _say(line: str) -> None:
+    """Tell whoever reads the log."""
+    sys.stderr.write(f"firedoor: {line}\n")
+    sys.stderr.flush()
