@@ -235,6 +235,9 @@ class World:
     def waiting(self, name: str = "src:mid") -> int:
         return self.store.boxes[name].depth().messages
 
+    def out(self, name: str = "src:mid") -> int:
+        return self.store.boxes[name].depth().unacknowledged
+
     async def drained(self, name: str) -> list[Delivery]:
         """Take everything out of an inbox."""
         found: list[Delivery] = []

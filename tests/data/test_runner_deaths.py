@@ -168,9 +168,9 @@ def test_order_of_the_calls_of_a_batch_that_came_before_notes_and_forgets_attemp
     run(main())
 
 
-async def kill_with_in_hand(world: World, number: int = 0, **options: int) -> Work:
+async def kill_with_in_hand(world: World, number: int = 0) -> Work:
     """Have a runner die with a batch at work."""
-    work = Work(stuck={batch_name(number)}, **options)
+    work = Work(stuck={batch_name(number)})
     async with asyncio.TaskGroup() as group:
         task = group.create_task(world.runner(work=work).run())
         await until(lambda: work.at_once == 1 and batch_name(number) in work.together)
@@ -234,8 +234,7 @@ def test_what_was_given_back_on_purpose_counts_for_nobody() -> None:
         for generation in range(12):
             runner = world.runner(work=Work(takes_s=5.0), concurrency=1)
             async with running(runner):
-                box = world.store.boxes["src:mid"]
-                await until(lambda: box.depth().unacknowledged >= min(2, world.waiting()))
+                await until(lambda: world.out() >= min(2, world.waiting()))
                 await world.order("pause", generation)
                 await CLOCK.wait(1.0)
             await world.order("run", generation)

@@ -124,7 +124,8 @@ def may_publish(names: Names, zone: str, edges: tuple[EdgePlan, ...]) -> list[st
         allowed += [f"{API}.DIRECT.GET.{stream}", f"{API}.DIRECT.GET.{stream}.>"]
     allowed += [f"{API}.DIRECT.GET.{names.dead}.{own[1]}"]
     allowed += [f"{API}.DIRECT.GET.{names.attempts}.{own[2]}"]
-    allowed += [names.value(f"source.{zone}"), names.value(f"detached.{zone}.*")]
+    allowed += [names.value(f"source.{zone}"), names.value(f"source.{zone}.>")]
+    allowed += [names.value(f"detached.{zone}.*")]
     # Beats are in memory: whoever notices first that the broker was restarted makes them again.
     allowed += [names.beat(f"zone.{zone}.>"), f"{API}.STREAM.CREATE.{names.beats}"]
     return [*allowed, f"{API}.STREAM.INFO.{names.values}"]
