@@ -74,7 +74,7 @@ def test_exactly_the_lines_that_are_no_objects_die_and_every_row_has_its_line(
         good = [n for n in sorted(filled) if is_object(lines[n - 1])]
         assert lines_of(cuts) == good
         assert bad_lines_of(cuts) == sorted(filled - set(good))
-        told = json.dumps([str(json.loads(lines[n - 1])) for n in good if b"{}" != lines[n - 1]])
+        told = json.dumps([str(json.loads(lines[n - 1])) for n in good if lines[n - 1] != b"{}"])
         assert told  # every one of them can be read by others too
         assert resumes_alike(lambda: jsonl(file, declared={}), rows)
 

@@ -35,7 +35,7 @@ class Commands(typer.core.TyperGroup):
     def get_command(  # type: ignore[override]
         self,
         ctx: typer.Context,
-        cmd_name: str,  # noqa: ARG002 - the signature is given
+        cmd_name: str,
     ) -> typer.core.TyperCommand | typer.core.TyperGroup | None:
         """Return a command, importing its module."""
         where = COMMANDS.get(cmd_name)
