@@ -13,13 +13,22 @@ from hypothesis import strategies as st
 
 from firedoor import errors
 from firedoor.errors import (
+    DeadLettersFull,
     DeclarationError,
+    DependencyDown,
     FiredoorError,
     FrameRefused,
+    Full,
     NestedWall,
+    NotKnown,
+    PipelineUnloadable,
+    ProjectBusy,
     Refused,
     StepAtFault,
     StepUnloadable,
+    StoreRefused,
+    StreamFull,
+    StreamsUnavailable,
     WallClosed,
     WorkersUnavailable,
     shorten,
@@ -43,6 +52,15 @@ EXAMPLES: list[FiredoorError] = [
     ),
     StepUnloadable("cannot be imported", "ImportError: no module named 'lookup'"),
     WorkersUnavailable("none"),
+    PipelineUnloadable("no pipeline"),
+    ProjectBusy("busy"),
+    StoreRefused("another version"),
+    NotKnown("no such batch"),
+    DependencyDown("away"),
+    StreamsUnavailable("away"),
+    Full("full"),
+    StreamFull("full"),
+    DeadLettersFull("full"),
 ]
 
 
@@ -111,7 +129,15 @@ def test_what_is_refused_is_no_fault_of_the_step() -> None:
     for error in EXAMPLES:
         assert (
             isinstance(error, Refused)
-            != isinstance(error, StepAtFault | StepUnloadable | WorkersUnavailable)
+            != isinstance(
+                error,
+                StepAtFault
+                | StepUnloadable
+                | WorkersUnavailable
+                | DependencyDown
+                | StreamsUnavailable
+                | Full,
+            )
             or type(error) is FiredoorError
         )
 

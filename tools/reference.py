@@ -23,6 +23,10 @@ FOLDER = ROOT / "docs" / "reference"
 PAGES = {
     "wall.md": ("The wall", ("Wall", "Outcome", "drop")),
     "dead-letters.md": ("Dead letters", ("DeadLetters",)),
+    "pipelines.md": (
+        "Pipelines",
+        ("Pipeline", "Edge", "Shed", "SLO", "lookup", "jsonl", "csv", "parquet", "frames"),
+    ),
     "report.md": ("The report", ("WallReport", "Lost", "Failure")),
 }
 WRITTEN = "*Written by `make docs` from the docstrings. Do not edit.*"

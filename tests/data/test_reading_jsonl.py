@@ -51,7 +51,8 @@ ODD = st.builds(
 )
 NOISE = st.binary(max_size=20).map(lambda data: data.replace(b"\n", b"").replace(b"\r", b""))
 BROKEN = st.sampled_from(
-    [b"[1]", b"7", b"null", b'{"a":1', b'{"a":1}}', b'{"a":NaN}', b"\xff", b'"x"', b'{"a":"\\ud800"}',
+    [b"[1]", b"7", b"null", b'{"a":1', b'{"a":1}}', b'{"a":NaN}', b"\xff", b'"x"',
+     b'{"a":"\\ud800"}',
      b"   ", b"", b"{}", b'{"a":01}', b"{'a':1}"]
 )  # fmt: skip
 
@@ -64,7 +65,7 @@ BROKEN = st.sampled_from(
     rows=st.integers(1, 12),
 )
 def test_exactly_the_lines_that_are_no_objects_die_and_every_row_has_its_line(
-    lines: list[bytes], end: bytes, ended: bool, rows: int
+    lines: list[bytes], end: bytes, *, ended: bool, rows: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "f.jsonl"

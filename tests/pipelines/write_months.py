@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "flights"))
 import polars as pl
 
 import pipeline
+import steps
 import year
 
 folder: Path = year.YEAR
@@ -31,5 +32,5 @@ read = pipeline.Scheduled.validate(here, cast=True)
 expected = pipeline.features(pipeline.weather(pipeline.clean(read), pipeline.observations()))
 expected.write_parquet(folder.with_name("expected.parquet"))
 dead = sum(place.file in names for place in places)
-told = {"dead": dead, "key": pipeline.KEY, "lines": here.height + dead}
+told = {"dead": dead, "key": steps.KEY, "lines": here.height + dead}
 folder.with_name("truth.json").write_text(json.dumps(told))

@@ -34,7 +34,7 @@ class Commands(typer.core.TyperGroup):
 
     def get_command(  # type: ignore[override]
         self,
-        ctx: typer.Context,
+        ctx: typer.Context,  # noqa: ARG002 - the signature is given
         cmd_name: str,
     ) -> typer.core.TyperCommand | typer.core.TyperGroup | None:
         """Return a command, importing its module."""

@@ -27,7 +27,7 @@ LOAD_TRIES = 3
 SAMPLE_RUNS = 2
 """A worker runs its sample once to be warm, and once more to be timed."""
 LOAD_TRIES_EXTERNAL = 10
-"""The same where workers are ended from outside while they load: that says nothing of the step."""
+"""The same where workers are ended from outside while they load: no fault of the step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Crew:
         self.proven = self.way != "fork"
         """Whether a forked worker has been tried on rows."""
         self.acquitted = False
-        """Whether a worker started afresh has been tried where a forked one did not answer."""
+        """Whether a fresh worker has been tried where a forked one did not answer."""
         self.sample: Sample | None = None
         self.loaded: Loaded | None = None
         self.notes: tuple[str, ...] = ()
@@ -275,8 +275,7 @@ class Crew:
 
     def _tell_failed_preloads(self) -> None:
         """Say which libraries the fork server could not import."""
-        borrowed = self._server
-        for name, why in (borrowed.failed_preloads if borrowed else {}).items():
+        for name, why in (self._server.failed_preloads if self._server else {}).items():
             self._note(f"{name} cannot be preloaded, each worker imports it by itself: {why}")
 
     def _warm(self, worker: WorkerProcess) -> None:

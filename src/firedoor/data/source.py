@@ -1,18 +1,19 @@
 """Run a source: cut, publish, bury, record, go on; say how it goes; take orders.
 
-Each batch is published to every edge, then its dead rows are buried, then it is recorded, with the
-place where the next one begins. After a death at any point the record of the last batch says where
-to go on; what was under way is cut again, the same, under the same id.
+A batch is published to every edge, then its dead rows are buried, then it is recorded with the place
+where the next one begins. After a death the last record says where to go on; what was under way is
+cut again, the same, under the same id.
 
-A reader that dies is replaced and goes on at the same place. When it dies there three times running
-the source halts, naming file and lines. What is no fault of a line halts it at once: a missing,
-damaged or changed file, a schema that does not fit.
+A reader that dies is replaced and goes on at the same place; after three deaths there the source
+halts, naming file and lines. A missing, damaged or changed file, or a schema that does not fit,
+halts it at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from firedoor.data.conduct import Conduct
@@ -363,12 +364,7 @@ class SourceRunner:
         )
 
     def _record(
-        self,
-        envelope: Envelope,
-        fresh: Fresh,
-        sent: Sent,
-        tries: Tries,
-        signatures: dict[str, int],
+        self, envelope: Envelope, fresh: Fresh, sent: Sent, tries: Tries, signatures: dict[str, int]
     ) -> BatchRecord:
         """Return the record of a batch."""
         return BatchRecord(
@@ -396,7 +392,7 @@ class SourceRunner:
 
 def _signatures(dead: DeadRows | None) -> dict[str, int]:
     """Return dead rows by signature."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for group in dead.groups if dead else ():
-        counts[group.signature] = counts.get(group.signature, 0) + group.rows
-    return counts
+        counts[group.signature] += group.rows
+    return dict(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from firedoor.adapters.memory.store import MemoryStore
 from firedoor.names import BatchId
@@ -152,7 +153,7 @@ def _beyond(expected: _Expected, store: MemoryStore, effects: Effects) -> list[s
     return found
 
 
-def _differ(what: str, due: dict[Key, object], came: dict[Key, object]) -> list[str]:
+def _differ(what: str, due: Mapping[Key, object], came: Mapping[Key, object]) -> list[str]:
     """Return the differences of two outcomes."""
     found = [f"{what}: {key} is lost" for key in due.keys() - came.keys()]
     found += [f"{what}: {key} is too much" for key in came.keys() - due.keys()]
