@@ -97,25 +97,30 @@ def kill_runner(run: subprocess.Popen[bytes], status: Path) -> Killed:
     killed = Killed(zone=VICTIM)
     killed_s = 0.0
     while run.poll() is None:
-        zone = zone_in(status)
-        if not killed.pid and zone.get("batches", 0) >= VICTIM_BATCHES:
-            killed.pid, killed.batches = zone["pid"], zone["batches"]
+        runners = runners_in(status)
+        ready = [runner for runner in runners if runner["batches"] >= VICTIM_BATCHES]
+        if not killed.pid and ready:
+            killed.pid, killed.batches = ready[0]["pid"], ready[0]["batches"]
             os.kill(killed.pid, signal.SIGKILL)
             killed_s = time.monotonic()
-        elif killed.pid and zone.get("pid", killed.pid) != killed.pid:
+        elif killed.pid and any(runner["pid"] != killed.pid for runner in runners):
             killed.back_s = time.monotonic() - killed_s
             break
         time.sleep(WATCH_S)
     return killed
 
 
-def zone_in(status: Path) -> dict[str, int]:
-    """Return what the victim says of itself in the snapshot of a project, or nothing."""
+def runners_in(status: Path) -> list[dict[str, int]]:
+    """Return what each runner of the victim says, in the snapshot of a project.
+
+    A runner that was killed is heard for a few more seconds, beside the one in its place.
+    """
     try:
         zones = json.loads(status.read_text())["zones"]
     except (OSError, ValueError, KeyError):
-        return {}
-    return next((zone for zone in zones if zone["zone"] == VICTIM), {})
+        return []
+    told = [zone for zone in zones if zone["zone"] == VICTIM]
+    return [{"pid": zone["pid"], "batches": zone.get("batches", 0)} for zone in told]
 
 
 def read_store() -> pl.DataFrame:

@@ -56,6 +56,7 @@ def cut_all(supply: Supply, rows: int, position: Position | None = None) -> list
         assert cut.lines == cut.frame.height + len(cut.bad) + sum(cut.dropped.values())
         cuts.append(cut)
         position = cut.position
+    supply.close()
     return cuts
 
 
