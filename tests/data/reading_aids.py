@@ -56,7 +56,9 @@ def cut_all(supply: Supply, rows: int, position: Position | None = None) -> list
         assert cut.lines == cut.frame.height + len(cut.bad) + sum(cut.dropped.values())
         cuts.append(cut)
         position = cut.position
-    supply.close()
+    close = getattr(supply, "close", None)  # those that read files keep one open
+    if close is not None:
+        close()
     return cuts
 
 

@@ -40,6 +40,8 @@ class Keeper:
     tell: Tell
     settle: Settle
     """Told what became of a deployment."""
+    died: Callable[[str], Awaitable[None]]
+    """Told of each death before another process is started."""
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     ready_s: float = READY_S
     version: str = ""
@@ -167,6 +169,7 @@ class Keeper:
         said = children.last_words(self.project.log_file(self.zone.name)) if code > 0 else ""
         shown = "".join(f"\n  | {line}" for line in said.splitlines())
         self.tell(f"zone {self.zone.name}: process {ended.pid} {_how(code)}; {again}{shown}")
+        await self.died(self.zone.name)
         await self._pause(self.restarts.wait_s)
 
     async def _pause(self, wait_s: float) -> None:

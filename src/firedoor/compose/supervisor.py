@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from firedoor.adapters.nats.streams import connect
+from firedoor.adapters.nats.streams import NatsStreams, connect
 from firedoor.compose import children, ending
 from firedoor.compose.broker import Broker
 from firedoor.compose.deploys import Deploy, read_deploy, read_live, write_live
@@ -185,6 +185,7 @@ class Supervisor:
                 clock=self.clock,
                 tell=self.screen.tell,
                 settle=lambda deploy, name=zone.name: self._settle(name, deploy),  # type: ignore[misc]
+                died=self._release,
             )
             deploy = live.get(zone.name)
             if deploy is not None and deploy.before == zone.version:
@@ -302,6 +303,14 @@ class Supervisor:
             await self._streams.put(f"deploy.{zone}", msgspec.json.encode(deploy))
         except StreamsUnavailable as error:
             self.screen.tell(f"zone {zone}: that it is {deploy.state} could not be kept: {error}")
+
+    async def _release(self, zone: str) -> None:
+        """Have what a dead process held delivered at once, not when its time is over."""
+        if not isinstance(self._streams, NatsStreams):
+            return
+        for edge in self.plan.inboxes(zone):
+            with contextlib.suppress(StreamsUnavailable):  # then its time has to run out
+                await self._streams.release(edge.name)
 
     async def _bound_logs(self) -> None:
         """Keep logs bounded, for ever."""

@@ -1,8 +1,8 @@
 """Run a source: cut, publish, bury, record, go on; say how it goes; take orders.
 
-A batch is published to every edge, then its dead rows are buried, then it is recorded with the place
-where the next one begins. After a death the last record says where to go on; what was under way is
-cut again, the same, under the same id.
+A batch is published to every edge, then its dead rows are buried, then it is recorded with the
+place where the next begins. After a death the last record says where to go on; what was under way
+is cut again, the same, under the same id.
 
 A reader that dies is replaced and goes on at the same place; after three deaths there the source
 halts, naming file and lines. A missing, damaged or changed file, or a schema that does not fit,
