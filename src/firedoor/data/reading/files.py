@@ -66,17 +66,28 @@ class Files:
 
     def cut(self, position: Position | None, rows: int) -> Cut | None:
         """Return the next batch. See ``cut.Supply.cut``."""
+        try:
+            found = self._cut(position, rows)
+        except Unreadable:
+            self.close()
+            raise
+        if found is None:
+            self.close()
+        return found
+
+    def _cut(self, position: Position | None, rows: int) -> Cut | None:
+        """Return the next batch, None if there is none."""
         path = position.file if position is not None else self._after("")
         while path:
-            resumed = position is not None and path == position.file
-            if resumed and position is not None and _is_read(position, path):
-                path = self._after(path)
-                continue
-            file = self._open(path)
             offset, line = 0, 0
-            if resumed and position is not None:
-                _check_same(position, file.identity)
+            if position is not None and path == position.file:
+                if _is_read(position):
+                    path = self._after(path)
+                    continue
                 offset, line = position.offset, position.line
+            file = self._open(path)
+            if position is not None and path == position.file:
+                _check_same(position, file.identity)
             cut = file.cut(offset, line, rows)
             if cut is not None:
                 if identity_of(path) != file.identity:
@@ -160,9 +171,9 @@ def identity_of(path: str) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}-{begin:08x}"
 
 
-def _is_read(position: Position, path: str) -> bool:
-    """Return whether a batch ended where its file ends, so that the file may have gone since."""
-    return position.ended or (not Path(path).exists() and _size(position) == position.offset)
+def _is_read(position: Position) -> bool:
+    """Return whether a batch ended where its file ends, and the file has gone since."""
+    return _size(position) == position.offset and not Path(position.file).exists()
 
 
 def _size(position: Position) -> int:
