@@ -140,7 +140,8 @@ def test_memory_in_use_is_seen() -> None:
     with running("print('ready', flush=True); input()") as small:
         least = used(small).rss_bytes
     with running("b = bytes(1) * 2**26; print('ready', flush=True); input()") as process:
-        assert least + 2**26 <= used(process).rss_bytes < least + 2**26 + 2**24
+        # Two fresh interpreters differ by some pages.
+        assert least + 2**26 - 2**20 <= used(process).rss_bytes < least + 2**26 + 2**24
 
 
 @linux

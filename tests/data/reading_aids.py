@@ -62,6 +62,14 @@ def cut_all(supply: Supply, rows: int, position: Position | None = None) -> list
     return cuts
 
 
+def cut_one(supply: Files, rows: int, position: Position | None = None) -> Cut:
+    """Return the batch at a place, and let go of the files."""
+    cut = supply.cut(position, rows)
+    supply.close()
+    assert cut is not None
+    return cut
+
+
 def numbers_of(cut: Cut) -> list[int]:
     return list(range(cut.frame.height)) if cut.numbers is None else cut.numbers.to_list()
 

@@ -23,7 +23,8 @@ def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     year = make_months(tmp_path / "year", months=YEAR)
     dice = random.Random(SEED)
     killed: Counter[str] = Counter()
-    environment = {"FLIGHTS_YEAR": str(year.folder), "FLIGHTS_RATE": "1500"}
+    rate = 130_000 // KILLS  # so that the year lasts until the last kill
+    environment = {"FLIGHTS_YEAR": str(year.folder), "FLIGHTS_RATE": str(rate)}
     with Killing(PIPELINE, tmp_path / "project", seed=SEED, environment=environment) as killing:
         while sum(killed.values()) < KILLS:
             kind = dice.choice(KINDS)
