@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import signal
 import sys
@@ -310,6 +311,10 @@ class ZoneProcess:
 
 def run_zone(options: ZoneOptions) -> int:
     """Run one zone until it has drained; return the exit code. Errors are printed."""
+    # What steps print and log comes from their workers as log records.
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     try:
         return asyncio.run(ZoneProcess(options).run())
     except BaseExceptionGroup as errors:

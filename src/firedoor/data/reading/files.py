@@ -115,6 +115,10 @@ class Files:
     def _after(self, path: str) -> str:
         """Return the file that comes after another one, or first; empty if there is none."""
         if path and path not in self._order:
+            # Nothing is known of an order: it was the one of the names.
+            found = find(self._patterns, follow=self._follow, known=[*self._order, path])
+            before = found[: found.index(path)] if path in found else []
+            self._order += [file for file in before if file not in self._order]
             self._order.append(path)
         at = self._order.index(path) + 1 if path else 0
         if at < len(self._order):
