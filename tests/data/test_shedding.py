@@ -72,7 +72,7 @@ def test_the_same_keys_are_kept_by_another_process() -> None:
     plan = ShedPlan(keep=0.3, key=("tail",))
     small = FRAME.head(50)
     assert told.strip() == str(made(plan, frame=small)[2])
-    assert told.strip() == "[4, 5, 9, 11, 12, 14, 16, 18, 20, 27, 30, 33, 37, 38, 41, 44, 46]"
+    assert told.strip() == "[4, 10, 11, 12, 13, 16, 17, 21, 25, 27, 31, 39]"
 
 
 def test_keys_of_several_columns_and_nulls_are_keys_of_their_own() -> None:
