@@ -1,7 +1,8 @@
 """When a zone's process that died is started again. Pure.
 
-The first time at once, then after waits that double up to 5 s; a process that has lived for 10 s
-has earned a new beginning. Nothing is given up: at eight deaths in a row it is called a crash loop.
+The first time after 0.1 s, then after waits that double up to 5 s; a process that has lived for
+10 s has earned a new beginning. Nothing is given up: at eight deaths in a row it is called a crash
+loop.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ def after_death(state: Restarts, policy: RestartPolicy, *, lived_s: float) -> Re
     return Restarts(
         deaths=state.deaths + 1, in_a_row=in_a_row, wait_s=min(doubled, policy.wait_max_s)
     )
+
+
+def forgiven(state: Restarts) -> Restarts:
+    """Return the state after a person said that the cause is removed."""
+    return Restarts(deaths=state.deaths)
 
 
 def looping(state: Restarts, policy: RestartPolicy) -> bool:

@@ -18,7 +18,7 @@ class Room:
         self._inside = 0
         self._alone = 0
         """Batches that are alone inside, or want to be."""
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     @asynccontextmanager
     async def entered(self, *, alone: bool) -> AsyncIterator[None]:
@@ -32,28 +32,27 @@ class Room:
         finally:
             self._inside -= 1
             self._alone -= alone
-            await self._notify()
+            self._wake()
 
     async def _enter(self) -> None:
         """Come in when nobody is alone inside, or wants to be."""
-        if self._alone:
-            async with self._changed:
-                await self._changed.wait_for(lambda: not self._alone)
+        while self._alone:
+            await self._changed.wait()
         self._inside += 1
 
     async def _enter_alone(self) -> None:
         """Come in when nobody is inside."""
         self._alone += 1
         try:
-            if self._inside:
-                async with self._changed:
-                    await self._changed.wait_for(lambda: not self._inside)
+            while self._inside:
+                await self._changed.wait()
         except asyncio.CancelledError:
             self._alone -= 1
+            self._wake()  # those who let it go first
             raise
         self._inside += 1
 
-    async def _notify(self) -> None:
+    def _wake(self) -> None:
         """Let those who wait look again."""
-        async with self._changed:
-            self._changed.notify_all()
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -2,15 +2,15 @@
 
 | What the window shows | Verdict |
 |---|---|
-| no dead row in the batch | ``Pass`` |
-| dead rows, few of them | ``DeadLetter`` |
-| a share of dead rows above ``throttle_share`` | ``Throttle``: the longer, the more |
-| a share above ``dead_max`` among at least ``rows_min`` rows | ``Halt`` |
+| few dead rows, none of them in the batch | ``Pass`` |
+| few dead rows, some of them in the batch | ``DeadLetter`` |
+| a share above ``throttle_share``, wherever they are | ``Throttle``: the more, the longer |
+| a share above ``dead_max``, some of them in the batch | ``Halt`` |
 
-Throttling ends at half of ``throttle_share``, so that it does not flap. The batch that tips the
-window over is not counted in it: it is given back as it came, and nothing of it is buried. With a
-new generation (``resume``, ``restart``, ``deploy``) the window starts empty. Contrast, a fault of
-the step in one batch, is judged in the wall.
+Fewer than ``rows_min`` rows show nothing. Throttling ends at half of ``throttle_share``, so that it
+does not flap. The batch that tips the window over is not counted in it: it is given back as it
+came, and nothing of it is buried. With a new generation (``resume``, ``restart``, ``deploy``) the
+window starts empty. Contrast, a fault of the step in one batch, is judged in the wall.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class VerdictPolicy:
     window_rows: int = 100_000
     """Rows that are looked at, the latest ones. At least 1."""
     rows_min: int = 1_000
-    """Rows below which neither is judged. At least 1."""
+    """Rows below which neither is judged. From 1 to ``window_rows``."""
     throttle_max_s: float = 5.0
     """Longest wait between two batches."""
 
@@ -105,11 +105,11 @@ def judge(
     count = sum(dead.values())
     seen = _slide(window, Piece(rows=rows, dead=count, signatures=dead), policy)
     judged = seen.rows >= policy.rows_min
-    if judged and policy.dead_max < 1 and count and seen.share > policy.dead_max:
+    if judged and count and seen.share > policy.dead_max:
         return window, _halt(seen, policy)
     leave = policy.throttle_share / 2
     bound = leave if window.throttled else policy.throttle_share
-    throttled = judged and policy.throttle_share < 1 and seen.share > bound
+    throttled = judged and seen.share > bound
     seen = replace(seen, throttled=throttled)
     if throttled:
         return seen, Throttle(_wait_s(seen.share, leave, policy))
@@ -137,7 +137,7 @@ def _halt(window: Window, policy: VerdictPolicy) -> Halt:
 
 
 def _slide(window: Window, batch: Piece, policy: VerdictPolicy) -> Window:
-    """Add a batch, and let go of what is older than the window."""
+    """Return the rows of a window and a batch, without what is older than the window."""
     pieces = list(window.pieces)
     if pieces and pieces[-1].rows + batch.rows <= policy.window_rows / PIECES:
         batch = _join(pieces.pop(), batch)
@@ -152,7 +152,6 @@ def _slide(window: Window, batch: Piece, policy: VerdictPolicy) -> Window:
         pieces=tuple(pieces),
         rows=rows,
         dead=sum(piece.dead for piece in pieces),
-        throttled=window.throttled,
     )
 
 

@@ -19,7 +19,8 @@ gravest:
 | ``starting`` | its order is not known yet | ``Ordered`` | no |
 
 A probe is one batch, due 2 s after the trouble; each that fails doubles the wait up to 60 s. What
-was in flight when the trouble came may still pass: that ends nothing. A trouble that comes back
+was in flight when the trouble came may still pass: that ends nothing, and neither does a probe that
+was sent for a trouble that is over; until it is back, no other is sent. A trouble that comes back
 soon after a probe passed goes on with the longer wait.
 """
 
@@ -63,7 +64,7 @@ class Trouble:
 
     @property
     def rank(self) -> int:
-        """How grave: a fault that only a person ends outranks the others."""
+        """How grave: a halt outranks a pause, and of either what only a person ends."""
         return 2 * (self.word == "halted") + (not self.probes)
 
 
@@ -73,8 +74,6 @@ class Probe:
 
     due_s: float
     wait_s: float
-    out: bool = False
-    """Whether the probing batch is under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +87,8 @@ class ZoneState:
     """Of the latest order; -1: none was read yet."""
     trouble: Trouble | None = None
     probe: Probe | None = None
+    out: Literal["", "probe", "late"] = ""
+    """The batch under way that was taken to try; ``late``: for a trouble that is over."""
     healed_s: float | None = None
     """When a probe passed, and ``healed_wait_s`` what the wait had been."""
     healed_wait_s: float = 0.0
@@ -134,7 +135,7 @@ class ProbeSent:
 
 @dataclass(frozen=True, slots=True)
 class ProbeVoid:
-    """The batch that was taken to try told nothing: it had been done before."""
+    """What was taken to try told nothing: it had been done before, or could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def step(state: ZoneState, event: Event, policy: ZonePolicy, now_s: float) -> Zo
         case Troubled():
             return _trouble(state, event, policy, now_s)
         case Passed(probe):
-            return _heal(state, now_s) if probe and state.trouble else state
+            return _heal(state, now_s) if probe else state
         case ProbeSent() | ProbeVoid():
             return _send(state, out=isinstance(event, ProbeSent))
         case _:
@@ -267,16 +268,14 @@ def pull(state: ZoneState, now_s: float) -> Pull:
             return "pull"  # asking is how to find out that the broker is back
         case "blocked" | "starting":
             return "hold"
-        case "halted" | "paused" if state.want == "run" and DEAD_LETTERS not in state.full:
-            probe = state.probe
-            return "probe" if probe and not probe.out and now_s >= probe.due_s else "rest"
         case _:
-            return "rest"
+            return "probe" if wait_s(state, now_s) == 0 else "rest"
 
 
 def wait_s(state: ZoneState, now_s: float) -> float | None:
     """Return how long until a probe is due; None if none will be without an event."""
-    if state.probe is None or state.probe.out:
+    waits = state.ended or state.want != "run" or DEAD_LETTERS in state.full
+    if state.probe is None or state.out or waits:
         return None
     return max(0.0, state.probe.due_s - now_s)
 
@@ -286,7 +285,7 @@ def _order(state: ZoneState, event: Ordered) -> ZoneState:
     if state.want == "drain":
         return state
     if state.generation >= 0 and event.generation > state.generation:
-        state = replace(state, trouble=None, probe=None, healed_s=None, throttle_s=0.0)
+        state = replace(_late(state), trouble=None, probe=None, healed_s=None, throttle_s=0.0)
     return replace(
         state,
         want=event.want,
@@ -298,15 +297,17 @@ def _order(state: ZoneState, event: Ordered) -> ZoneState:
 def _trouble(state: ZoneState, event: Troubled, policy: ZonePolicy, now_s: float) -> ZoneState:
     """Take a trouble, unless a graver one is known; put the next probe off."""
     known, new = state.trouble, event.trouble
-    if known is not None and not (event.probe and known.probes):
+    tried = event.probe and state.out == "probe"
+    state = replace(state, out="") if event.probe else state
+    if known is not None and not tried:
         if new.rank <= known.rank:
             return state
-        out = state.probe is not None and state.probe.out and new.probes
-        probe = _next(policy.probe_min_s, now_s, out=out) if new.probes else None
-        return replace(state, trouble=new, probe=probe)
+        probe = _next(policy.probe_min_s, now_s) if new.probes else None
+        return replace(_late(state), trouble=new, probe=probe)
     if not new.probes:
         return replace(state, trouble=new, probe=None)
-    if known is not None and state.probe is not None:
+    if tried:
+        assert state.probe is not None, "a probe that is under way was due"
         again_s = min(state.probe.wait_s * 2, policy.probe_max_s)
     elif state.healed_s is not None and now_s - state.healed_s < policy.relapse_s:
         again_s = min(state.healed_wait_s * 2, policy.probe_max_s)
@@ -315,22 +316,28 @@ def _trouble(state: ZoneState, event: Troubled, policy: ZonePolicy, now_s: float
     return replace(state, trouble=new, probe=_next(again_s, now_s))
 
 
-def _next(again_s: float, now_s: float, *, out: bool = False) -> Probe:
+def _next(again_s: float, now_s: float) -> Probe:
     """Return a probe that is due after so long."""
-    return Probe(due_s=now_s + again_s, wait_s=again_s, out=out)
+    return Probe(due_s=now_s + again_s, wait_s=again_s)
 
 
 def _heal(state: ZoneState, now_s: float) -> ZoneState:
-    """End the trouble: the probe passed."""
-    if state.probe is None:
-        return state  # a graver trouble came meanwhile, that no probe ends
+    """Take back a probe that passed: the trouble that it was sent for is over."""
+    if state.out != "probe":
+        return replace(state, out="")
+    assert state.probe is not None, "a probe that is under way was due"
     return replace(
-        state, trouble=None, probe=None, healed_s=now_s, healed_wait_s=state.probe.wait_s
+        state, trouble=None, probe=None, out="", healed_s=now_s, healed_wait_s=state.probe.wait_s
     )
 
 
 def _send(state: ZoneState, *, out: bool) -> ZoneState:
-    """Note whether a probe is under way."""
-    if state.probe is None:
-        return state
-    return replace(state, probe=replace(state.probe, out=out))
+    """Note that a probe is sent, where one is due; or that it came back and told nothing."""
+    if not out:
+        return replace(state, out="")
+    return replace(state, out="probe") if state.probe and not state.out else state
+
+
+def _late(state: ZoneState) -> ZoneState:
+    """Note that a probe which is under way was sent for what is over."""
+    return replace(state, out="late") if state.out else state
