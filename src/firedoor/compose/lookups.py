@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from firedoor.compose.files import write_atomically
+from firedoor.compose.files import explain, write_atomically
 from firedoor.compose.project import Project
 from firedoor.errors import FrameRefused
 from firedoor.ports.clock import Clock
@@ -98,8 +98,8 @@ class Lookups:
         for name, version, error in await self._read(lookups):
             if error:
                 self.failures[name] = error
-                kept = f"; version {current[name]} stays in force" if name in current else ""
-                self.tell(f"{error}{kept}")
+                if name in current:  # else nothing begins, and that is told
+                    self.tell(f"{error}; version {current[name]} stays in force")
                 continue
             if self.failures.pop(name, None):
                 self.tell(f"lookup {name!r} can be read again: version {version}")
@@ -122,7 +122,11 @@ class Lookups:
         """Read one lookup again and again."""
         while True:
             await self.clock.wait(every_s)
-            await self.refresh([lookup])
+            try:
+                await self.refresh([lookup])
+            except OSError as error:  # a full disk must not end what runs
+                why = f"lookup {lookup.name!r} could not be refreshed: {explain(error)}"
+                self.tell(f"{why}; the version in force stays")
 
     def _put_in_force(self, name: str, version: str) -> None:
         """Say which version of a lookup sources pin."""

@@ -50,6 +50,10 @@ LOOK_S = 1.0
 CREDITS_MAX = 2 * reader.AHEAD
 GROW_SHARE = 4
 """A batch that fills less than this part of what may be sent is followed by one twice as long."""
+REMEDIED = frozenset({"changed", "raised"})
+"""Codes of what there is another remedy for than to mend it and to go on."""
+MENDED_OUTSIDE = frozenset({"missing", "unreadable", "damaged", "row_too_large"})
+"""Codes of what says itself how it is mended."""
 COMMAND = (sys.executable, "-P", "-m", "firedoor.compose.reading")
 
 
@@ -69,13 +73,22 @@ def main(descriptor: int) -> None:
             if isinstance(said, reader.Waiting):
                 threading.Event().wait(LOOK_S)
     except Unreadable as error:
-        failed = reader.Failed(code=error.code, message=str(error), columns=error.columns)
+        told = _remedied(error, begin.zone)
+        failed = reader.Failed(code=error.code, message=told, columns=error.columns)
         _send(line, reader.encode(failed))
     except PipelineUnloadable as error:
         _send(line, reader.encode(reader.Failed(code="step_unloadable", message=str(error))))
     # What it said is read before its end is seen: nobody hears a process that goes on.
     line.shutdown(socket.SHUT_WR)
     threading.Event().wait()
+
+
+def _remedied(error: Unreadable, zone: str) -> str:
+    """Return why a source cannot go on, and how it is set going again once that is put right."""
+    if error.code in REMEDIED:
+        return str(error)
+    mend = "" if error.code in MENDED_OUTSIDE else "correct the file or the schema, "
+    return f"{str(error).rstrip('.')}; {mend}then run `firedoor zone restart {zone}`"
 
 
 def _said(begin: reader.Begin) -> Iterator[tuple[reader.Said, *tuple[bytes, ...]]]:

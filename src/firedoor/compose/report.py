@@ -123,13 +123,18 @@ def _first_line(figures: Figures) -> str:
         case "through":
             return f"{figures.pipeline} is through after {took}"
         case "stuck":
-            waits = "; ".join(
+            many = len(figures.stuck)
+            waits = "a zone waits" if many == 1 else f"{many} zones wait"
+            told = [
                 f"{hit.zone} is in a state of {hit.state!r}: {hit.why}\n  next: {hit.next_command}"
                 for hit in figures.stuck
-            )
-            return (
-                f"{figures.pipeline} came to rest after {took}: {waits}\n"
-                "  its input waits in its inbox, and the next run goes on with it"
+            ]
+            return "\n".join(
+                (
+                    f"{figures.pipeline} came to rest after {took}: {waits} for a person",
+                    *told,
+                    "what is not done waits, and the next run goes on with it",
+                )
             )
         case _:
             return f"{figures.pipeline} was asked to end after {took}; the next run goes on"

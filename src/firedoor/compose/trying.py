@@ -11,13 +11,15 @@ import msgspec
 import polars as pl
 
 from firedoor.compose.hearing import ask_child, be_child
+from firedoor.compose.lookup_reader import check as check_table
 from firedoor.compose.pipeline_file import check_file, load_pipeline
 from firedoor.compute import frames
 from firedoor.compute.blame import encodable, of_exception, said_by
-from firedoor.errors import PipelineUnloadable
+from firedoor.errors import FrameRefused, PipelineUnloadable
 from firedoor.quality import gate
 from firedoor.spec.lookup import Lookup
 from firedoor.spec.pipeline import Pipeline
+from firedoor.spec.plan import LookupPlan
 from firedoor.spec.zone import Zone
 
 TIMEOUT_S = 120.0
@@ -102,6 +104,10 @@ def _try_zone(
 ) -> Found:
     """Take each frame that a zone is given through it; note what it publishes."""
     if not given:
+        try:
+            _joined(zone, folder)
+        except _ZoneFails as error:
+            return Found(zone=zone.name, verdict="problem", said=encodable(str(error)))
         said = "what it is given is not known: write schema= here, or at what it reads"
         return Found(zone=zone.name, verdict="untried", said=said)
     for publisher, frame in given.items():
@@ -131,10 +137,9 @@ def _through(zone: Zone, frame: pl.DataFrame, folder: Path) -> pl.DataFrame | No
         raise _ZoneFails(str(error)) from error
     if zone.kind == "sink" or zone.step is None:
         return None
-    kind = frames.wanted_kind(zone.step)
-    joined = {name: _empty(lookup, folder, kind) for name, lookup in zone.lookups.items()}
+    joined = _joined(zone, folder)
     try:
-        returned = zone.step(frames.from_polars(frame, kind), **joined)
+        returned = zone.step(frames.from_polars(frame, frames.wanted_kind(zone.step)), **joined)
     except Exception as error:
         # Whatever the step raises: it is told.
         raise _ZoneFails(_told(error, frame.columns)) from error
@@ -147,11 +152,23 @@ def _through(zone: Zone, frame: pl.DataFrame, folder: Path) -> pl.DataFrame | No
     return made
 
 
+def _joined(zone: Zone, folder: Path) -> dict[str, object]:
+    """Return the tables that a step joins to, without their rows, by parameter."""
+    if zone.step is None:
+        return {}
+    kind = frames.wanted_kind(zone.step)
+    return {name: _empty(lookup, folder, kind) for name, lookup in zone.lookups.items()}
+
+
 def _empty(lookup: Lookup, folder: Path, kind: frames.Kind) -> object:
     """Return a lookup's table without its rows."""
     try:
         made = lookup.make() if lookup.make is not None else _read(folder / lookup.path)
-        return frames.from_polars(frames.returned_to_polars(made).clear(), kind)
+        table = frames.returned_to_polars(made)
+        check_table(table, LookupPlan(name=lookup.name, key=lookup.key))
+        return frames.from_polars(table.clear(), kind)
+    except FrameRefused as refused:
+        raise _ZoneFails(str(refused)) from refused
     except Exception as error:
         # A user's function, or a file of whatever content: it is told.
         raise _ZoneFails(f"lookup {lookup.name!r} cannot be read: {said_by(error)}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import re
 import sys
 import sysconfig
@@ -18,6 +19,8 @@ SEALED = (
     "  the worker is sealed: it may read libraries, the project without hidden files, and what "
     "reads=[...] names, and write to its scratch folder (tempfile) only"
 )
+ENVIRONMENT = frozenset({"<frozen os>", os.__file__})
+"""Where ``os.environ`` looks a variable up."""
 MESSAGE_CHARACTERS_MAX = 2_000
 _QUOTED = re.compile(r"""["'`]([^"'`\n]{1,200})["'`]""")
 _DUMPED = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<function>\S+)')
@@ -43,10 +46,12 @@ def of_exception(error: BaseException, columns: Sequence[str]) -> Blame:
     kind = type(error).__name__
     text = shorten(said_by(error), MESSAGE_CHARACTERS_MAX)
     place = f"{short_path(last.filename)}:{last.lineno}" if last else None
+    lines = [frame for frame in theirs if not frame.filename.startswith("<frozen")]
     shown = [
-        f"  {short_path(f.filename)}:{f.lineno} in {f.name}: {f.line}" for f in theirs[-FRAMES_MAX:]
+        f"  {short_path(f.filename)}:{f.lineno} in {f.name}: {f.line}" for f in lines[-FRAMES_MAX:]
     ]
-    message = "\n".join([f"{kind}: {text}" if text else kind, *shown, *_hint(error, text)])
+    hints = _hint(error, text, frames)
+    message = "\n".join([f"{kind}: {text}" if text else kind, *shown, *hints])
     message = encodable(message)  # a line of the source may hold anything as well
     source = linecache.getline(last.filename, last.lineno or 0) if last else ""
     signature = f"{kind} at {place}" if place else kind
@@ -108,12 +113,14 @@ def short_path(path: str) -> str:
         return path
 
 
-def _hint(error: BaseException, text: str) -> list[str]:
-    """Say what to do about a refusal that is most likely the seal's."""
-    refused = isinstance(error, PermissionError) or "Permission denied" in text
-    if not refused:
-        return []
-    return [SEALED]
+def _hint(error: BaseException, text: str, frames: Sequence[traceback.FrameSummary]) -> list[str]:
+    """Say what to do about a refusal that is most likely the seal's, or a secret that is kept."""
+    if isinstance(error, PermissionError) or "Permission denied" in text:
+        return [SEALED]
+    asked = frames[-1] if isinstance(error, KeyError) and frames else None
+    if asked is not None and asked.filename in ENVIRONMENT and asked.name == "__getitem__":
+        return [f"  a worker sees few variables of the environment: name this one in env=[{text}]"]
+    return []
 
 
 def _is_library(path: str) -> bool:

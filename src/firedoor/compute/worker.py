@@ -112,10 +112,10 @@ def _settle(line: socket.socket, load: Load) -> Workbench | None:
     try:
         bench = _load(load)
     except BaseException as error:  # noqa: BLE001 - importing user code may raise anything at all
-        detail = "".join(traceback.format_exception(error)[-12:])
-        message = f"{type(error).__name__}: {shorten(blame.said_by(error), 500)}"
-        detail = blame.encodable(shorten(detail, 4000))
-        _send(line, encode(Unloadable(message=message, detail=detail)))
+        blamed = blame.of_exception(error, ())
+        message, _, detail = shorten(blamed.message, 4000).partition("\n")
+        at = f" ({blamed.line})" if blamed.line else ""
+        _send(line, encode(Unloadable(message=f"{message}{at}", detail=detail)))
         return None
     usage = limits.usage(os.getpid())
     loaded = Loaded(

@@ -5,6 +5,7 @@ Zones come in an order in which each comes after those that it reads.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 
 from firedoor.errors import DeclarationError
@@ -77,6 +78,27 @@ def sensitive_of(zones: Sequence[Zone]) -> dict[str, tuple[str, ...]]:
             names += masked[inbox.publisher]
         masked[zone.name] = tuple(dict.fromkeys(names))
     return masked
+
+
+def check_masked(zone: Zone) -> None:
+    """Refuse a column to mask that the zone's schemas do not declare: misspelt, it would be shown.
+
+    A transform without ``out_schema``, or a zone without ``schema``, may have any column.
+
+    Raises:
+        DeclarationError: naming the column, and the one that was meant.
+    """
+    schemas = [zone.schema, zone.out_schema] if zone.kind == "transform" else [zone.schema]
+    declared = [schema for schema in schemas if schema is not None]
+    if len(declared) < len(schemas):
+        return
+    known = [name for schema in declared for name in schema.columns()]
+    for name in zone.sensitive:
+        if name not in known:
+            alike = difflib.get_close_matches(name, known, n=1)
+            meant = f"did you mean {alike[0]!r}? Otherwise " if alike else ""
+            why = f"is no column of {' or '.join(schema.__name__ for schema in declared)}"
+            raise DeclarationError("sensitive", name, why, f"{meant}declare it there as well")
 
 
 def _when_full(inbox: Inbox, readers: int) -> WhenFull:

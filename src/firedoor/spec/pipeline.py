@@ -141,7 +141,8 @@ class Pipeline:
             schema: what rows must be; others are dead letters. Its times name their zone.
             batch_rows: rows in a batch, 1 to 1,000,000.
             rate: rows a second at most, to replay history at a pace; None: as fast as they go.
-            sensitive: columns that listings, logs, traces and exports mask, here and downstream.
+            sensitive: columns that listings, logs, traces and exports mask, here and downstream;
+                ``schema`` declares them, if there is one.
             throttle_share: share of dead rows above which it reads more slowly. 0 to 1.
             dead_max: share of dead rows above which it halts. 0 to 1; 1 disables.
             owner: default: the pipeline's.
@@ -331,6 +332,7 @@ class Pipeline:
         if zone.name in self._zones:
             remedy = "give each zone a name of its own: name="
             raise DeclarationError(zone.kind, zone.name, "is declared already", remedy)
+        graph.check_masked(zone)
         self._check_fit(zone)
         self._zones[zone.name] = zone
         return zone

@@ -26,9 +26,8 @@ def check_schema(field: str, schema: object) -> type[dy.Schema] | None:
             field, schema, "is not a dataframely schema", "pass a subclass of dataframely.Schema"
         )
     if not schema.columns():
-        raise DeclarationError(
-            field, schema, "declares no columns", f"declare at least one, or leave {field}= out"
-        )
+        remedy = f"declare at least one, or leave {field}= out"
+        raise DeclarationError(field, schema.__name__, "declares no columns", remedy)
     return schema
 
 

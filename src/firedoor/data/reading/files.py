@@ -206,7 +206,7 @@ def _unreadable(path: str, error: OSError) -> str:
     """Say why a file cannot be read."""
     why = error.strerror or shorten(str(error))
     if isinstance(error, FileNotFoundError):
-        return f"{path} is not there: correct the path, or bring the file and `firedoor resume`"
+        return f"{path} is not there: correct the path, or bring the file"
     if isinstance(error, IsADirectoryError):
         return f"{path} is a folder: name the files in it, for example {path.rstrip('/')}/*.jsonl"
     if isinstance(error, PermissionError):

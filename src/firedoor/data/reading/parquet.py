@@ -27,12 +27,14 @@ class ParquetFile:
         self.path = path
         self.identity = identity_of(path)
         self._rows = 0
+        self._read = 0
         self._window: tuple[int, pl.DataFrame] = (0, pl.DataFrame())
         self._scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
         self._rows = int(self._collected(self._scan.select(pl.len())).item())
 
     def cut(self, offset: int, line: int, rows: int) -> Cut | None:  # noqa: ARG002 - counted in rows
         """Return the batch at a place, None at the end. See ``files.OpenFile.cut``."""
+        self._read = line
         if line >= self._rows:
             return None
         stop = min(line + rows, self._rows)
@@ -74,4 +76,8 @@ class ParquetFile:
         """Say that the file cannot be read."""
         size = os.path.getsize(self.path) if os.path.exists(self.path) else 0  # noqa: PTH110, PTH202 - a text
         what = "is empty" if not size else "is truncated, or no Parquet file"
-        return f"{self.path} {what} ({shorten(why)}): bring it whole, then `firedoor resume`"
+        if self._read:
+            what = "is damaged"
+        # Else it counts as another file, of which nobody knows which rows were read.
+        time = ", under the time that it has (`touch -d`)" if self._read else ""
+        return f"{self.path} {what} ({shorten(why)}): bring it whole{time}"
