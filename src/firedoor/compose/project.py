@@ -39,8 +39,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the broker is, and as whom to ask it."""
 
     url: str
+    """One address, or several of a cluster, joined by commas."""
     user: str | None = None
     password: str | None = None
+    ca: str | None = None
+    """File (PEM) of whose certificates are trusted; None: those of this machine."""
+    certificate: str | None = None
+    """File (PEM) by which this side shows who it is."""
+    key: str | None = None
+    """Its key; None: it is in the same file."""
+    external: bool = False
+    """Whether the broker is one that firedoor has not started."""
 
     def __repr__(self) -> str:
         """Leave the password out: this lands in logs and tracebacks."""
@@ -224,6 +233,13 @@ class Project:
         """Keep where the broker is: for a zone, or for the supervisor and commands."""
         file = self.endpoint_file if zone is None else self.credentials_file(zone)
         write_atomically(file, msgspec.json.encode(endpoint))
+
+    def elsewhere(self) -> bool:
+        """Return whether the broker is one that firedoor has not started, and so may be at work."""
+        try:
+            return self.endpoint().external
+        except (NotKnown, StoreRefused):
+            return False
 
     def endpoint(self, zone: str | None = None) -> Endpoint:
         """Return where the broker is: for a zone, or for the supervisor and commands.

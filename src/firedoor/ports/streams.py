@@ -19,7 +19,7 @@ class Depth:
     """What waits in an inbox."""
 
     messages: int
-    """Delivered and not acknowledged ones included."""
+    """Delivered and not acknowledged ones included; one just acknowledged perhaps, for a moment."""
     bytes: int
     bytes_max: int
     unacknowledged: int

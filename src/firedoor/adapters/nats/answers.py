@@ -21,8 +21,18 @@ NO_STREAM = 10059
 NO_MESSAGE = frozenset({10037, 10043, 10057})
 NO_ROOM = 10047
 """The disk has no room for what a stream may take."""
-TEMPORARY = frozenset({10008, 10009, 10023, 10039, 10076})
+NAME_TAKEN = 10058
+"""There is a stream of this name, with other settings."""
+NO_PEERS = 10005
+"""Too few servers of a cluster are there to keep as many copies."""
+NOT_CLUSTERED = 10074
+"""A server by itself keeps one copy."""
+UNDER_WAY = frozenset({10158, 10163, 10164})
+"""The same id or subject is being stored, and may come to nothing if the leader dies: only when
+it is stored, or not, is there an answer. Said in clusters only."""
+TEMPORARY = frozenset({10008, 10009, 10023, 10039, 10076}) | UNDER_WAY
 """JetStream is not ready, or out of resources."""
+UNAVAILABLE = 503
 
 
 class Message(Protocol):
@@ -40,6 +50,18 @@ class Fault(msgspec.Struct, frozen=True):
     code: int = 0
     err_code: int = 0
     description: str = ""
+
+
+def passes(fault: Fault) -> bool:
+    """Return whether a fault is one of the moment, and asking again may help.
+
+    >>> passes(Fault(code=503, description="raft: not leader"))
+    True
+    >>> passes(Fault(code=503, err_code=FULL, description="maximum bytes exceeded"))
+    False
+    """
+    full = fault.description.startswith("maximum")
+    return fault.err_code in TEMPORARY or (fault.code == UNAVAILABLE and not full)
 
 
 class Refusal(Exception):
@@ -71,6 +93,7 @@ class StreamConfig(msgspec.Struct, frozen=True):
 
     name: str
     max_bytes: int = -1
+    num_replicas: int = 1
     metadata: dict[str, str] = {}
 
 
@@ -86,11 +109,33 @@ class StreamState(msgspec.Struct, frozen=True):
     subjects: dict[str, int] = {}
 
 
+class Copy(msgspec.Struct, frozen=True):
+    """A server that follows the leader of a stream."""
+
+    name: str = ""
+    current: bool = False
+    offline: bool = False
+    lag: int = 0
+    """Entries that it has not got yet."""
+    active: int = 0
+    """Nanoseconds since the leader heard from it."""
+
+
+class Copies(msgspec.Struct, frozen=True):
+    """Who keeps a stream in a cluster."""
+
+    leader: str = ""
+    """Empty while there is none."""
+    replicas: list[Copy] = []
+
+
 class StreamInfo(msgspec.Struct, frozen=True):
     """A stream."""
 
     config: StreamConfig
     state: StreamState
+    cluster: Copies | None = None
+    """None: the server is one by itself."""
 
 
 class Streamlist(msgspec.Struct, frozen=True):
@@ -98,6 +143,8 @@ class Streamlist(msgspec.Struct, frozen=True):
 
     total: int = 0
     streams: list[StreamInfo] | None = None
+    missing: list[str] | None = None
+    """Streams of a cluster of which nobody answers now."""
     error: Fault | None = None
 
 
@@ -112,7 +159,8 @@ class ConsumerInfo(msgspec.Struct, frozen=True):
     """A consumer."""
 
     delivered: Delivered = Delivered()
-
+    ack_floor: Delivered = Delivered()
+    """Everything up to it is acknowledged."""
     num_ack_pending: int = 0
     num_pending: int = 0
     name: str = ""

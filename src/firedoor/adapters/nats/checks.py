@@ -12,10 +12,12 @@ import msgspec
 
 from firedoor.adapters.nats.answers import StreamInfo
 from firedoor.adapters.nats.asked import Absent
-from firedoor.adapters.nats.declaring import list_streams
+from firedoor.adapters.nats.copies import examine_copies
+from firedoor.adapters.nats.declaring import look_at_streams
 from firedoor.adapters.nats.gaps import EdgeGaps, find_gaps
 from firedoor.adapters.nats.holding import check_version, locked, server_pid
-from firedoor.adapters.nats.server import find_server, start
+from firedoor.adapters.nats.server import FREE_MIN_BYTES, find_server, start
+from firedoor.adapters.nats.session import Trust
 from firedoor.adapters.nats.streams import NatsStreams, connect
 from firedoor.adapters.nats.users import Endpoint, endpoint_path, read_endpoint
 from firedoor.compute.doctor import Finding
@@ -40,6 +42,9 @@ async def check_store(folder: Path, plan: Plan | None) -> tuple[Finding, ...]:
         folder: the project's ``.firedoor``.
         plan: what ran last; None: the broker and its folder are examined only.
     """
+    external = _external(folder)
+    if external is not None:
+        return await _check_external(external, plan)
     nats = folder / "nats"
     findings = [_program(), *_places(nats)]
     if plan is None or not nats.exists() or any(finding.fatal for finding in findings):
@@ -56,6 +61,26 @@ async def check_store(folder: Path, plan: Plan | None) -> tuple[Finding, ...]:
     except (FiredoorError, OSError, msgspec.DecodeError) as error:
         remedy = f"mend what it says; its log is {nats / 'server.log'}"
         return (*findings, _bad("broker", f"does not answer: {error}", remedy))
+
+
+def _external(folder: Path) -> Endpoint | None:
+    """Return where the broker is, if it is one that firedoor has not started."""
+    try:
+        endpoint = read_endpoint(endpoint_path(folder, None))
+    except (OSError, msgspec.DecodeError):
+        return None
+    return endpoint if endpoint.external else None
+
+
+async def _check_external(endpoint: Endpoint, plan: Plan | None) -> tuple[Finding, ...]:
+    """Look at what a project keeps in a broker that others run."""
+    if plan is None:
+        return ()
+    try:
+        return tuple(await _ask(endpoint, plan))
+    except FiredoorError as error:
+        remedy = "see that its servers run, and that it is the broker that was meant"
+        return (_bad("broker", str(error), remedy),)
 
 
 def _bad(topic: str, found: str, remedy: str) -> Finding:
@@ -96,6 +121,10 @@ def _places(nats: Path) -> Iterator[Finding]:
     found = f"held: a server (pid {server_pid(nats)}) is at work" if busy else "free"
     yield Finding(topic="store lock", verdict="ok", found=found)
     free = shutil.disk_usage(nats).free
+    if free < FREE_MIN_BYTES:
+        need = f"free some, until there are {format_bytes(FREE_MIN_BYTES)}; nothing is lost"
+        yield _bad("store disk", f"full: {format_bytes(free)} free, the broker cannot start", need)
+        return
     enough = free >= ROOM_MIN_BYTES
     yield Finding(
         topic="store disk",
@@ -108,7 +137,11 @@ def _places(nats: Path) -> Iterator[Finding]:
 async def _ask(endpoint: Endpoint, plan: Plan) -> list[Finding]:
     """Ask the broker about streams and what is in them."""
     streams = await connect(
-        endpoint.url, pipeline=plan.pipeline, user=endpoint.user, password=endpoint.password
+        endpoint.url,
+        pipeline=plan.pipeline,
+        user=endpoint.user or None,
+        password=endpoint.password or None,
+        trust=Trust(ca=endpoint.ca, certificate=endpoint.certificate, key=endpoint.key),
     )
     try:
         return await examine(streams, plan)
@@ -120,7 +153,12 @@ async def examine(streams: NatsStreams, plan: Plan) -> list[Finding]:
     """Look at the streams of a pipeline through an open connection."""
     link, names = streams.link, streams.names
     findings = [Finding(topic="broker", verdict="ok", found=f"answers at {link.url}")]
-    held = {info.config.name: info for info in await list_streams(link, names)}
+    listed, missing = await look_at_streams(link, names, patience_s=link.read_s)
+    held = {info.config.name: info for info in listed}
+    if link.clustered:
+        findings += examine_copies(listed, missing)
+        if missing:
+            return findings
     needed = [names.inbox(edge.name) for edge in plan.edges]
     needed += [names.records, names.dead, names.attempts, names.values]
     absent = [name for name in needed if name not in held]

@@ -16,6 +16,8 @@ IN_FLIGHT_MAX = 64
 BEAT_S = 10
 VALUES_BYTES = 256 * 2**20
 ATTEMPTS_MAX = 100_000
+COPIES = 3
+"""Servers of a cluster that keep each stream: one may be away, and nothing stops."""
 VERSION_KEY = "firedoor_store"
 
 Config = dict[str, object]
@@ -89,7 +91,10 @@ def kept_configs(names: Names, plan: Plan) -> list[Config]:
 
 
 def beats_config(names: Names) -> Config:
-    """Beats: in memory, gone when the broker is restarted, and made again then."""
+    """Beats: in memory, gone when the broker is restarted, and made again then.
+
+    In a cluster they have copies as well: one alone would be away with its server.
+    """
     return _stream(
         names.beats,
         names.beat(">"),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 
-import msgspec
-
 from firedoor.adapters.nats.answers import (
+    NAME_TAKEN,
+    NO_PEERS,
     NO_ROOM,
     NO_STREAM,
+    NOT_CLUSTERED,
     ConsumerInfo,
     Done,
-    Message,
     Refusal,
     StreamInfo,
     Streamlist,
 )
+from firedoor.adapters.nats.asked import Again
 from firedoor.adapters.nats.configs import (
+    COPIES,
+    PAYLOAD_BYTES,
     STORE_VERSION,
     VERSION_KEY,
     Config,
@@ -25,23 +28,28 @@ from firedoor.adapters.nats.configs import (
     inbox_config,
     kept_configs,
 )
-from firedoor.adapters.nats.keeping import last_message
+from firedoor.adapters.nats.keeping import last_message, look_up
 from firedoor.adapters.nats.link import Link
-from firedoor.adapters.nats.naming import API, Names
-from firedoor.errors import StoreRefused
+from firedoor.adapters.nats.naming import Names
+from firedoor.errors import StoreRefused, StreamsUnavailable
 from firedoor.spec.plan import Plan
+from firedoor.units import format_bytes
 
 PAGES_MAX = 100
 DAY_S = 86_400.0
 
 
 async def declare(link: Link, names: Names, plan: Plan, *, ack_wait_s: float) -> None:
-    """Make what is missing; bring bounds up to date; prune records that are past retention.
+    """Make what is missing; bring bounds and copies up to date; prune records past retention.
+
+    Consumers have as many copies as their streams. A stream of one copy that gets two more by this
+    stores nothing for ten seconds or so: publishers wait.
 
     Raises:
         StoreRefused: if an inbox that would go away still holds batches, the store was written by
-            another version, or the disk has no room for the bounds.
+            another version, the disk has no room for the bounds, or a cluster too few servers.
     """
+    _check_payload(link)
     held = {info.config.name: info for info in await list_streams(link, names)}
     wanted = {config["name"]: config for config in _configs(names, plan)}
     _check_versions(held)
@@ -60,6 +68,17 @@ async def declare(link: Link, names: Names, plan: Plan, *, ack_wait_s: float) ->
     await prune(link, names, plan)
 
 
+def _check_payload(link: Link) -> None:
+    """Refuse a broker that takes no messages as large as batches and dead letters may be."""
+    if link.payload_max < PAYLOAD_BYTES:
+        message = (
+            f"the broker at {link.url} takes messages of {format_bytes(link.payload_max)} at most, "
+            f"and dead letters may have {format_bytes(PAYLOAD_BYTES)}: write "
+            f"max_payload: {PAYLOAD_BYTES} into its settings"
+        )
+        raise StoreRefused(message)
+
+
 def _configs(names: Names, plan: Plan) -> list[Config]:
     """Return the settings of every stream of a plan."""
     inboxes = [inbox_config(names, edge) for edge in plan.edges]
@@ -67,15 +86,32 @@ def _configs(names: Names, plan: Plan) -> list[Config]:
 
 
 async def list_streams(link: Link, names: Names) -> list[StreamInfo]:
-    """Return all streams of a pipeline."""
+    """Return all streams of a pipeline, once each of them has a leader that tells of it."""
+
+    async def once(left_s: float) -> list[StreamInfo]:
+        found, missing = await look_at_streams(link, names, patience_s=left_s)
+        if missing:
+            message = f"{', '.join(missing)} have no leader now"
+            raise Again(message)
+        return found
+
+    return await link.patiently(once, patience_s=link.write_s)
+
+
+async def look_at_streams(
+    link: Link, names: Names, *, patience_s: float
+) -> tuple[list[StreamInfo], list[str]]:
+    """Return the streams of a pipeline that are told of, and names of those that are not now."""
     found: list[StreamInfo] = []
+    missing: set[str] = set()
     for _ in range(PAGES_MAX):
         body = {"offset": len(found), "subject": f"{names.prefix}.>"}
-        page = await link.api("STREAM.LIST", body, answer=Streamlist, patience_s=link.write_s)
+        page = await link.api("STREAM.LIST", body, answer=Streamlist, patience_s=patience_s)
         found += page.streams or []
+        missing |= set(page.missing or [])
         if not page.streams or len(found) >= page.total:
             break
-    return found
+    return found, sorted(missing)
 
 
 def _check_versions(held: dict[str, StreamInfo]) -> None:
@@ -118,24 +154,55 @@ async def _remove(link: Link, name: str) -> None:
 async def _bring(link: Link, config: Config, held: StreamInfo | None) -> None:
     """Make a stream, or bring it up to date. What it holds stays, if its bound is lowered too."""
     verb = "STREAM.CREATE" if held is None else "STREAM.UPDATE"
+    copies = max(copies_of(link), 1 if held is None else held.config.num_replicas)
+    config = config | {"num_replicas": copies}
     await _manage(link, f"{verb}.{config['name']}", config, StreamInfo)
+
+
+def copies_of(link: Link) -> int:
+    """Return how many servers keep each stream: three of a cluster, or the only one.
+
+    More, where somebody has told the broker so, are left alone.
+    """
+    return COPIES if link.clustered else 1
 
 
 async def make_beats(link: Link, names: Names) -> None:
     """Make the stream of beats again, after the broker was restarted."""
-    config = beats_config(names)
+    config = beats_config(names) | {"num_replicas": copies_of(link)}
     try:
         await link.api(f"STREAM.CREATE.{names.beats}", config, answer=StreamInfo)
     except Refusal as refusal:
-        raise _refused(refusal) from refusal
+        # In a cluster it is still there, and waits for a leader.
+        if refusal.fault.err_code != NAME_TAKEN:
+            raise _refused(refusal) from refusal
 
 
 async def _manage(link: Link, verb: str, body: object, answer: type) -> None:
-    """Ask for a change; say what it means if it is refused."""
+    """Ask for a change; say what it means if it is refused.
+
+    Servers of a cluster that has just been started learn of each other: too few are waited for.
+    """
+    few: list[Refusal] = []
+
+    async def once(left_s: float) -> None:
+        few.clear()
+        try:
+            await link.api(verb, body, answer=answer, patience_s=left_s)
+        except Refusal as refusal:
+            if refusal.fault.err_code != NO_PEERS:
+                raise
+            few.append(refusal)
+            raise Again(str(refusal)) from refusal
+
     try:
-        await link.api(verb, body, answer=answer, patience_s=link.write_s)
+        await link.patiently(once, patience_s=link.write_s)
     except Refusal as refusal:
         raise _refused(refusal) from refusal
+    except StreamsUnavailable as error:
+        if few:
+            raise _refused(few[0]) from error
+        raise
 
 
 def _refused(refusal: Refusal) -> StoreRefused:
@@ -144,6 +211,18 @@ def _refused(refusal: Refusal) -> StoreRefused:
         message = (
             f"the broker's disk has no room for the bounds that are declared ({refusal}): free "
             "some, or lower inbox= of zones and dead_bytes= of the pipeline"
+        )
+        return StoreRefused(message)
+    if refusal.fault.err_code == NO_PEERS:
+        message = (
+            f"the cluster has fewer than {COPIES} servers with JetStream and room ({refusal}): "
+            "start the others, or use one server that is no cluster; two are no safer than one"
+        )
+        return StoreRefused(message)
+    if refusal.fault.err_code == NOT_CLUSTERED:
+        message = (
+            f"the server says that it is of a cluster, and its JetStream is not ({refusal}): "
+            "correct its settings"
         )
         return StoreRefused(message)
     return StoreRefused(f"the broker refuses what the plan needs: {refusal}")
@@ -173,14 +252,8 @@ async def _first_seq_since(link: Link, names: Names, since_s: float) -> int:
         return 0
     start = dt.datetime.fromtimestamp(since_s, dt.UTC).isoformat()
     body = {"start_time": start, "next_by_subj": f"{names.prefix}.rec.>"}
-
-    def read(message: Message) -> int:
-        found = (message.headers or {}).get("Nats-Sequence")
-        return int(found) if found else info.state.last_seq + 1
-
-    payload = msgspec.json.encode(body)
-    subject = f"{API}.DIRECT.GET.{names.records}"
-    return await link.ask(subject, payload, read=read, patience_s=link.write_s)
+    found = await look_up(link, names.records, body, patience_s=link.write_s)
+    return info.state.last_seq + 1 if found is None else found.seq
 
 
 def read_time(text: str) -> float | None:

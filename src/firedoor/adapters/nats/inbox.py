@@ -19,7 +19,7 @@ from firedoor.adapters.nats.answers import (
 )
 from firedoor.adapters.nats.asked import Again, NoAnswer
 from firedoor.adapters.nats.configs import IN_FLIGHT_MAX
-from firedoor.adapters.nats.keeping import kept
+from firedoor.adapters.nats.keeping import next_message
 from firedoor.adapters.nats.link import Link
 from firedoor.adapters.nats.naming import API, Names, durable_of
 from firedoor.errors import StoreRefused, StreamsUnavailable
@@ -192,8 +192,9 @@ class NatsInbox:
             if missing_since_s is not None and now_s >= min(
                 missing_since_s + self._link.read_s, ends_s
             ):
-                message = f"nobody keeps the inbox {self._edge}: is the pipeline declared there?"
-                raise StreamsUnavailable(message)
+                message = f"nobody keeps the inbox {self._edge}: is the pipeline declared there"
+                more = ", and are most servers of the cluster up" if self._link.clustered else ""
+                raise StreamsUnavailable(f"{message}{more}?")
             if now_s >= ends_s:
                 return []
             if why:
@@ -270,8 +271,7 @@ async def release(link: Link, names: Names, edge: str) -> int:
     given = 0
     seq, last = 1, reader.delivered.stream_seq
     while seq <= last and given < IN_FLIGHT_MAX:
-        body = msgspec.json.encode({"seq": seq, "next_by_subj": names.batch(edge, "*")})
-        found = await link.ask(f"{API}.DIRECT.GET.{stream}", body, read=kept)
+        found = await next_message(link, stream, names.batch(edge, "*"), seq)
         if found is None or found.seq > last:
             break
         seq = found.seq + 1

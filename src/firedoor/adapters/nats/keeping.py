@@ -1,30 +1,39 @@
-"""Messages kept under subjects of their own: records, attempts, values, beats."""
+"""Messages kept under subjects of their own: records, attempts, values, beats.
+
+In a cluster any server that has a copy of a stream answers direct reads, with what it has: 11 of
+300 messages were not found that way just after they were stored. What a decision hangs on is read
+from the stream's leader there. A server by itself is its leader.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
 from firedoor.adapters.nats.answers import (
     FULL,
+    NO_MESSAGE,
     NOT_FOUND,
     TAKEN,
-    TEMPORARY,
+    Fault,
     Message,
     Stored,
+    passes,
     status_of,
 )
 from firedoor.adapters.nats.asked import Again
 from firedoor.adapters.nats.configs import PAYLOAD_BYTES
-from firedoor.adapters.nats.link import Link
+from firedoor.adapters.nats.link import ASK_S, Link
 from firedoor.adapters.nats.naming import API
 from firedoor.errors import Full, StoreRefused
 
 PAGE = 256
 """Messages that are read at once."""
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+THERE = "maximum messages per subject exceeded"
+"""The store's answer to a second message of a subject that holds one."""
 MESSAGE_MAX = PAYLOAD_BYTES - 2**16
 """Bytes of a payload, beside which its headers have room."""
 NO_SPACE = "no space left"
@@ -50,6 +59,45 @@ def kept(message: Message) -> Kept | None:
     headers = message.headers or {}
     seq = int(headers["Nats-Sequence"])
     return Kept(headers["Nats-Subject"], seq, message.data, headers)
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """A message in a leader's answer; bytes are base64 there."""
+
+    subject: str
+    seq: int
+    hdrs: bytes = b""
+    data: bytes = b""
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """A leader's answer."""
+
+    error: Fault | None = None
+    message: _Found | None = None
+
+
+def _told(message: Message) -> Kept | None:
+    """Return the message that a leader read; None if there is none."""
+    told = msgspec.json.decode(message.data, type=_Told)
+    found = told.message
+    if found is not None:
+        return Kept(found.subject, found.seq, found.data, _headers(found.hdrs))
+    if told.error is not None and told.error.err_code in NO_MESSAGE:
+        return None
+    text = "no message" if told.error is None else told.error.description
+    raise Again(text)
+
+
+def _headers(raw: bytes) -> dict[str, str]:
+    r"""Return headers as they are on the wire, ``NATS/1.0`` before them.
+
+    >>> _headers(b"NATS/1.0\r\nNats-Msg-Id: a:1\r\n\r\n")
+    {'Nats-Msg-Id': 'a:1'}
+    """
+    lines = raw.decode("utf-8", "replace").split("\r\n")[1:]
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip(): value.strip() for name, colon, value in pairs if colon}
 
 
 async def store(
@@ -83,9 +131,9 @@ async def store(
         if fault is None:
             return not stored.duplicate
         said = fault.description
-        if fault.err_code == TAKEN or "per subject" in said:
+        if fault.err_code == TAKEN or said == THERE:
             return False
-        if fault.err_code in TEMPORARY or NO_SPACE in said:
+        if passes(fault) or NO_SPACE in said:
             raise Again(said)
         if fault.err_code == FULL and said.startswith("maximum") and full is not None:
             text = f"{subject} does not fit: {said}"
@@ -118,13 +166,31 @@ async def store_once(
 
 async def message_of(link: Link, stream: str, subject: str) -> Kept | None:
     """Return the last message of a subject."""
+    if link.clustered:
+        return await look_up(link, stream, {"last_by_subj": subject})
     return await link.ask(f"{API}.DIRECT.GET.{stream}.{subject}", read=kept)
 
 
 async def last_message(link: Link, stream: str, subjects: str) -> Kept | None:
     """Return the last message of all subjects that a pattern fits."""
-    body = msgspec.json.encode({"last_by_subj": subjects})
-    return await link.ask(f"{API}.DIRECT.GET.{stream}", body, read=kept)
+    return await look_up(link, stream, {"last_by_subj": subjects})
+
+
+async def look_up(
+    link: Link, stream: str, body: Mapping[str, object], *, patience_s: float | None = None
+) -> Kept | None:
+    """Return the message that a request names, if its leader has it."""
+    payload = msgspec.json.encode(body)
+    if not link.clustered:
+        subject = f"{API}.DIRECT.GET.{stream}"
+        return await link.ask(subject, payload, read=kept, patience_s=patience_s)
+    subject = f"{API}.STREAM.MSG.GET.{stream}"
+    return await link.ask(subject, payload, read=_told, patience_s=patience_s, each_s=ASK_S)
+
+
+async def next_message(link: Link, stream: str, subjects: str, seq: int) -> Kept | None:
+    """Return the first message from a number on that a pattern fits."""
+    return await look_up(link, stream, {"seq": seq, "next_by_subj": subjects})
 
 
 async def messages(
@@ -132,7 +198,8 @@ async def messages(
 ) -> AsyncIterator[Kept]:
     """Go through the messages that a pattern fits, as they were written, a page at a time.
 
-    What is written meanwhile may come too.
+    What is written meanwhile may come too. In a cluster the copy that answers may lag behind: where
+    it ends, the leader is asked for what follows.
     """
     seq = 1
     while True:
@@ -144,8 +211,13 @@ async def messages(
                 return
             seq = found.seq + 1
             yield found
-        if not page:
+        if page:
+            continue
+        found = await next_message(link, stream, subjects, seq) if link.clustered else None
+        if found is None:
             return
+        seq = found.seq + 1
+        yield found
 
 
 async def last_messages(link: Link, stream: str, subjects: str) -> list[Kept]:

@@ -10,7 +10,13 @@ import msgspec
 
 from firedoor.adapters.nats.answers import NOT_FOUND, Done, Message, consumed, status_of
 from firedoor.adapters.nats.asked import Again
-from firedoor.adapters.nats.keeping import MESSAGE_MAX, message_of, store, store_once
+from firedoor.adapters.nats.keeping import (
+    MESSAGE_MAX,
+    message_of,
+    next_message,
+    store,
+    store_once,
+)
 from firedoor.adapters.nats.link import Link
 from firedoor.adapters.nats.naming import API, Names
 from firedoor.errors import DeadLettersFull
@@ -53,7 +59,10 @@ async def rebury(link: Link, names: Names, entry: DeadEntry, payload: bytes) -> 
 
 
 async def dead(link: Link, names: Names, subjects: str) -> AsyncIterator[DeadEntry]:
-    """Go through entries as they were buried, a page at a time, without their rows."""
+    """Go through entries as they were buried, a page at a time, without their rows.
+
+    In a cluster a page may come from a copy that lags behind: the leader is asked for what follows.
+    """
     seq = 1
     while True:
         page = await _page(link, names, subjects, seq)
@@ -66,8 +75,13 @@ async def dead(link: Link, names: Names, subjects: str) -> AsyncIterator[DeadEnt
             whole = await message_of(link, names.dead, message.subject)
             if whole is not None:  # it was replayed meanwhile, otherwise
                 yield _entry_of(whole.headers, whole.data)
-        if not page:
+        if page:
+            continue
+        last = await next_message(link, names.dead, subjects, seq) if link.clustered else None
+        if last is None:
             return
+        seq = last.seq + 1
+        yield _entry_of(last.headers, last.data)
 
 
 async def dead_rows(
@@ -131,9 +145,7 @@ async def _page(link: Link, names: Names, subjects: str, seq: int) -> list[Messa
     Only consumers leave payloads out. One serves a page; the broker forgets it by itself if it is
     not deleted.
     """
-    name = f"list-{link.unique()}"
     config = {
-        "name": name,
         "ack_policy": "none",
         "deliver_policy": "by_start_sequence",
         "opt_start_seq": seq,
@@ -144,7 +156,9 @@ async def _page(link: Link, names: Names, subjects: str, seq: int) -> list[Messa
     }
 
     async def once(left_s: float) -> list[Message]:
-        body = {"stream_name": names.dead, "config": config}
+        # Another one each time: the server that was to have the last one may be gone.
+        name = f"list-{link.unique()}"
+        body = {"stream_name": names.dead, "config": {"name": name, **config}}
         verb = f"CONSUMER.CREATE.{names.dead}.{name}"
         await link.api(verb, body, answer=Done, patience_s=left_s)
         consumer = f"{names.dead}.{name}"

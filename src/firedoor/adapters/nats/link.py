@@ -14,22 +14,22 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
 import msgspec
-import nats.aio.client
 from nats.errors import Error as NatsError
 
 from firedoor.adapters.nats.answers import (
     ALL_SENT,
     NO_RESPONDERS,
     NOT_FOUND,
-    TEMPORARY,
     Message,
     Refusal,
     consumed,
     fault_of,
+    passes,
     status_of,
 )
 from firedoor.adapters.nats.asked import Absent, Again, Asked
 from firedoor.adapters.nats.naming import API, replies_of, user_of
+from firedoor.adapters.nats.session import Session, Trust, why_untrusted
 from firedoor.errors import StoreRefused, StreamsUnavailable
 from firedoor.ports.clock import Clock
 
@@ -40,6 +40,8 @@ READ_S = 2.0
 OPEN_S = 5.0
 EACH_S = 5.0
 """How long an answer is waited for before the request is sent again."""
+ASK_S = 2.0
+"""The same for what stores nothing: a cluster without a leader does not answer it."""
 PAUSE_FIRST_S = 0.02
 PAUSE_MAX_S = 1.0
 PING_S = 5
@@ -52,9 +54,6 @@ SETTINGS: dict[str, Any] = {
     "max_outstanding_pings": 2,
     "pending_size": PENDING_BYTES,
 }
-
-# Batches are half a megabyte: nats-py reads 32 KiB at a time otherwise.
-nats.aio.client.DEFAULT_BUFFER_SIZE = 2**20
 
 _FORBIDDEN = re.compile(r'permissions violation for publish to "([^"]*)"')
 
@@ -70,15 +69,20 @@ class Link:
         password: str | None,
         zone: str | None,
         clock: Clock,
+        trust: Trust | None = None,
         write_s: float = WRITE_S,
         read_s: float = READ_S,
     ) -> None:
-        """Prepare; ``open`` connects."""
+        """Prepare; ``open`` connects. ``url`` is one address, or several, joined by commas."""
         self.clock = clock
         self.write_s, self.read_s = write_s, read_s
         self.url = url
+        self._addresses = [one.strip() for one in url.split(",")]
         self._user, self._password, self._zone = user, password, zone
-        self._client = nats.aio.client.Client()
+        self._trust = Trust() if trust is None else trust
+        self._client = Session(self._addresses, self._trust)
+        self._untrusted: dict[str, str] = {}
+        """Why a server is not trusted, while there is no connection."""
         self._begun = False
         self.losses = 0
         """How often the connection was lost."""
@@ -96,18 +100,20 @@ class Link:
         """Connect.
 
         Raises:
-            StreamsUnavailable: if nobody answers there, or the password is wrong.
+            StreamsUnavailable: if nobody answers there.
+            StoreRefused: if the password is wrong, or none of the servers is trusted.
         """
         async with self._opening:
             if self._client.is_connected:
                 return
             await self._let_go()
-            self._client = client = nats.aio.client.Client()
+            self._client = client = Session(self._addresses, self._trust)
+            self._untrusted.clear()
             self._begun = True
             try:
                 async with asyncio.timeout(patience_s):
                     await client.connect(
-                        self.url,
+                        self._addresses,
                         name=user_of(self._zone),
                         user=self._user,
                         password=self._password,
@@ -130,7 +136,18 @@ class Link:
                 await self._let_go()
                 raise
             self._state = "open"
+            self._untrusted.clear()
             self._up.set()
+
+    @property
+    def clustered(self) -> bool:
+        """Whether there is more than one server, so that one alone may not know everything."""
+        return bool(self._client.cluster)
+
+    @property
+    def payload_max(self) -> int:
+        """Bytes of the largest message that the server takes."""
+        return self._client.max_payload
 
     async def up(self, patience_s: float) -> None:
         """Return when there is a connection.
@@ -172,7 +189,7 @@ class Link:
 
     def _unavailable(self, why: str = "") -> StreamsUnavailable:
         """Return the error that says that nobody is there, and what to do."""
-        why = why or self._why
+        why = why or "; ".join(self._untrusted.values()) or self._why
         return StreamsUnavailable(
             f"the broker at {self.url} does not answer ({why}): nothing is lost; see that it runs, "
             "firedoor doctor says what is wrong with it"
@@ -185,6 +202,13 @@ class Link:
         if self._state != "open" and "authorization" in text:
             message = f"the broker at {self.url} refuses user {self._user!r}: wrong password"
             raise StoreRefused(message)
+        untrusted = why_untrusted(error, self._trust)
+        if untrusted is not None:
+            server = self._client.asked
+            self._why = self._untrusted[server] = f"the server {server} {untrusted}"
+            # The others may be fine.
+            if self._state != "open" and len(self._untrusted) >= len(set(self._addresses)):
+                raise StoreRefused(self._why)
         forbidden = _FORBIDDEN.search(text)
         for asked in list(self._asked.values()) if forbidden else ():
             if forbidden and asked.subject.lower() == forbidden[1]:
@@ -204,6 +228,7 @@ class Link:
 
     async def _on_back(self) -> None:
         """Let requests go on."""
+        self._untrusted.clear()
         if self._state == "open":
             self._up.set()
 
@@ -231,6 +256,7 @@ class Link:
         read: Callable[[Message], T],
         headers: dict[str, str] | None = None,
         patience_s: float | None = None,
+        each_s: float = EACH_S,
         wait_for_it: bool = True,
     ) -> T:
         """Send a request until it is answered; return what ``read`` makes of the answer.
@@ -248,7 +274,7 @@ class Link:
             asked = self.expect(subject)
             try:
                 await self.send(asked, payload, headers=headers)
-                answer = await asked.next(min(left_s, EACH_S))
+                answer = await asked.next(min(left_s, each_s))
             finally:
                 self.forget(asked)
             if status_of(answer) == NO_RESPONDERS:
@@ -299,13 +325,15 @@ class Link:
         def read(message: Message) -> T:
             fault = fault_of(message.data)
             if fault is not None:
-                if fault.err_code in TEMPORARY:
+                if passes(fault):
                     raise Again(fault.description)
                 raise Refusal(fault, verb)
             return msgspec.json.decode(message.data, type=answer)
 
         payload = b"" if body is None else msgspec.json.encode(body)
-        return await self.ask(f"{API}.{verb}", payload, read=read, patience_s=patience_s)
+        return await self.ask(
+            f"{API}.{verb}", payload, read=read, patience_s=patience_s, each_s=ASK_S
+        )
 
     async def patiently(
         self, once: Callable[[float], Coroutine[object, object, T]], *, patience_s: float

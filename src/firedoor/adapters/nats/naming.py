@@ -94,6 +94,11 @@ def user_of(zone: str | None) -> str:
     return ADMIN if zone is None else f"zone-{zone}"
 
 
+def account_user(pipeline: str, zone: str | None) -> str:
+    """Return the name of a user at a broker that others run: pipelines share none there."""
+    return f"{pipeline}-{user_of(zone)}"
+
+
 def replies_of(zone: str | None) -> str:
     """Return what the reply subjects of a user begin with: no other may listen to them."""
     return f"_INBOX.{user_of(zone)}"
@@ -104,8 +109,14 @@ def durable_of(edge: str) -> str:
     return edge.partition(":")[2]
 
 
-def may_publish(names: Names, zone: str, edges: tuple[EdgePlan, ...]) -> list[str]:
-    """Return the subjects that a zone may publish to; it may listen to its replies only."""
+def may_publish(
+    names: Names, zone: str, edges: tuple[EdgePlan, ...], *, clustered: bool = False
+) -> list[str]:
+    """Return the subjects that a zone may publish to; it may listen to its replies only.
+
+    In a cluster it reads from leaders, and those cannot be told which subjects it may read: it
+    sees the attempts of other zones then, which hold counts and no rows.
+    """
     allowed: list[str] = []
     for edge in edges:
         if zone not in {edge.publisher, edge.reader}:
@@ -124,6 +135,9 @@ def may_publish(names: Names, zone: str, edges: tuple[EdgePlan, ...]) -> list[st
         allowed += [f"{API}.DIRECT.GET.{stream}", f"{API}.DIRECT.GET.{stream}.>"]
     allowed += [f"{API}.DIRECT.GET.{names.dead}.{own[1]}"]
     allowed += [f"{API}.DIRECT.GET.{names.attempts}.{own[2]}"]
+    if clustered:
+        kept = (names.records, names.values, names.attempts)
+        allowed += [f"{API}.STREAM.MSG.GET.{stream}" for stream in kept]
     allowed += [names.value(f"source.{zone}"), names.value(f"source.{zone}.>")]
     allowed += [names.value(f"detached.{zone}.*")]
     # Beats are in memory: whoever notices first that the broker was restarted makes them again.

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,9 +46,13 @@ READY_S = 60.0
 LOCK_WAIT_S = 6.0
 """The guard of a run that was just killed needs a moment to end its server."""
 STOP_S = guard.STOP_S + 2.0
-PORT_WAIT_S = 10.0
+PORT_WAIT_S = 2.0
 POLL_S = 0.01
 FREE_MIN_BYTES = 64 * 2**20
+"""Room that is needed to start."""
+FULL_BYTES = 2**20
+"""A disk with less than this takes no batch of the usual size."""
+FAILED_WRITES = (b"ritical write error", b"no space left", b"quota exceeded")
 ANY_PORT = -1
 TAIL_BYTES = 4096
 LOOK_BYTES = 2**16
@@ -118,6 +123,7 @@ class LocalServer:
         self._guard: subprocess.Popen[bytes] | None = None
         self._looked = 0
         self._fault: str | None = None
+        self._turn = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -136,42 +142,71 @@ class LocalServer:
         """Return why it stores nothing although it runs, and what to do; None if it does.
 
         After a failed write the server answers no more of what is for that stream, until it is
-        started again: what it acknowledged before is whole.
+        started again: what it acknowledged before is whole. Its log says so, and cannot where it
+        is on the disk that is full: then the disk does.
         """
         if self._fault is None:
-            with contextlib.suppress(OSError), (self._nats / "server.log").open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(self._looked if self._looked <= size else 0)
-                told = file.read(LOOK_BYTES)
-                self._looked = file.tell()
-                if b"ritical write error" in told or b"no space left" in told:
-                    self._fault = str(_explain(self.folder, self._said(self._looked - len(told))))
-        return self._fault
+            self._fault = self._told_of()
+        return self._fault or self._lacks(FULL_BYTES)
+
+    def no_room(self) -> str | None:
+        """Return why it cannot be started for want of room, and what to do; None if it can."""
+        return self._lacks(FREE_MIN_BYTES)
+
+    def _lacks(self, needed: int) -> str | None:
+        """Return what to do about a disk that has less than this free; None if it has."""
+        try:
+            free = shutil.disk_usage(self._nats).free
+        except OSError as error:
+            return f"{self._nats} cannot be looked at ({error.strerror}): put it back as it was"
+        if free >= needed:
+            return None
+        return (
+            f"the disk of {self._nats} is full: {format_bytes(free)} are free and "
+            f"{format_bytes(FREE_MIN_BYTES)} needed: free some"
+        )
+
+    def _told_of(self) -> str | None:
+        """Return the failed write that its log has told of since the last look; None if none."""
+        with contextlib.suppress(OSError), (self._nats / "server.log").open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(self._looked if self._looked <= size else 0)
+            told = file.read(LOOK_BYTES)
+            self._looked = file.tell()
+            if any(sign in told for sign in FAILED_WRITES):
+                said = self._said(self._looked - len(told))
+                return self.no_room() or f"it could not write to {self._nats}: {said}"
+        return None
 
     def restart(self) -> None:
         """Start it again on its store and port after it died; ends it before if it lives.
 
         Raises:
-            StoreRefused, StreamsUnavailable: as ``start``.
+            StoreRefused, StreamsUnavailable: as ``start``; also if it was stopped meanwhile.
         """
-        self._end()
-        ends_s = _CLOCK.now_s() + PORT_WAIT_S
-        while True:
-            try:
-                self._launch()
-            except PortTaken:
-                if _CLOCK.now_s() >= ends_s:
-                    raise
-                select.select([], [], [], 10 * POLL_S)
-            else:
-                return
+        with self._turn:
+            if self._lock is None:
+                message = "the broker was stopped: start another one"
+                raise StreamsUnavailable(message)
+            self._end()
+            ends_s = _CLOCK.now_s() + PORT_WAIT_S
+            while True:
+                try:
+                    self._launch()
+                except PortTaken:
+                    if _CLOCK.now_s() >= ends_s:
+                        raise
+                    select.select([], [], [], 10 * POLL_S)
+                else:
+                    return
 
     def stop(self) -> None:
         """End it, kindly first; returns when it is gone. Stopping twice does no harm."""
-        self._end()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        with self._turn:  # a restart that is under way comes to its end before
+            self._end()
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -209,7 +244,10 @@ class LocalServer:
     def _launch(self) -> None:
         """Start guard and server; returns when the server listens."""
         program = find_server()
-        _check_room(self._nats)
+        no_room = self.no_room()
+        if no_room is not None:
+            message = f"{no_room}, or use another --project folder; nothing is lost"
+            raise StoreRefused(message)
         for left in (self._nats / "ports").glob("*.ports"):
             left.unlink()
         config = self._nats / "config"
@@ -290,17 +328,6 @@ class LocalServer:
 
 class PortTaken(StreamsUnavailable):
     """Another program listens on the server's port."""
-
-
-def _check_room(nats: Path) -> None:
-    """Refuse to start on a disk that is full."""
-    free = shutil.disk_usage(nats).free
-    if free < FREE_MIN_BYTES:
-        message = (
-            f"the disk of {nats} has {format_bytes(free)} free, {format_bytes(FREE_MIN_BYTES)} are "
-            "needed: free some, or use another --project folder; nothing is lost"
-        )
-        raise StoreRefused(message)
 
 
 def _port_in(file: Path) -> int | None:

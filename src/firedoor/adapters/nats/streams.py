@@ -11,7 +11,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.nats import letters
 from firedoor.adapters.nats.answers import ConsumerInfo, Refusal, StreamInfo
 from firedoor.adapters.nats.asked import Absent
-from firedoor.adapters.nats.declaring import declare, make_beats, read_time
+from firedoor.adapters.nats.declaring import declare, make_beats, prune, read_time
 from firedoor.adapters.nats.inbox import NatsInbox, release
 from firedoor.adapters.nats.keeping import (
     last_message,
@@ -23,6 +23,8 @@ from firedoor.adapters.nats.keeping import (
 )
 from firedoor.adapters.nats.link import OPEN_S, READ_S, WRITE_S, Link
 from firedoor.adapters.nats.naming import Names, durable_of
+from firedoor.adapters.nats.session import Trust
+from firedoor.adapters.nats.sweeping import sweep
 from firedoor.errors import FrameRefused, StoreRefused, StreamFull
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Depth
@@ -46,6 +48,7 @@ async def connect(
     user: str | None = None,
     password: str | None = None,
     zone: str | None = None,
+    trust: Trust | None = None,
     clock: Clock | None = None,
     ack_wait_s: float = ACK_WAIT_S,
     write_s: float = WRITE_S,
@@ -54,20 +57,22 @@ async def connect(
 ) -> NatsStreams:
     """Connect to a broker as a zone, or as the one that may do everything.
 
-    ``url`` is like ``nats://127.0.0.1:4222``. ``zone`` says whose user it is, None: the
+    ``url`` is like ``nats://127.0.0.1:4222``, several are joined by commas, and ``tls://`` insists
+    on TLS, as ``trust`` does that names a file. ``zone`` says whose user it is, None: the
     supervisor's and the commands'. A batch that nobody acknowledged comes again after
     ``ack_wait_s`` (as declared). A broker that is away is waited for ``write_s`` by what writes,
     ``read_s`` by what reads, ``open_s`` here.
 
     Raises:
         StreamsUnavailable: if nobody answers there.
-        StoreRefused: if the password is wrong.
+        StoreRefused: if the password is wrong, or the broker is not trusted.
     """
     link = Link(
         url,
         user=user,
         password=password,
         zone=zone,
+        trust=trust,
         clock=SystemClock() if clock is None else clock,
         write_s=write_s,
         read_s=read_s,
@@ -94,6 +99,19 @@ class NatsStreams:
                 written by another version.
         """
         await declare(self.link, self.names, plan, ack_wait_s=self._ack_wait_s)
+
+    async def prune(self, plan: Plan) -> None:
+        """Remove records past retention, but the last of each zone; ``declare`` does so, too.
+
+        Raises:
+            StreamsUnavailable: if the broker is away.
+            StoreRefused: if it refuses.
+        """
+        try:
+            await prune(self.link, self.names, plan)
+        except Refusal as refusal:
+            message = f"{refusal}: is the pipeline declared in this store?"
+            raise StoreRefused(message) from refusal
 
     # ---- inboxes
 
@@ -130,6 +148,19 @@ class NatsStreams:
         zone's process again. Otherwise they come when the time for their acknowledgement is over.
         """
         return await release(self.link, self.names, edge)
+
+    async def sweep(self, edge: str) -> int:
+        """Delete what a reader is done with and a full disk kept; return how many batches.
+
+        Raises:
+            StreamsUnavailable: if the broker is away.
+            StoreRefused: if it refuses.
+        """
+        try:
+            return await sweep(self.link, self.names, edge)
+        except Refusal as refusal:
+            message = f"{refusal}: is the pipeline declared in this store?"
+            raise StoreRefused(message) from refusal
 
     async def depth(self, edge: str) -> Depth:
         """Return what waits in an inbox."""

@@ -6,12 +6,19 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from firedoor.adapters.nats.configs import PAYLOAD_BYTES
-from firedoor.adapters.nats.naming import Names, may_publish, replies_of, user_of
+from firedoor.adapters.nats.naming import (
+    Names,
+    account_user,
+    may_publish,
+    replies_of,
+    user_of,
+)
 from firedoor.spec.plan import Plan
 
 ENDPOINT = "endpoint.json"
@@ -23,16 +30,29 @@ FILE_BYTES = 2**50
 """No bound: every stream has its own, and what is there must open on a disk that is nearly full."""
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a process reaches the broker, and as whom."""
 
     url: str
-    user: str
-    password: str
+    user: str = ""
+    password: str = ""
+    """Both empty: the broker asks nobody who it is, or looks at certificates."""
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    external: bool = False
+    """Whether the broker is one that firedoor has not started."""
 
     def __repr__(self) -> str:
         """Leave the password out: this lands in logs and tracebacks."""
         return f"Endpoint(url={self.url!r}, user={self.user!r})"
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """Of an endpoint, or of a user, what is kept."""
+
+    password: str = ""
+    external: bool = False
 
 
 def read_endpoint(path: Path) -> Endpoint:
@@ -58,11 +78,12 @@ def passwords(folder: Path, plan: Plan | None) -> dict[str | None, str]:
 
 
 def _password(path: Path) -> str:
-    """Return the password in a file, a new one if there is none."""
+    """Return the password in a file, a new one if there is none, or one of another broker."""
     try:
-        return read_endpoint(path).password
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
-        return secrets.token_urlsafe(32)
+        known = msgspec.json.decode(path.read_bytes(), type=_Known)
+    except (OSError, msgspec.DecodeError):
+        known = _Known()
+    return secrets.token_urlsafe(32) if known.external or not known.password else known.password
 
 
 def write_endpoints(folder: Path, url: str, known: dict[str | None, str]) -> None:
@@ -91,24 +112,61 @@ def server_config(nats: Path, plan: Plan | None, known: dict[str | None, str], p
         f"  max_memory_store: {MEMORY_BYTES}",
         f"  max_file_store: {FILE_BYTES}",
         "}",
-        "authorization { users: [",
-        *(f"  {_user(zone, password, plan)}" for zone, password in known.items()),
-        "] }",
+        users_config(plan, known),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
-def _user(zone: str | None, password: str, plan: Plan | None) -> str:
+def users_config(
+    plan: Plan | None, known: Mapping[str | None, str], *, clustered: bool = False
+) -> str:
+    """Return the part of a server's settings that says who may do what.
+
+    Args:
+        plan: whose zones they are.
+        known: the password of each zone, and of commands (None).
+        clustered: whether the server is of a cluster.
+    """
+    users = [
+        _user(user_of(zone), password, zone, plan, clustered=clustered)
+        for zone, password in known.items()
+    ]
+    return "\n".join(["authorization { users: [", *users, "] }", ""])
+
+
+def write_account(folder: Path, plan: Plan) -> list[Path]:
+    """Write an account of a pipeline for the settings of a broker that others run, and its users.
+
+    ``<pipeline>.conf`` is for ``accounts { include ... }``; of the others each has the user and
+    password of a zone, or of commands. Passwords that are there already stay. Returns the files.
+    """
+    make_private(folder)
+    zones: list[str | None] = [None, *(zone.name for zone in plan.zones)]
+    lines: list[str] = []
+    written = [folder / f"{plan.pipeline}.conf"]
+    for zone in zones:
+        path = folder / f"{user_of(zone)}.json"
+        name, password = account_user(plan.pipeline, zone), _password(path)
+        write_private(path, msgspec.json.encode({"user": name, "password": password}))
+        lines.append(_user(name, password, zone, plan, clustered=True))
+        written.append(path)
+    head = [f"{json.dumps(plan.pipeline)} {{", "jetstream: enabled", "users: ["]
+    write_private(written[0], "\n".join([*head, *lines, "]", "}", ""]).encode())
+    return written
+
+
+def _user(name: str, password: str, zone: str | None, plan: Plan | None, *, clustered: bool) -> str:
     """Return one user's line."""
-    name = {"user": user_of(zone), "password": password}
+    who = {"user": name, "password": password}
     if zone is None or plan is None:
         permissions: dict[str, object] = {"publish": [">"], "subscribe": [">"]}
     else:
+        allowed = may_publish(Names(plan.pipeline), zone, plan.edges, clustered=clustered)
         permissions = {
-            "publish": {"allow": may_publish(Names(plan.pipeline), zone, plan.edges)},
+            "publish": {"allow": allowed},
             "subscribe": {"allow": [f"{replies_of(zone)}.>"]},
         }
-    return json.dumps(name | {"permissions": permissions})
+    return "  " + json.dumps(who | {"permissions": permissions})
 
 
 def make_private(folder: Path) -> None:

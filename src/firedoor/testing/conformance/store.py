@@ -27,6 +27,7 @@ SOON_S = 10.0
 """Within which anything that has to happen happens; only failures wait so long."""
 MOMENT_S = 0.3
 """For which is looked whether something happens that must not."""
+TICK_S = 0.01
 EPOCH_S = 1_767_225_600.0
 PAYLOAD = b"rows"
 
@@ -192,6 +193,17 @@ async def take(
 async def take_one(store: Store, inbox: Inbox, *, within_s: float = SOON_S) -> Delivery:
     """Fetch one delivery."""
     return (await take(store, inbox, 1, within_s=within_s))[0]
+
+
+async def left(store: Store, streams: Streams, count: int) -> None:
+    """Wait until an inbox holds as many batches as are left of it.
+
+    An acknowledged batch is never delivered again; a cluster may count it for a moment longer.
+    """
+    until_s = store.clock.now_s() + SOON_S
+    while (found := (await streams.depth(SMALL)).messages) != count:
+        assert store.clock.now_s() < until_s, f"{count} batches are left, the inbox holds {found}"
+        await store.clock.wait(TICK_S)
 
 
 async def nothing_comes(inbox: Inbox, *, for_s: float = MOMENT_S) -> None:
