@@ -7,10 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from firedoor.cli import doctor as face
 from firedoor.cli import main as cli
+from firedoor.compose.project import Project
 from firedoor.compute import cgroup, doctor, landlock, seal
 from firedoor.compute.doctor import Diagnosis, Finding
 
@@ -130,3 +131,45 @@ def test_the_version_is_printed() -> None:
 
 def test_without_a_command_the_commands_are_shown() -> None:
     assert "doctor" in CliRunner().invoke(cli.app, []).output
+
+
+def of_project(machine: Diagnosis, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Look at a project on a machine that was looked at before."""
+    monkeypatch.setattr(face, "diagnose", lambda: machine)
+    return CliRunner().invoke(cli.app, ["doctor", "--project", str(folder)])
+
+
+def test_a_project_that_is_not_there_is_wrong_and_walls_still_work(
+    found: Diagnosis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = of_project(found, tmp_path / "nowhere", monkeypatch)
+    assert result.exit_code == 1
+    assert "is not there" in result.output
+    assert "name the folder that .firedoor is in" in " ".join(result.output.split())
+    assert result.output.splitlines()[-2:] == [
+        "walls work here", "the project cannot run: see above",
+    ]  # fmt: skip
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_project_in_which_nothing_ran_yet_is_well(
+    found: Diagnosis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Project.at(tmp_path).create()
+    result = of_project(found, tmp_path, monkeypatch)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == "nothing is wrong with the project"
+
+
+def test_a_damaged_plan_is_told_and_the_store_is_looked_at_all_the_same(
+    found: Diagnosis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project.at(tmp_path)
+    project.create()
+    project.plan_file.write_text("{")
+    result = of_project(found, tmp_path, monkeypatch)
+    assert result.exit_code == 1
+    told = " ".join(result.output.split())
+    assert "is no plan of this version" in told
+    assert "store lock" in told
+    assert "Traceback" not in result.output

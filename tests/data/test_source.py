@@ -22,7 +22,7 @@ from data.source_world import (
 )
 from firedoor.adapters.memory.store import Call
 from firedoor.data.reader import ReaderDied
-from firedoor.errors import StepAtFault
+from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.spec.plan import GatePolicy
 from firedoor.testing.loop import run
 
@@ -203,6 +203,19 @@ def test_three_deaths_at_one_place_halt_the_source_and_name_the_lines() -> None:
             await CLOCK.wait(120.0)
             assert runner.status().state == "halted"
             await world.order("run", generation=1)
+            await until(lambda: len(world.records()) == 6)
+        assert await world.published() == names(6)
+
+    run(main())
+
+
+def test_a_reader_that_dies_of_a_probe_is_replaced_as_any_other() -> None:
+    async def main() -> None:
+        away, died = DependencyDown("the bucket is away"), ReaderDied("killed by SIGKILL")
+        world = SourceWorld(script=Script(batches=6, faults={2: [away, died, away, died]}))
+        runner = world.runner()
+        async with working(runner):
+            await until(lambda: runner.status().state == "paused")
             await until(lambda: len(world.records()) == 6)
         assert await world.published() == names(6)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from firedoor.compute.doctor import Diagnosis, Finding, diagnose
-from firedoor.spec.plan import decode_plan
+from firedoor.errors import FiredoorError, NotKnown
 
 _COLOURS = {"ok": "green", "weaker": "yellow", "missing": "red"}
 
@@ -25,19 +25,22 @@ def doctor(
         Path | None, typer.Option(help="Look at the store of the project in this folder as well.")
     ] = None,
 ) -> None:
-    """Say what of the wall is in force on this machine, and what to do about what is not.
+    """Say what is in force on this machine, and what to do.
 
     With a project folder, its store as well: versions, lock, gaps, checksums, room. Ends with 0 if
     walls work here and nothing is wrong with the store, with 1 otherwise.
     """
-    diagnosis = diagnose()
-    if project is not None:
-        diagnosis = Diagnosis(findings=(*diagnosis.findings, *_look_at(project)))
+    machine = diagnose()
+    store = None if project is None else Diagnosis(findings=_look_at(project))
+    both = Diagnosis(findings=(*machine.findings, *(store.findings if store else ())))
     if as_json:
-        print(json.dumps({"usable": diagnosis.usable, **asdict(diagnosis)}, indent=2))
+        print(json.dumps({"usable": both.usable, **asdict(both)}, indent=2))
     else:
-        _show(diagnosis)
-    raise typer.Exit(0 if diagnosis.usable else 1)
+        _show(both)
+        print("\nwalls work here" if machine.usable else "\nwalls do not work here: see above")
+        if store is not None:
+            print(_sum_up(store))
+    raise typer.Exit(0 if both.usable else 1)
 
 
 def _look_at(project: Path) -> tuple[Finding, ...]:
@@ -46,8 +49,33 @@ def _look_at(project: Path) -> tuple[Finding, ...]:
     from firedoor.compose.project import Project  # noqa: PLC0415
 
     found = Project.at(project)
-    plan = decode_plan(found.plan_file.read_bytes()) if found.plan_file.exists() else None
-    return asyncio.run(check_store(found.folder, plan))
+    if not found.folder.is_dir():
+        remedy = "name the folder that .firedoor is in, or begin with `firedoor run PIPELINE.py`"
+        return (_bad(f"{found.folder} is not there", remedy),)
+    findings: tuple[Finding, ...] = ()
+    plan = None
+    try:
+        plan = found.read_plan()
+    except NotKnown as error:
+        findings = (Finding(topic="project", verdict="ok", found=str(error)),)
+    except (FiredoorError, OSError) as error:
+        remedy = "run the pipeline anew, with the firedoor that wrote it or in another folder"
+        findings = (_bad(str(error), remedy),)
+    return (*findings, *asyncio.run(check_store(found.folder, plan)))
+
+
+def _bad(found: str, remedy: str) -> Finding:
+    """Return a finding that makes a project unable to run."""
+    return Finding(topic="project", verdict="missing", found=found, remedy=remedy, fatal=True)
+
+
+def _sum_up(store: Diagnosis) -> str:
+    """Return in one line how the store of a project is."""
+    if not store.usable:
+        return "the project cannot run: see above"
+    if any(finding.verdict != "ok" for finding in store.findings):
+        return "the project can run, but see above"
+    return "nothing is wrong with the project"
 
 
 def _show(diagnosis: Diagnosis) -> None:
@@ -60,8 +88,6 @@ def _show(diagnosis: Diagnosis) -> None:
         table.add_row(verdict, finding.topic, _plain(finding.found) + remedy)
     console = Console()
     console.print(table)
-    walls = "walls work here" if diagnosis.usable else "walls do not work here: see above"
-    console.print(f"\n{walls}")
 
 
 def _plain(text: str) -> str:

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "firedoor.cli.check:check",
     "new": "firedoor.cli.new:new",
     "doctor": "firedoor.cli.doctor:doctor",
+    "broker": "firedoor.cli.broker:app",
 }
 """Each command's module is imported when it is asked for: a zone's process must start quickly."""
 

@@ -33,7 +33,10 @@ def draw(
         Path | None, typer.Option("--out", help="Write it to this file, not to the terminal.")
     ] = None,
 ) -> None:
-    """Draw a pipeline: zones, edges and what they do when full, lookups (dashed)."""
+    """Draw a pipeline, as Mermaid or SVG.
+
+    Zones, edges and what they do when full, lookups (dashed).
+    """
     with refusals_told():
         plan = load_plan(pipeline)
     chosen = form or (Format.SVG if out and out.suffix.lower() == ".svg" else Format.MERMAID)

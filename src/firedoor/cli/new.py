@@ -22,7 +22,10 @@ def new(
         Path, typer.Option("--into", help="Where the folder is made.", show_default="here")
     ] = Path(),
 ) -> None:
-    """Write a small project: a pipeline with sample data, a test, and a page that tells of them."""
+    """Write a small project that runs.
+
+    A pipeline with sample data, a test, and a page that tells of them.
+    """
     with refusals_told():
         check_name("name", name)
     folder = into / name

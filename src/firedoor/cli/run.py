@@ -20,9 +20,9 @@ from firedoor.compose.inputs import missing_inputs
 from firedoor.compose.loading import load_plan
 from firedoor.compose.progress import screen_for
 from firedoor.compose.project import Endpoint, Project
-from firedoor.compose.report import figures_of, report_lines
+from firedoor.compose.report import NOT_DONE, Figures, figures_of, report_lines
 from firedoor.compose.supervisor import Outcome, Supervisor
-from firedoor.errors import FiredoorError, PipelineUnloadable
+from firedoor.errors import DeclarationError, FiredoorError, PipelineUnloadable
 from firedoor.spec.plan import Plan
 
 REFUSED = 2
@@ -55,11 +55,12 @@ def run(
     nats: NatsOption = None,
     credentials: CredentialsOption = None,
 ) -> None:
-    """Run a pipeline until its sources have no more and everything has come through.
+    """Run a pipeline to its end.
 
-    Ends with 0 if every row is accounted for; with 1 if rows are missing or a zone waits for a
-    person; with 2 if it cannot begin; with 130 if it was asked to end before. Ctrl-C drains: what
-    was begun is finished, and the next run goes on.
+    That is when its sources have no more, and everything has come through. Ends with 0 if every
+    row is accounted for; with 1 if rows are missing or a zone waits for a person; with 2 if it
+    cannot begin; with 130 if it was asked to end before. Ctrl-C drains: what was begun is
+    finished, and the next run goes on.
     """
     _run(pipeline, project, json, _endpoint(nats, credentials), bounded=True)
 
@@ -72,7 +73,11 @@ def up(
     nats: NatsOption = None,
     credentials: CredentialsOption = None,
 ) -> None:
-    """Keep a pipeline running until it is asked to end: Ctrl-C or SIGTERM drains it."""
+    """Keep a pipeline running until it is asked to end.
+
+    Ctrl-C or SIGTERM drains: what was begun is finished, and the next time goes on. Ends with 0 if
+    every row is accounted for, with 1 otherwise, with 2 if it cannot begin.
+    """
     _run(pipeline, project, json, _endpoint(nats, credentials), bounded=False)
 
 
@@ -93,6 +98,9 @@ def _run(
             missing = missing_inputs(plan)
             if missing:
                 raise PipelineUnloadable("\n".join(missing))
+            if json is not None and not json.absolute().parent.is_dir():
+                why, remedy = "is in no folder that is there", "make the folder, or name another"
+                raise DeclarationError("json", str(json), why, remedy)
             code = _supervise(project, plan, json, external(), bounded=bounded)
     except FiredoorError as error:
         _refuse(str(error))
@@ -117,6 +125,12 @@ def _supervise(
         bounded=bounded,
         external=external,
     )
+    for zone in plan.zones:
+        if bounded and zone.source is not None and zone.source.follow:
+            screen.tell(
+                f"source {zone.name} waits for new files (follow=True), so that this run does not "
+                "end by itself: end it with Ctrl-C, or use `firedoor up`"
+            )
     try:
         outcome = asyncio.run(_until_asked(supervisor))
     finally:
@@ -124,11 +138,21 @@ def _supervise(
     figures = figures_of(plan, outcome, bounded=bounded)
     for line in report_lines(figures):
         print(line)
-    said = msgspec.json.format(msgspec.json.encode(figures))
-    write_atomically(project.report_file, said)
+    kept = _keep(figures, project.report_file)
     if json is not None:
-        write_atomically(json.absolute(), said)
-    return figures.exit_code
+        kept = _keep(figures, json.absolute()) and kept
+    return figures.exit_code if kept else figures.exit_code or NOT_DONE
+
+
+def _keep(figures: Figures, file: Path) -> bool:
+    """Write the figures of a run; return whether that could be done: the run itself is over."""
+    try:
+        write_atomically(file, msgspec.json.format(msgspec.json.encode(figures)))
+    except OSError as error:
+        message = f"the figures of the run are not in {file}: {explain(error)}"
+        print(f"firedoor: {message}", file=sys.stderr)
+        return False
+    return True
 
 
 async def _until_asked(supervisor: Supervisor) -> Outcome:

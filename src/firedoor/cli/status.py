@@ -20,7 +20,11 @@ from firedoor.errors import ProjectBusy, StreamsUnavailable
 def status(
     *, as_json: JsonOption = False, project: ProjectOption = Path(), nats: NatsOption = None
 ) -> None:
-    """Say whether anybody outside a faulted zone is hurt; then zone by zone what to do."""
+    """Say who is hurt, then zone by zone what to do.
+
+    The first line says whether anybody outside a faulted zone is. Without the broker, all is told
+    as it was when it last answered.
+    """
 
     async def work() -> Sight:
         async with look(project, nats=nats) as sight:
@@ -42,7 +46,10 @@ def why(
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:
-    """Say why a zone is as it is: last transitions, what changed, what rows died of."""
+    """Say why a zone is as it is.
+
+    Its last transitions, what changed, and what rows died of.
+    """
 
     async def work() -> list[str]:
         async with look(project, nats=nats, anyhow=True) as sight:

@@ -14,7 +14,7 @@ from firedoor.control import provenance
 from firedoor.control.board import align
 from firedoor.control.causes import clock
 from firedoor.control.provenance import Story, find_row
-from firedoor.errors import DeclarationError
+from firedoor.errors import NotKnown
 
 WORDS_CHARACTERS = 300
 
@@ -30,16 +30,18 @@ def trace(
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:
-    """Tell the way of a row: file and line, each zone with version and time, where it ended."""
+    """Tell the way of a row.
+
+    File and line, each zone with version and time, and where it ended.
+    """
 
     async def work() -> Story:
         if (row is None) == (file is None) or (file is None) != (line is None):
-            raise DeclarationError(
-                "row",
-                row,
-                "one row is told at a time",
-                "give flights-000123/4711, or --file and --line",
+            message = (
+                "one row is told at a time: give flights-000123/4711, or --file and --line; "
+                "`firedoor dlq` names rows that died"
             )
+            raise NotKnown(message)
         async with reach(project, nats=nats) as reached:
             name = row or ""
             if file is not None and line is not None:

@@ -52,6 +52,14 @@ def run(
         int | None,
         typer.Option("--health", min=0, max=65535, help="Port of /livez and /readyz; 0: any."),
     ] = None,
+    health_host: Annotated[
+        str,
+        typer.Option(
+            "--health-host",
+            help="Where --health is answered: 0.0.0.0 for Kubernetes, which asks from outside.",
+            show_default="127.0.0.1",
+        ),
+    ] = "",
     supervised: Annotated[
         bool, typer.Option("--supervised", help="End when standard input ends.", hidden=True)
     ] = False,
@@ -59,9 +67,10 @@ def run(
         Path | None, typer.Option("--deployed", help="The zone's new plan.", hidden=True)
     ] = None,
 ) -> None:
-    """Run one zone until it is drained: by SIGTERM, by an order, or as a source that has no more.
+    """Run one zone as a process of its own.
 
-    It finishes what it has begun, within 30 s. It needs the broker and nobody else.
+    It ends when it is drained: by SIGTERM, by an order, or as a source that has no more. It
+    finishes what it has begun, within 30 s. It needs the broker and nobody else.
     """
     try:
         endpoint = None if nats is None else endpoint_of(nats, credentials, os.environ)
@@ -73,6 +82,7 @@ def run(
             deployed=deployed,
             supervised=supervised,
             health=health,
+            health_host=health_host,
         )
         code = run_zone(options)
     except FiredoorError as error:
@@ -91,7 +101,10 @@ def pause(
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:
-    """Have a zone take no more; its input waits in its inbox."""
+    """Have a zone take no more.
+
+    Its input waits in its inbox; `resume` lets it go on.
+    """
     _order(name, "pause", because, project, nats)
 
 
@@ -103,7 +116,7 @@ def resume(
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:
-    """Have a zone that is paused, halted or drained try again."""
+    """Have a zone go on that is paused, halted or drained."""
     _order(name, "resume", because, project, nats)
 
 
@@ -115,7 +128,10 @@ def drain(
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:
-    """Have a zone finish what it has begun and end; `resume` starts it again."""
+    """Have a zone finish what it has begun and end.
+
+    `resume` starts it again.
+    """
     _order(name, "drain", because, project, nats)
 
 
@@ -127,7 +143,10 @@ def restart(
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:
-    """Replace a zone's process by a fresh one, which tries again what had halted it."""
+    """Replace a zone's process by a fresh one.
+
+    That one tries again what had halted the zone.
+    """
     _order(name, "restart", because, project, nats)
 
 
@@ -193,7 +212,11 @@ def _order(name: str, verb: Verb, because: str, project: Path, nats: str | None)
     from firedoor.adapters.clock import SystemClock  # noqa: PLC0415 - as in deploy
     from firedoor.cli.asking import ask, somebody  # noqa: PLC0415
     from firedoor.compose.operating import give_order  # noqa: PLC0415
+    from firedoor.compose.project import Project  # noqa: PLC0415
     from firedoor.compose.reaching import reach  # noqa: PLC0415
+
+    there = Project.at(project)
+    running = nats is not None or there.supervisor_pid() is not None or there.elsewhere()
 
     async def work() -> None:
         async with reach(project, nats=nats) as reached:
@@ -208,14 +231,23 @@ def _order(name: str, verb: Verb, because: str, project: Path, nats: str | None)
             )
 
     ask(work())
-    print(f"{name}: {_SAID[verb]}")
+    if running:
+        print(f"{name}: {_SAID[verb].format(name=name)}")
+    else:
+        print(f"{name}: nothing runs here; {_LATER[verb].format(name=name)}")
 
 
 _SAID: dict[Verb, str] = {
-    "pause": "takes no more; `firedoor zone resume` lets it go on",
+    "pause": "takes no more; `firedoor zone resume {name}` lets it go on",
     "resume": "goes on",
-    "drain": "finishes what it has begun and ends; `firedoor zone resume` starts it again",
+    "drain": "finishes what it has begun and ends; `firedoor zone resume {name}` starts it again",
     "restart": "makes room for a fresh process",
+}
+_LATER: dict[Verb, str] = {
+    "pause": "the next run begins with it paused, until `firedoor zone resume {name}`",
+    "resume": "the next run begins with it at work",
+    "drain": "the next run goes without it, until `firedoor zone resume {name}`",
+    "restart": "the next run starts a fresh process anyway",
 }
 
 

@@ -35,6 +35,8 @@ class Child:
     process: Process
     began_s: float
     """On the supervisor's clock."""
+    at_s: float = 0.0
+    """The same instant, in seconds since 1970, UTC."""
     told: bool = False
     """Whether it was told to begin."""
     leaving: bool = False
@@ -90,15 +92,22 @@ class Child:
 
 
 async def spawn(
-    project: Project, zone: str, *, version: str, began_s: float, deployed: Path | None = None
+    project: Project,
+    zone: str,
+    *,
+    version: str,
+    began_s: float,
+    at_s: float = 0.0,
+    deployed: Path | None = None,
 ) -> Child:
     """Start a zone's process; it waits for ``go``.
 
     Raises:
-        OSError: if no process can be started, or its log cannot be written.
+        OSError: if no process can be started, or its log cannot be opened.
     """
     log = project.log_file(zone)
-    rotate(log, now=log.exists() and log.stat().st_size > LOG_BYTES_MAX // 4)
+    with contextlib.suppress(OSError):  # on a full disk the log goes on as it is
+        rotate(log, now=log.exists() and log.stat().st_size > LOG_BYTES_MAX // 4)
     command = ["-m", "firedoor.cli", "zone", "run", zone, "--project", str(project.folder.parent)]
     if deployed is not None:
         command += ["--deployed", str(deployed)]
@@ -116,7 +125,7 @@ async def spawn(
         )
     finally:
         os.close(descriptor)
-    return Child(zone=zone, version=version, process=process, began_s=began_s)
+    return Child(zone=zone, version=version, process=process, began_s=began_s, at_s=at_s)
 
 
 def rotate(log: Path, *, now: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Liveness and readiness of one zone over HTTP, on loopback, for what schedules processes.
+"""Liveness and readiness of one zone over HTTP, for what schedules processes.
 
 ``/livez`` answers 200 as long as the process does its work, a halted zone's included: starting it
 anew would not help. ``/readyz`` answers 200 while batches go through, 503 and why otherwise.
@@ -51,11 +51,11 @@ def judge(path: str, zone: str, status: ZoneStatus | None) -> Answer | None:
 
 
 @asynccontextmanager
-async def served(port: int, zone: str, status: Status) -> AsyncIterator[int]:
+async def served(port: int, zone: str, status: Status, *, host: str = HOST) -> AsyncIterator[int]:
     """Serve while the block is at work; give the port, a free one for 0.
 
     Raises:
-        OSError: if the port is taken.
+        OSError: if the port is taken, or the host is none of this machine.
     """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +69,7 @@ async def served(port: int, zone: str, status: Status) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, HOST, port, limit=REQUEST_BYTES)
+    server = await asyncio.start_server(answer, host, port, limit=REQUEST_BYTES)
     async with server:
         yield int(server.sockets[0].getsockname()[1])
 

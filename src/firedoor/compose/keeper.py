@@ -14,8 +14,10 @@ from msgspec.structs import replace
 from firedoor.compose import children
 from firedoor.compose.children import Child
 from firedoor.compose.deploys import Deploy
+from firedoor.compose.files import explain
 from firedoor.compose.project import Project
-from firedoor.compose.restarts import RestartPolicy, Restarts, after_death, looping
+from firedoor.compose.restarts import RestartPolicy, Restarts, after_death, forgiven, looping
+from firedoor.control.status import Kept
 from firedoor.data.bell import Bell
 from firedoor.ports.clock import Clock
 from firedoor.spec.plan import ZonePlan
@@ -54,9 +56,13 @@ class Keeper:
     """Streams are declared: processes may begin."""
     leaving: bool = False
     restarts: Restarts = field(default_factory=Restarts)
+    last: str = ""
+    """How the latest process that died did so."""
     child: Child | None = None
     beats: dict[int, ZoneStatus] = field(default_factory=dict)
     """The last word of each of its processes, by process id."""
+    _began: bool = False
+    """Whether a process was ever started."""
     _wanted: Deploy | None = None
     _bell: Bell = field(default_factory=Bell)
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
@@ -69,8 +75,10 @@ class Keeper:
 
     @property
     def looping(self) -> bool:
-        """Whether its processes die again and again."""
-        return looping(self.restarts, self.policy)
+        """Whether its processes die again and again, the one that it has now not proven yet."""
+        child = self.child
+        lived_s = self.clock.now_s() - child.began_s if child is not None and child.alive else 0.0
+        return looping(self.restarts, self.policy) and lived_s < self.policy.proven_s
 
     @property
     def up(self) -> bool:
@@ -81,6 +89,16 @@ class Keeper:
     def status(self) -> ZoneStatus | None:
         """The last word of the process that it has now."""
         return None if self.child is None else self.beats.get(self.child.pid)
+
+    def kept(self) -> Kept:
+        """Return what is known of its processes, for whoever asks how the zone is."""
+        return Kept(
+            up=self.up,
+            began_s=0.0 if self.child is None else self.child.at_s,
+            deaths=self.restarts.deaths,
+            looping=self.looping,
+            last=self.last,
+        )
 
     def open(self) -> None:
         """Let processes begin."""
@@ -97,8 +115,9 @@ class Keeper:
             self.done = self.status.state == "done"
         if order.restarts > self.order.restarts and self.child is not None:
             self.child.drain()
-        if order != self.order:
-            self.done = False if order.generation > self.order.generation else self.done
+        if order.generation > self.order.generation:
+            self.done = False
+            self.restarts = forgiven(self.restarts)
         self.order = order
         if deploy is not None and deploy.state == "wanted" and deploy.version != self.version:
             self._wanted = deploy
@@ -140,8 +159,29 @@ class Keeper:
             if self.done or self.order.want == "drain":
                 await self._bell.wait(LOOK_S)
                 continue
+            if await self._begin():
+                await self._watch()
+
+    async def _begin(self) -> bool:
+        """Start a process; return whether there is one. One that there was comes again later.
+
+        Raises:
+            OSError: if the first of all cannot be started.
+        """
+        try:
             self.child = await self._spawn(self.deployed, self.version)
-            await self._watch()
+        except OSError as error:
+            if not self._began:
+                raise
+            # The machine is at a limit, or its disk is full: what runs is not ended for it.
+            self.restarts = after_death(self.restarts, self.policy, lived_s=0.0)
+            again = f"tried again ({self.restarts.deaths} so far)"
+            self.last = f"could not be started: {explain(error)}"
+            self.tell(f"zone {self.zone.name}: its process {self.last}; {again}")
+            await self._pause(self.restarts.wait_s)
+            return False
+        self._began = True
+        return True
 
     async def _watch(self) -> None:
         """Wait until the zone's process has ended; meanwhile replace it if that is asked for."""
@@ -163,6 +203,7 @@ class Keeper:
             return
         lived_s = self.clock.now_s() - ended.began_s
         self.restarts = after_death(self.restarts, self.policy, lived_s=lived_s)
+        self.last = _how(code)
         again = f"started again ({self.restarts.deaths} so far)"
         if self.looping:
             again = f"a crash loop: see {self.project.log_file(self.zone.name)}"
@@ -173,9 +214,12 @@ class Keeper:
         await self._pause(self.restarts.wait_s)
 
     async def _pause(self, wait_s: float) -> None:
-        """Wait before the next start, unless the zone is to leave."""
-        until_s = self.clock.now_s() + wait_s
-        while not self.leaving and (left_s := until_s - self.clock.now_s()) > 0:
+        """Wait before the next start, unless the zone is to leave, or a person wants it now."""
+        until_s, generation = self.clock.now_s() + wait_s, self.order.generation
+        while not self.leaving and self.order.generation == generation:
+            left_s = until_s - self.clock.now_s()
+            if left_s <= 0:
+                return
             await self._bell.wait(left_s)
 
     # ---- replacing
@@ -190,14 +234,17 @@ class Keeper:
         assert old is not None, "it is being watched"
         if self.zone.kind == "source":
             await old.stop()
-        new = await self._spawn(self.project.folder / wanted.file, wanted.version)
+        try:
+            new = await self._spawn(self.project.folder / wanted.file, wanted.version)
+        except OSError as error:
+            await self._refuse(wanted, explain(error))
+            return
         self._others.append(new)
         fault = await self._await_work(new)
         self._others.remove(new)
         if fault:
             await new.stop()
-            self.tell(f"zone {self.zone.name}: version {wanted.version} is not deployed: {fault}")
-            await self.settle(replace(wanted, state="failed", because=fault))
+            await self._refuse(wanted, fault)
             return
         self.child, self.version = new, wanted.version
         self.deployed = self.project.folder / wanted.file
@@ -206,6 +253,11 @@ class Keeper:
         self._others.remove(old)
         self.tell(f"zone {self.zone.name}: version {wanted.version} took over from {old.version}")
         await self.settle(replace(wanted, state="live"))
+
+    async def _refuse(self, wanted: Deploy, fault: str) -> None:
+        """Say that a version is not deployed."""
+        self.tell(f"zone {self.zone.name}: version {wanted.version} is not deployed: {fault}")
+        await self.settle(replace(wanted, state="failed", because=fault))
 
     async def _await_work(self, new: Child) -> str:
         """Return an empty string once a new process is at work, otherwise why it is not."""
@@ -231,6 +283,7 @@ class Keeper:
             self.zone.name,
             version=version,
             began_s=self.clock.now_s(),
+            at_s=self.clock.utc_s(),
             deployed=deployed,
         )
         self._group.create_task(self._ring_at_end(child))

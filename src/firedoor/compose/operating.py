@@ -15,7 +15,7 @@ import msgspec
 from firedoor.compose.deploys import Deploy, Deployed, keep_deployed, read_deploy
 from firedoor.compose.loading import load_plan
 from firedoor.compose.project import Project
-from firedoor.control.status import read_order
+from firedoor.control.status import KEEPER_KEY, read_order, read_word
 from firedoor.errors import DeclarationError, NotKnown, StoreRefused, StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
@@ -49,7 +49,14 @@ async def give_order(
         by=by,
         at_s=at_s,
     )
-    await streams.put(f"order.{zone}", msgspec.json.encode(order))
+    try:
+        await streams.put(f"order.{zone}", msgspec.json.encode(order))
+    except StreamsUnavailable as error:
+        fault = read_word((await streams.beats(KEEPER_KEY)).get(KEEPER_KEY)).broker_fault
+        if not fault:
+            raise
+        message = f"the order for {zone} could not be kept, since the broker cannot store: {fault}"
+        raise StreamsUnavailable(message) from error
     return order
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
+from firedoor.control.harm import ZoneView, view_zones
 from firedoor.control.status import Snapshot
 from firedoor.ports.clock import Clock
 from firedoor.spec.plan import Plan, ZonePlan
@@ -18,7 +20,13 @@ if TYPE_CHECKING:
 
 LINE_S = 5.0
 """Time between two plain lines about one zone whose state does not change."""
-COLOURS = {"halted": "red", "paused": "yellow", "throttled": "yellow", "blocked": "yellow"}
+PROCESSES_MAX = 64
+"""Processes of a zone whose counts are kept apart."""
+COUNTED = ("rows_in", "rows_out", "dead", "dropped")
+COLOURS = {
+    "halted": "red", "crash loop": "red", "gone": "red", "paused": "yellow", "drained": "yellow",
+    "throttled": "yellow", "blocked": "yellow",
+}  # fmt: skip
 HEAD = ("zone", "in", "out", "dead", "dropped", "rows/s", "inbox", "state")
 
 
@@ -42,20 +50,36 @@ class Totals:
     """Counts over all processes of a zone: each begins at 0, and those that died count on."""
 
     _now: dict[str, dict[str, ZoneStatus]] = field(default_factory=dict)
+    _over: dict[str, Counter[str]] = field(default_factory=dict)
+    """Of processes that are remembered no more, by zone."""
 
     def rows(self, plan: Plan, snapshot: Snapshot) -> list[Row]:
         """Return a row for each zone of a snapshot."""
-        latest: dict[str, ZoneStatus] = {}
         for beat in snapshot.zones:
-            self._now.setdefault(beat.zone, {})[beat.replica] = beat
-            known = latest.get(beat.zone)
-            if known is None or beat.at_s >= known.at_s:
-                latest[beat.zone] = beat
-        return [self._row(zone, latest.get(zone.name), plan, snapshot) for zone in plan.zones]
+            processes = self._now.setdefault(beat.zone, {})
+            processes[beat.replica] = beat
+            if len(processes) > PROCESSES_MAX:
+                self._forget(processes)
+        views = {view.zone: view for view in view_zones(plan, snapshot)}
+        return [self._row(zone, views[zone.name], plan, snapshot) for zone in plan.zones]
 
-    def _row(self, zone: ZonePlan, beat: ZoneStatus | None, plan: Plan, snapshot: Snapshot) -> Row:
+    def _forget(self, processes: dict[str, ZoneStatus]) -> None:
+        """Count the oldest process of a zone as over: a run may see very many."""
+        oldest = min(processes.values(), key=lambda beat: beat.at_s)
+        del processes[oldest.replica]
+        counts = {name: getattr(oldest, name) for name in COUNTED}
+        self._over.setdefault(oldest.zone, Counter()).update(counts)
+
+    def _row(self, zone: ZonePlan, view: ZoneView, plan: Plan, snapshot: Snapshot) -> Row:
         """Return the row of a zone."""
-        every = self._now.get(zone.name, {}).values()
+        total = Counter(self._over.get(zone.name, {}))
+        for beat in self._now.get(zone.name, {}).values():
+            total.update({name: getattr(beat, name) for name in COUNTED})
+        latest = max(
+            (beat for beat in snapshot.zones if beat.zone == zone.name),
+            key=lambda beat: beat.at_s,
+            default=None,
+        )
         inboxes = [
             snapshot.depths[edge.name]
             for edge in plan.inboxes(zone.name)
@@ -65,14 +89,14 @@ class Totals:
         size = sum(depth.bytes for depth in inboxes)
         return Row(
             zone=zone.name,
-            rows_in=sum(one.rows_in for one in every),
-            rows_out=sum(one.rows_out for one in every),
-            dead=sum(one.dead for one in every),
-            dropped=sum(one.dropped for one in every),
-            rows_a_s=beat.rows_a_s if beat is not None else 0.0,
+            rows_in=total["rows_in"],
+            rows_out=total["rows_out"],
+            dead=total["dead"],
+            dropped=total["dropped"],
+            rows_a_s=latest.rows_a_s if latest is not None and not view.at_fault else 0.0,
             inbox=f"{waiting} ({format_bytes(size)})" if waiting else "",
-            state="starting" if beat is None else beat.state,
-            cause=beat.cause if beat is not None else "",
+            state=view.condition,
+            cause=view.cause,
         )
 
 
@@ -143,7 +167,11 @@ class LiveTable:
         from rich.text import Text  # noqa: PLC0415
 
         passed = format_seconds(round(self._clock.now_s() - self._began_s))
-        broker = "" if snapshot.broker == "up" else "   the broker is away: nothing is lost"
+        broker = ""
+        if snapshot.broker_fault:
+            broker = f"   the broker waits: {snapshot.broker_fault}"
+        elif snapshot.broker == "down":
+            broker = "   the broker is away: nothing is lost"
         table = Table(
             box=None, title=f"{plan.pipeline}   {passed}{broker}", title_justify="left",
             pad_edge=False, header_style="dim",

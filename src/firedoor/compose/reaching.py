@@ -19,16 +19,20 @@ import msgspec
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.nats import server
-from firedoor.adapters.nats.streams import connect
+from firedoor.adapters.nats.link import OPEN_S
+from firedoor.compose.connecting import connect_to
+from firedoor.compose.credentials import endpoint_of
 from firedoor.compose.project import Endpoint, Project
-from firedoor.control.status import Snapshot, decode_snapshot, take
+from firedoor.control.status import Snapshot, decode_snapshot, remember, take
 from firedoor.errors import NotKnown, ProjectBusy, StreamsUnavailable
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
 
 WRITE_S = 30.0
 PATIENCE_S = 2.0
-"""For which a command that only looks waits for a broker."""
+"""For which a command that only reads waits for a broker."""
+GLANCE_S = 1.0
+"""For which ``look`` does, which has something to say without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +58,12 @@ class Sight:
 
 @asynccontextmanager
 async def reach(
-    directory: Path, *, nats: str | None = None, change: bool = False
+    directory: Path,
+    *,
+    nats: str | None = None,
+    change: bool = False,
+    patience_s: float = PATIENCE_S,
+    open_s: float = OPEN_S,
 ) -> AsyncIterator[Reached]:
     """Give a project's streams.
 
@@ -62,6 +71,8 @@ async def reach(
         directory: what ``.firedoor`` is in.
         nats: address of the broker, if it is not the project's own.
         change: whether dead letters are going to be changed: one command at a time does that.
+        patience_s: how long an answer is waited for, where nothing is changed.
+        open_s: how long a connection is.
 
     Raises:
         NotKnown: if nothing ever ran there.
@@ -73,7 +84,7 @@ async def reach(
     async with AsyncExitStack() as stack:
         if change:
             stack.enter_context(_changing(project.folder))
-        if nats is None and project.supervisor_pid() is None:
+        if nats is None and project.supervisor_pid() is None and not project.elsewhere():
             stack.enter_context(project.locked())
             local = await asyncio.to_thread(server.start, project.folder)
             stack.push_async_callback(asyncio.to_thread, local.stop)
@@ -82,18 +93,15 @@ async def reach(
         else:
             endpoint = _endpoint(project, nats)
         try:
-            streams = await connect(
-                endpoint.url,
+            streams = await connect_to(
+                endpoint,
                 pipeline=plan.pipeline,
-                user=endpoint.user,
-                password=endpoint.password,
-                write_s=WRITE_S if change else PATIENCE_S,
+                write_s=WRITE_S if change else patience_s,
+                read_s=patience_s,
+                open_s=open_s,
             )
         except StreamsUnavailable as error:
-            message = (
-                f"the broker of {project.folder} does not answer: {error}; `firedoor status` "
-                "tells how its run was when it last did"
-            )
+            message = f"{error}; `firedoor status` tells how the run was when it last did"
             raise StreamsUnavailable(message) from error
         stack.push_async_callback(streams.close)
         yield Reached(streams=streams, plan=plan, folder=project.folder)
@@ -116,23 +124,24 @@ async def look(
     project = Project.at(directory)
     plan = await asyncio.to_thread(project.read_plan)
     pid = project.supervisor_pid()
-    running = nats is not None or pid is not None
+    running = nats is not None or pid is not None or project.elsewhere()
+    if not running:
+        snapshot = _kept(project, plan, anyhow=anyhow)
+        yield Sight(plan=plan, snapshot=snapshot, running=False, streams=None)
+        return
+    before = _kept(project, plan, anyhow=True)
     async with AsyncExitStack() as stack:
-        if running:
-            try:
-                reached = await stack.enter_async_context(reach(directory, nats=nats))
-                now_s = SystemClock().utc_s()
-                snapshot = await take(
-                    reached.streams, reached.plan, at_s=now_s, supervisor_pid=pid or 0
-                )
-            except (StreamsUnavailable, ProjectBusy):
-                snapshot = msgspec.structs.replace(_kept(project, plan, anyhow=True), broker="down")
-            else:
-                yield Sight(plan=plan, snapshot=snapshot, running=True, streams=reached.streams)
-                return
+        reaching = reach(directory, nats=nats, patience_s=GLANCE_S, open_s=GLANCE_S)
+        try:
+            reached = await stack.enter_async_context(reaching)
+            now_s = SystemClock().utc_s()
+            taken = await take(reached.streams, plan, at_s=now_s, supervisor_pid=pid or 0)
+        except (StreamsUnavailable, ProjectBusy, NotKnown):  # it may be just starting
+            snapshot = msgspec.structs.replace(before, broker="down")
+            yield Sight(plan=plan, snapshot=snapshot, running=True, streams=None)
         else:
-            snapshot = _kept(project, plan, anyhow=anyhow)
-        yield Sight(plan=plan, snapshot=snapshot, running=running, streams=None)
+            snapshot = remember(plan, taken, before)
+            yield Sight(plan=plan, snapshot=snapshot, running=True, streams=reached.streams)
 
 
 def current_lookups(folder: Path) -> dict[str, str]:
@@ -145,14 +154,25 @@ def current_lookups(folder: Path) -> dict[str, str]:
 
 
 def _endpoint(project: Project, nats: str | None) -> Endpoint:
-    """Return where the broker is."""
+    """Return where the broker is: what is not named on the command line was kept by the run."""
     if nats is None:
         return project.endpoint()
+    named = endpoint_of(nats, None, os.environ)
     try:
         own = project.endpoint()
     except NotKnown:
-        return Endpoint(url=nats)
-    return Endpoint(url=nats, user=own.user, password=own.password)
+        return named
+    who = own if named.user is None else named
+    how = own if named.ca is None and named.certificate is None else named
+    return Endpoint(
+        url=named.url,
+        user=who.user,
+        password=who.password,
+        ca=how.ca,
+        certificate=how.certificate,
+        key=how.key,
+        external=True,
+    )
 
 
 def _kept(project: Project, plan: Plan, *, anyhow: bool) -> Snapshot:

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
-from firedoor.adapters.nats.streams import NatsStreams, connect
+from firedoor.adapters.nats.streams import NatsStreams
 from firedoor.compose import children, ending
 from firedoor.compose.broker import Broker
+from firedoor.compose.chores import beside
+from firedoor.compose.connecting import connect_to
 from firedoor.compose.deploys import Deploy, read_deploy, read_live, write_live
 from firedoor.compose.ending import Stuck, ZoneFacts
-from firedoor.compose.files import write_atomically
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.watching import Watch
 from firedoor.control.accounts import Accounts, gather
-from firedoor.control.status import Snapshot, encode_snapshot, take
+from firedoor.control.status import Snapshot
 from firedoor.data.bell import Bell
 from firedoor.errors import StreamsUnavailable
 from firedoor.ports.clock import Clock
@@ -88,11 +89,13 @@ class Supervisor:
     _why: Why | None = None
     _stuck: tuple[Stuck, ...] = ()
     _hurry: bool = False
-    _snapshot: Snapshot | None = None
-    _streams: Streams | None = None
+    _streams: NatsStreams | None = None
+    _watch: Watch = field(init=False)
+    _broker: Broker = field(init=False)
     _read: dict[int, int] = field(default_factory=dict)
     """Rows that sources read, by process."""
-    _starting: asyncio.Task[Streams] | None = None
+    _starting: asyncio.Task[NatsStreams] | None = None
+    _idle: bool = False
     _moved: tuple[object, ...] = ()
     _moved_s: float = 0.0
 
@@ -115,42 +118,36 @@ class Supervisor:
             OSError: if files cannot be written or processes not started.
         """
         began_s = self.clock.now_s()
-        broker = Broker(
-            project=self.project,
-            plan=self.plan,
-            clock=self.clock,
-            tell=self.screen.tell,
-            external=self.external,
+        project, plan, clock, tell = self.project, self.plan, self.clock, self.screen.tell
+        self._broker = Broker(
+            project=project, plan=plan, clock=clock, tell=tell, external=self.external
         )
-        lookups = Lookups(
-            project=self.project, plan=self.plan, clock=self.clock, tell=self.screen.tell
-        )
+        self._watch = Watch(project=project, plan=plan, clock=clock, tell=tell)
+        lookups = Lookups(project=project, plan=plan, clock=clock, tell=tell)
         try:
             async with asyncio.TaskGroup() as group:
-                accounts = await self._work(group, broker, lookups)
+                accounts = await self._work(group, lookups)
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         finally:
             await self._end_all()
-            await broker.stop()
+            await self._broker.stop()
         return Outcome(
             why=self._why or "asked",
             seconds=self.clock.now_s() - began_s,
             stuck=self._stuck,
             accounts=accounts,
-            snapshot=self._snapshot,
+            snapshot=self._watch.snapshot,
             rows_read=sum(self._read.values()),
             deaths={name: keeper.restarts.deaths for name, keeper in self._keepers.items()},
         )
 
-    async def _work(
-        self, group: asyncio.TaskGroup, broker: Broker, lookups: Lookups
-    ) -> Accounts | None:
+    async def _work(self, group: asyncio.TaskGroup, lookups: Lookups) -> Accounts | None:
         """Start everything, watch it, drain it, and return the books."""
         self.project.write_plan(self.plan)
         keepers = [group.create_task(keeper.run()) for keeper in self._make_keepers()]
         # Zones import while streams are declared and lookups are read.
-        self._starting = group.create_task(self._start(broker, lookups))
+        self._starting = group.create_task(self._start(lookups))
         await asyncio.wait([self._starting])
         if self._starting.cancelled():
             self._kill_all()
@@ -158,11 +155,7 @@ class Supervisor:
         streams, self._starting = self._starting.result(), None
         for keeper in self._keepers.values():
             keeper.open()
-        aside = [
-            group.create_task(broker.keep()),
-            group.create_task(lookups.keep_fresh()),
-            group.create_task(self._bound_logs()),
-        ]
+        aside = [group.create_task(work) for work in self._aside(streams, lookups)]
         while self._why is None:
             await self._look(streams)
             await self._judge(streams)
@@ -174,6 +167,17 @@ class Supervisor:
             task.cancel()
         await streams.close()
         return accounts
+
+    def _aside(
+        self, streams: NatsStreams, lookups: Lookups
+    ) -> tuple[Coroutine[object, object, None], ...]:
+        """Return what goes on beside the zones for as long as they are at work."""
+        return (
+            self._broker.keep(),
+            lookups.keep_fresh(),
+            self._bound_logs(),
+            *beside(streams, self.plan, clock=self.clock, tell=self.screen.tell),
+        )
 
     def _make_keepers(self) -> list[Keeper]:
         """Return a keeper for each zone, with the code that was deployed to it last."""
@@ -197,42 +201,38 @@ class Supervisor:
             self._keepers[zone.name] = keeper
         return list(self._keepers.values())
 
-    async def _start(self, broker: Broker, lookups: Lookups) -> Streams:
+    async def _start(self, lookups: Lookups) -> NatsStreams:
         """Start the broker, declare the streams, read the lookups."""
         async with asyncio.TaskGroup() as group:
             group.create_task(lookups.snapshot())
-            endpoint = await broker.start()
-            self._streams = streams = await connect(
-                endpoint.url,
-                pipeline=self.plan.pipeline,
-                user=endpoint.user,
-                password=endpoint.password,
-                clock=self.clock,
+            endpoint = await self._broker.start()
+            self._streams = streams = await connect_to(
+                endpoint, pipeline=self.plan.pipeline, clock=self.clock
             )
             await streams.declare(self.plan)
+        if self.external is None:  # elsewhere there may be other processes that hold some
+            for zone in self.plan.zones:
+                await self._release(zone.name)
         return streams
 
     # ---- watching
 
     async def _look(self, streams: Streams) -> None:
         """Take a picture, show and keep it, and tell the keepers what concerns them."""
-        try:
-            snapshot = await take(
-                streams, self.plan, at_s=self.clock.utc_s(), supervisor_pid=os.getpid()
-            )
-            wanted = {
-                zone: read_deploy(await streams.get(f"deploy.{zone}")) for zone in snapshot.deploys
-            }
-        except StreamsUnavailable:
-            before = self._snapshot or Snapshot(pipeline=self.plan.pipeline, at_s=0.0)
-            snapshot, wanted = replace(before, broker="down"), {}
-        self._snapshot = snapshot
+        kept = {name: keeper.kept() for name, keeper in self._keepers.items()}
+        snapshot = await self._watch.look(
+            streams, kept=kept, broker_fault=self._broker.fault, broker_gone=self._broker.gone
+        )
         if snapshot.broker == "up":
-            self._tell_keepers(snapshot, wanted)
+            with contextlib.suppress(StreamsUnavailable):
+                self._tell_keepers(
+                    snapshot,
+                    {
+                        zone: read_deploy(await streams.get(f"deploy.{zone}"))
+                        for zone in snapshot.deploys
+                    },
+                )
         self.screen.show(self.plan, snapshot)
-        # A full disk must not end what runs: zones wait for the broker, which says so itself.
-        with contextlib.suppress(OSError):
-            write_atomically(self.project.status_file, encode_snapshot(snapshot))
 
     def _tell_keepers(self, snapshot: Snapshot, wanted: dict[str, Deploy | None]) -> None:
         """Hand each keeper what its zone says and what is wanted of it."""
@@ -249,10 +249,13 @@ class Supervisor:
 
     async def _judge(self, streams: Streams) -> None:
         """Decide whether the run is over."""
-        if not self.bounded or self._why is not None or self._snapshot is None:
+        snapshot = self._watch.snapshot
+        if self._why is not None or snapshot is None:
             return
-        snapshot = self._snapshot
         facts = {name: self._facts(keeper) for name, keeper in self._keepers.items()}
+        if not self.bounded:
+            self._tell_idle(idle=ending.all_through(self.plan, facts, snapshot))
+            return
         if ending.all_through(self.plan, facts, snapshot) and await self._empty(streams):
             self._why = self._why or "through"
             return
@@ -263,6 +266,15 @@ class Supervisor:
             self._moved, self._moved_s = moved, now_s
         elif now_s - self._moved_s >= REST_S:
             self._why, self._stuck = self._why or "stuck", found
+
+    def _tell_idle(self, *, idle: bool) -> None:
+        """Say once that nothing more will come: who wants that may have meant another command."""
+        if idle and not self._idle:
+            self.screen.tell(
+                "sources have no more, and all has come through: this goes on until it is asked to "
+                "end (Ctrl-C); a source that is to wait for new files has follow=True"
+            )
+        self._idle = idle
 
     async def _empty(self, streams: Streams) -> bool:
         """Return whether every inbox is empty, asked in the order in which batches go.
@@ -296,17 +308,17 @@ class Supervisor:
 
     async def _settle(self, zone: str, deploy: Deploy) -> None:
         """Keep what became of a deployment."""
-        if deploy.state == "live":
-            write_live(self.project, zone, deploy)
         assert self._streams is not None, "deployments are read from streams"
         try:
+            if deploy.state == "live":
+                write_live(self.project, zone, deploy)
             await self._streams.put(f"deploy.{zone}", msgspec.json.encode(deploy))
-        except StreamsUnavailable as error:
+        except (StreamsUnavailable, OSError) as error:
             self.screen.tell(f"zone {zone}: that it is {deploy.state} could not be kept: {error}")
 
     async def _release(self, zone: str) -> None:
         """Have what a dead process held delivered at once, not when its time is over."""
-        if not isinstance(self._streams, NatsStreams):
+        if self._streams is None:
             return
         for edge in self.plan.inboxes(zone):
             with contextlib.suppress(StreamsUnavailable):  # then its time has to run out

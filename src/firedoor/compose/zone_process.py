@@ -65,6 +65,8 @@ class ZoneOptions:
     deployed: Path | None = None
     supervised: bool = False
     health: int | None = None
+    health_host: str = ""
+    """Where it is answered; empty: on loopback."""
 
 
 @dataclass(slots=True)
@@ -213,31 +215,43 @@ class ZoneProcess:
         Raises:
             StoreRefused: if the broker refuses this zone.
         """
-        from firedoor.adapters.nats.streams import connect  # noqa: PLC0415 - see above
-
-        name, wait_s = self.options.zone, CONNECT_MIN_S
+        wait_s = CONNECT_MIN_S
         while not self._leave.is_set():
             # Read each time: a broker that was started anew may be elsewhere.
-            endpoint = self.options.endpoint or project.endpoint(name)
+            endpoint = self.options.endpoint or project.endpoint(self.options.zone)
             try:
-                streams = await connect(
-                    endpoint.url,
-                    pipeline=plan.pipeline,
-                    user=endpoint.user,
-                    password=endpoint.password,
-                    zone=name,
-                    clock=self._clock,
-                )
+                streams = await self._reach(endpoint, plan)
             except StreamsUnavailable as error:
-                _say(f"the broker does not answer: {error}; trying again")
+                _say(f"{error}; trying again")
                 await _either(self._leave, within_s=wait_s)
                 wait_s = min(2 * wait_s, CONNECT_MAX_S)
-                continue
-            stack.push_async_callback(streams.close)
-            if self.options.pipeline is not None:
-                await streams.declare(plan)
-            return streams
+            else:
+                stack.push_async_callback(streams.close)
+                return streams
         return None
+
+    async def _reach(self, endpoint: Endpoint, plan: Plan) -> Streams:
+        """Connect, and declare what nobody else does.
+
+        Raises:
+            StreamsUnavailable: if the broker is away.
+            StoreRefused: if it refuses this zone.
+        """
+        from firedoor.adapters.nats.naming import account_user  # noqa: PLC0415 - see above
+        from firedoor.compose.connecting import connect_to  # noqa: PLC0415
+
+        streams = await connect_to(
+            endpoint, pipeline=plan.pipeline, zone=self.options.zone, clock=self._clock
+        )
+        try:
+            # A user of this zone alone may not declare: `firedoor broker declare` did.
+            own = endpoint.user == account_user(plan.pipeline, self.options.zone)
+            if self.options.pipeline is not None and not own:
+                await streams.declare(plan)
+        except BaseException:
+            await streams.close()
+            raise
+        return streams
 
     # ---- at work
 
@@ -292,16 +306,19 @@ class ZoneProcess:
         """
         from firedoor.compose.health import HOST, served  # noqa: PLC0415 - see above
 
+        host = self.options.health_host or HOST
+
         def status() -> ZoneStatus | None:
             return None if self._runner is None else self._runner.status()
 
         try:
-            chosen = await stack.enter_async_context(served(port, self.options.zone, status))
+            serving = served(port, self.options.zone, status, host=host)
+            chosen = await stack.enter_async_context(serving)
         except OSError as error:
             why = f"cannot be listened to ({error.strerror})"
             remedy = "end what listens there, or give 0 for any free port"
-            raise DeclarationError("health", port, why, remedy) from error
-        sys.stdout.write(f"health: http://{HOST}:{chosen}/readyz\n")
+            raise DeclarationError("health", f"{host}:{port}", why, remedy) from error
+        sys.stdout.write(f"health: http://{host}:{chosen}/readyz\n")
         sys.stdout.flush()
 
     def _drain(self) -> None:

@@ -14,6 +14,8 @@ CAUSE_CHARACTERS = 48
 MINUTE_S = 60.0
 HOUR_S = 3_600.0
 DAY_S = 86_400.0
+ENDED = frozenset({"done", "stopped", "drained", "gone"})
+"""Conditions in which nothing dies any more."""
 HEAD = ("zone", "state", "since", "cause", "inbox", "dead/min", "owner", "next")
 
 
@@ -31,10 +33,12 @@ def show_board(plan: Plan, snapshot: Snapshot, *, now_s: float, running: bool = 
         lines = [f"nothing runs here; {ago(age_s)} ago: {first_line(plan, snapshot)}"]
     else:
         lines = [first_line(plan, snapshot)]
-    if running and (age_s > STALE_S or snapshot.broker == "down"):
+    if running and not snapshot.at_s:
+        lines.append("there is no snapshot yet: it may be just starting")
+    elif running and (age_s > STALE_S or snapshot.broker == "down"):
         lines.append(f"as of {ago(age_s)} ago, from the last snapshot")
     rows = [_row(plan, snapshot, view, now_s) for view in view_zones(plan, snapshot)]
-    lines += ["", *align([HEAD, *rows])]
+    lines += ["", *align([HEAD, *_broker(snapshot, running=running), *rows])]
     for edge, cut in snapshot.detached.items():
         why = f": {cut.because}" if cut.because else ""
         lines.append(
@@ -47,7 +51,7 @@ def show_board(plan: Plan, snapshot: Snapshot, *, now_s: float, running: bool = 
 def next_command(plan: Plan, snapshot: Snapshot, view: ZoneView) -> str:
     """Return what a person should run next about a zone, an empty string if nothing."""
     beat = view.beat
-    if view.condition == "paused" and view.ordered:
+    if view.condition in {"paused", "drained"} and view.ordered:
         return f"firedoor zone resume {view.zone}"
     if beat is not None and beat.next_command:
         return beat.next_command
@@ -87,6 +91,23 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def _broker(snapshot: Snapshot, *, running: bool) -> list[tuple[str, ...]]:
+    """Return the cells of the broker, a failure domain of its own, where it is at fault."""
+    if not running or (snapshot.broker == "up" and not snapshot.broker_fault):
+        return []
+    state = "away" if snapshot.broker == "down" else "at fault"
+    cause = _cut(snapshot.broker_fault)
+    return [("(broker)", state, "", cause, "", "", "", "firedoor doctor --project .")]
+
+
+def _cut(cause: str) -> str:
+    """Return the beginning of a cause, in one line."""
+    cause = " ".join(cause.split())
+    if len(cause) <= CAUSE_CHARACTERS:
+        return cause
+    return cause[: CAUSE_CHARACTERS - 4] + " ..."
+
+
 def _row(plan: Plan, snapshot: Snapshot, view: ZoneView, now_s: float) -> tuple[str, ...]:
     """Return the cells of a zone."""
     beat = view.beat
@@ -96,16 +117,13 @@ def _row(plan: Plan, snapshot: Snapshot, view: ZoneView, now_s: float) -> tuple[
     inbox = "" if not depths else "empty" if not waiting else str(waiting)
     if waiting and oldest is not None:
         inbox += f", {ago(now_s - oldest)}"
-    cause = view.cause
-    if len(cause) > CAUSE_CHARACTERS:
-        cause = cause[: CAUSE_CHARACTERS - 4] + " ..."
     return (
         view.zone,
         view.condition,
         ago(now_s - beat.since_s) if beat else "",
-        cause,
+        _cut(view.cause),
         inbox,
-        f"{beat.dead_a_min:.0f}" if beat else "",
+        f"{beat.dead_a_min:.0f}" if beat and view.condition not in ENDED else "",
         plan.zone(view.zone).owner or plan.owner,
         next_command(plan, snapshot, view),
     )

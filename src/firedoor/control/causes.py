@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from firedoor.control.board import ago, align, next_command
-from firedoor.control.harm import view_zones
+from firedoor.control.harm import ZoneView, view_zones
 from firedoor.control.letters import Group, Selection, gather_groups
 from firedoor.control.status import Snapshot
 from firedoor.errors import NotKnown
@@ -18,6 +18,24 @@ CHANGES_MAX = 10
 GROUPS_MAX = 10
 TRANSITIONS_MAX = 10
 MESSAGE_CHARACTERS = 300
+
+
+_STATES = {
+    "live": "was deployed",
+    "failed": "was not deployed, though wanted",
+    "wanted": "is wanted",
+}
+
+
+class DeployNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a deployment: a part of the value of ``deploy.<zone>``."""
+
+    version: str
+    code: str
+    state: str = "wanted"
+    because: str = ""
+    by: str = ""
+    at_s: float = 0.0
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +119,7 @@ def show_why(
         lines.append(f"step: {note.step.where}; owner: {note.owner or plan.owner}")
     command = next_command(plan, snapshot, view)
     if command == f"firedoor why {zone}":
-        command = f"firedoor zone restart {zone}, when the cause is removed"
+        command = _remedy(zone, view)
     if command:
         lines.append(f"next: {command}")
     if beat and beat.transitions:
@@ -126,6 +144,31 @@ def clock(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def _remedy(zone: str, view: ZoneView) -> str:
+    """Return what a person may do about a zone at fault, having read why."""
+    match view.condition:
+        case "crash loop":
+            return f"mend what .firedoor/logs/{zone}.log says; it is started again by itself"
+        case "gone":
+            return f"see .firedoor/logs/{zone}.log, or the log of whatever runs it"
+        case _:
+            return f"firedoor zone restart {zone}, when the cause is removed"
+
+
+def _deployed(value: str) -> list[Change]:
+    """Return the last deployment as a change, if there was one that can be read."""
+    try:
+        told = msgspec.json.decode(value, type=DeployNote) if value else None
+    except msgspec.DecodeError:
+        return []
+    if told is None:
+        return []
+    words = f"version {told.version} from {told.code} {_STATES.get(told.state, told.state)}"
+    words += f" by {told.by}" if told.by else ""
+    because = f": {' '.join(told.because.split())[:MESSAGE_CHARACTERS]}" if told.because else ""
+    return [Change(at_s=told.at_s, words=words + because)]
+
+
 def _changes(snapshot: Snapshot, zone: str, evidence: Evidence | None) -> list[str]:
     """Say what changed about a zone."""
     changes = list(evidence.changes) if evidence else []
@@ -134,9 +177,8 @@ def _changes(snapshot: Snapshot, zone: str, evidence: Evidence | None) -> list[s
         why = f": {order.because}" if order.because else ""
         words = f"ordered to {order.want} by {order.by or 'somebody'}{why}"
         changes.append(Change(at_s=order.at_s, words=words))
+    changes += _deployed(snapshot.deploys.get(zone, ""))
     lines = [f"  {clock(c.at_s)}  {c.words}" for c in sorted(changes, key=lambda c: c.at_s)]
-    if zone in snapshot.deploys:
-        lines.append(f"  deployed: {snapshot.deploys[zone]}")
     return ["", "what changed, the latest last:", *lines[-CHANGES_MAX:]] if lines else []
 
 

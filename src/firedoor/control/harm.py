@@ -9,17 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from firedoor.control.status import Snapshot
+from firedoor.control.status import Kept, Snapshot
 from firedoor.spec.plan import Plan
 from firedoor.wire.records import State, ZoneStatus
 
 CAUSE_CHARACTERS = 160
-Condition = State | Literal["gone", "unknown"]
-"""``gone``: no process says anything, though one should. ``unknown``: nothing runs here."""
+AWAY = "broker_away"
+"""Code of a zone that is blocked because the broker does not answer it."""
+STARTING_S = 60.0
+"""A process that was started no longer ago than this may not have said anything yet."""
+Condition = State | Literal["crash loop", "drained", "gone", "unknown"]
+"""``crash loop``: its processes die again and again. ``drained``: it ended, since a person wants it
+to. ``gone``: no process says anything, though one should. ``unknown``: nothing runs here."""
 
 _BY_GRAVITY: tuple[Condition, ...] = (
-    "halted", "gone", "paused", "blocked", "throttled", "starting", "draining", "running",
-    "stopped", "done", "unknown",
+    "halted", "crash loop", "gone", "paused", "drained", "blocked", "throttled", "starting",
+    "draining", "running", "stopped", "done", "unknown",
 )  # fmt: skip
 
 
@@ -37,7 +42,12 @@ class ZoneView:
     @property
     def at_fault(self) -> bool:
         """Whether it does not work, for a reason of its own or by order."""
-        return self.condition in {"halted", "gone", "paused"}
+        return self.condition in {"halted", "crash loop", "gone", "paused", "drained"}
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether it waits for the broker, not for another zone."""
+        return self.condition == "blocked" and self.beat is not None and self.beat.code == AWAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,43 +63,73 @@ class Harm:
     """Come after somebody at fault, and still have batches to do."""
     missing: tuple[str, ...]
     """Edges that are cut and whose reader is not at fault."""
+    cut_off: tuple[str, ...]
+    """Wait because the broker does not answer them."""
     waiting: int
     """Batches in the inboxes of those at fault."""
 
     @property
     def outside(self) -> bool:
         """Whether anybody outside a faulted zone is hurt."""
-        return bool(self.at_fault and (self.blocked or self.starving)) or bool(self.missing)
+        hurt = self.blocked or self.starving or self.cut_off
+        return bool(self.at_fault and hurt) or bool(self.missing)
 
 
 def view_zones(plan: Plan, snapshot: Snapshot) -> tuple[ZoneView, ...]:
     """Return each zone as it is, in the plan's order."""
-    alive = bool(snapshot.supervisor_pid or snapshot.zones)
-    views = []
-    for zone in plan.zones:
-        beats = [beat for beat in snapshot.zones if beat.zone == zone.name]
-        beat = min(beats, key=lambda beat: _BY_GRAVITY.index(beat.state), default=None)
-        order = snapshot.orders.get(zone.name)
-        ordered = ""
-        if order is not None and order.want != "run":
-            why = f": {order.because}" if order.because else ""
-            ordered = f"{order.by or 'somebody'}{why}"
-        condition: Condition = beat.state if beat else "gone" if alive else "unknown"
-        cause = beat.cause if beat else ""
-        if condition == "gone":
-            cause = "no process of it says anything"
-        if condition == "paused" and ordered:
-            cause = f"by {ordered}"
-        views.append(
-            ZoneView(
-                zone=zone.name,
-                condition=condition,
-                beat=beat,
-                cause=" ".join(cause.split()),
-                ordered=ordered,
-            )
-        )
-    return tuple(views)
+    return tuple(_view(zone.name, snapshot) for zone in plan.zones)
+
+
+def _view(zone: str, snapshot: Snapshot) -> ZoneView:
+    """Return one zone as it is."""
+    beats = [beat for beat in snapshot.zones if beat.zone == zone]
+    beat = min(beats, key=lambda beat: _BY_GRAVITY.index(beat.state), default=None)
+    order = snapshot.orders.get(zone)
+    ordered = ""
+    if order is not None and order.want != "run":
+        why = f": {order.because}" if order.because else ""
+        ordered = f"{order.by or 'somebody'}{why}"
+    drained = order is not None and order.want == "drain"
+    kept = snapshot.kept.get(zone)
+    condition = _condition(snapshot, beat, kept, drained=drained)
+    cause = beat.cause if beat else ""
+    if condition in {"gone", "crash loop"}:
+        cause = _why_gone(condition, kept)
+    if condition in {"paused", "drained", "draining"} and ordered:
+        cause = f"by {ordered}"
+    elif condition == "stopped":
+        cause = ""  # it was asked to, as every zone is at the end of a run
+    return ZoneView(
+        zone=zone,
+        condition=condition,
+        beat=beat,
+        cause=" ".join(cause.split()),
+        ordered=ordered,
+    )
+
+
+def _condition(
+    snapshot: Snapshot, beat: ZoneStatus | None, kept: Kept | None, *, drained: bool
+) -> Condition:
+    """Return how a zone is, of which perhaps nothing is heard."""
+    if drained and (beat is None or beat.state == "stopped"):
+        return "drained"
+    if kept is not None and kept.looping:
+        return "crash loop"
+    if beat is not None:
+        return beat.state
+    if kept is not None and kept.up and snapshot.at_s - kept.began_s < STARTING_S:
+        return "starting"
+    return "gone" if snapshot.supervisor_pid or snapshot.zones else "unknown"
+
+
+def _why_gone(condition: Condition, kept: Kept | None) -> str:
+    """Say what is known of processes that say nothing, or die."""
+    if condition == "crash loop" and kept is not None:
+        return f"died {kept.deaths} times, the last {kept.last}"
+    if kept is not None and kept.last and not kept.up:
+        return f"no process of it is there: the last {kept.last}"
+    return "no process of it says anything"
 
 
 def judge(plan: Plan, snapshot: Snapshot) -> Harm:
@@ -98,7 +138,7 @@ def judge(plan: Plan, snapshot: Snapshot) -> Harm:
     at_fault = tuple(view for view in views if view.at_fault)
     names = {view.zone for view in at_fault}
     resting = {view.zone for view in views if view.condition in {"done", "stopped", "unknown"}}
-    blocked = tuple(view.zone for view in views if view.condition == "blocked")
+    blocked = tuple(view.zone for view in views if view.condition == "blocked" and not view.cut_off)
     held_up = names | (set(blocked) if names else set())
     after = descendants(plan, held_up) - names - set(blocked) - resting
     busy = {zone for zone in after if any(_depth(snapshot, e.name) for e in plan.inboxes(zone))}
@@ -113,6 +153,7 @@ def judge(plan: Plan, snapshot: Snapshot) -> Harm:
             for edge in plan.edges
             if edge.name in snapshot.detached and edge.reader not in names
         ),
+        cut_off=tuple(view.zone for view in views if view.cut_off),
         waiting=sum(_depth(snapshot, e.name) for zone in names for e in plan.inboxes(zone)),
     )
 
@@ -123,8 +164,22 @@ def first_line(plan: Plan, snapshot: Snapshot) -> str:
     views = view_zones(plan, snapshot)
     if snapshot.broker == "down":
         told = _tell(harm, views) if snapshot.zones else "nothing was known before"
-        return f"the broker does not answer: zones wait, nothing is dropped; before that: {told}"
+        return (
+            f"the broker does not answer{_because(snapshot.broker_fault)}: zones wait, nothing is "
+            f"dropped; before that: {told}"
+        )
+    if snapshot.broker_fault:
+        besides = f"; besides: {_tell(harm, views)}" if harm.at_fault else ""
+        return (
+            f"the broker cannot store{_because(snapshot.broker_fault)}: zones wait, nothing is "
+            f"dropped{besides}"
+        )
     return _tell(harm, views)
+
+
+def _because(fault: str) -> str:
+    """Return a fault in brackets, if there is one."""
+    return f" ({_short(' '.join(fault.split()))})" if fault else ""
 
 
 def descendants(plan: Plan, zones: set[str]) -> set[str]:
@@ -146,6 +201,8 @@ def _tell(harm: Harm, views: tuple[ZoneView, ...]) -> str:
         hurt.append(f"{_join(harm.blocked)} {_verb(harm.blocked, 'wait')} (the next inbox is full)")
     if harm.starving:
         hurt.append(f"{_join(harm.starving)} {_verb(harm.starving, 'starve')}")
+    if harm.cut_off:
+        hurt.append(f"the broker does not answer {_join(harm.cut_off)}")
     if harm.missing:
         hurt.append(f"{_join(harm.missing)} {'is' if len(harm.missing) == 1 else 'are'} cut")
     on = f"{_join(harm.going_on)} {_verb(harm.going_on, 'go')} on with what {_they(harm.going_on)}"
@@ -165,7 +222,8 @@ def _tell_well(harm: Harm, views: tuple[ZoneView, ...]) -> str:
     conditions = {view.condition for view in views}
     if conditions <= {"unknown"}:
         return "nothing runs here"
-    said = "all zones are done" if conditions <= {"done", "stopped"} else "all zones well"
+    well = "no zone is at fault" if harm.cut_off else "all zones well"
+    said = "all zones are done" if conditions <= {"done", "stopped"} else well
     if harm.missing:
         said = f"no zone is at fault, but {_join(harm.missing)} {_verb(harm.missing, 'miss')} what"
         said += " was published while cut"
@@ -174,6 +232,8 @@ def _tell_well(harm: Harm, views: tuple[ZoneView, ...]) -> str:
     ]
     if harm.blocked:
         slow.append(f"{_join(harm.blocked)} {_verb(harm.blocked, 'wait')} for a slower reader")
+    if harm.cut_off:
+        slow.append(f"the broker does not answer {_join(harm.cut_off)}")
     return "; ".join([said, *slow])
 
 

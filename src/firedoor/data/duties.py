@@ -10,7 +10,7 @@ from firedoor.data.conduct import Conduct
 from firedoor.data.faults import Leaving
 from firedoor.data.insist import LEAVE_S, Insist
 from firedoor.errors import DeadLettersFull, StreamsUnavailable
-from firedoor.flow.zone import DEAD_LETTERS, Emptied, Filled
+from firedoor.flow.zone import DEAD_LETTERS, BrokerAway, BrokerBack, Emptied, Filled
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.wire.records import DeadEntry, Order, ZoneStatus
@@ -54,14 +54,25 @@ class Duties:
         self._refresh = refresh
 
     async def follow_orders(self) -> None:
-        """Look what is wanted, for ever."""
+        """Look what is wanted, for ever.
+
+        A source that waits for rows asks the broker nothing else: here it notices that it is away.
+        """
+        away = ""
         while True:
             await self._clock.wait(ORDERS_S)
             try:
                 await self.read_order()
                 await self._refresh()
-            except StreamsUnavailable:
-                continue  # what was wanted last still is
+            except StreamsUnavailable as error:  # what was wanted last still is
+                if not self._conduct.state.away:
+                    away = str(error)
+                    self._conduct.tell(BrokerAway(away))
+            else:
+                # What a failed write has told is not over because a read was answered.
+                if away and self._conduct.state.away == away:
+                    self._conduct.tell(BrokerBack())
+                away = ""
 
     async def read_order(self) -> None:
         """Read the order; what cannot be read is none.

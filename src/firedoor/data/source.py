@@ -25,7 +25,7 @@ from firedoor.data.progress import Progress
 from firedoor.data.reader import Fresh, Reader, ReaderDied
 from firedoor.data.tries import Tries
 from firedoor.errors import StepAtFault, StreamsUnavailable
-from firedoor.flow.zone import Drained, Ordered, Passed, ProbeSent, Troubled
+from firedoor.flow.zone import Drained, Ordered, Passed, ProbeSent, ProbeVoid, Troubled
 from firedoor.ports.clock import Clock
 from firedoor.ports.stage import DeadRows
 from firedoor.ports.streams import Streams
@@ -196,6 +196,8 @@ class SourceRunner:
             task.cancel()
         if isinstance(fresh, ReaderDied):
             await self._mourn(fresh)
+            if probe:
+                self.conduct.tell(ProbeVoid())
         elif isinstance(fresh, Exception):
             raise fresh
         elif fresh is None:
