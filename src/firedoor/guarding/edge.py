@@ -387,14 +387,14 @@ class Edge:
 
 
 def describe(error: BaseException) -> str:
-    """Return an exception in a line, whatever it is made of.
+    """Return an exception in a line, whatever it says.
 
     >>> describe(KeyError("origin")), describe(TimeoutError())
     ("KeyError: 'origin'", 'TimeoutError')
     """
     name = type(error).__name__
     try:
-        said = str(error)
+        said = str(error).strip()
     except Exception:  # noqa: BLE001 - somebody's __str__; its class is enough
         return name
-    return f"{name}: {shorten(' '.join(said.split()), 160)}" if said else name
+    return f"{name}: {shorten(said.splitlines()[0], 160)}" if said else name
