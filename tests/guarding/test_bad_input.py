@@ -23,6 +23,7 @@ from firedoor import (
     Previous,
     Stale,
 )
+from firedoor.guarding import registry
 from firedoor.guarding.guard import Guard
 from firedoor.guards import events
 from guarding.world import World, trip
@@ -341,3 +342,18 @@ def test_a_refusal_travels_between_processes_whole() -> None:
 def test_a_fault_of_a_drill_that_is_no_function_is_refused() -> None:
     with pytest.raises(DeclarationError, match="cannot be called"):
         Guard("a->b").inject(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_forked_children_do_not_draw_the_same_waits() -> None:
+    reads, writes = os.pipe()
+    for _ in range(2):
+        child = os.fork()
+        if child == 0:
+            os.write(writes, f"{registry.DICE.random()}\n".encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+    os.close(writes)
+    drawn = os.read(reads, 1_000).split()
+    os.close(reads)
+    assert len(set(drawn)) == 2

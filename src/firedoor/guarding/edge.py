@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections import deque
 from collections.abc import Callable
 
 from firedoor.errors import GuardOpen, RateExceeded, shorten
@@ -43,12 +42,12 @@ WINDOW_S = 10.0
 class Edge:
     """The state of one guard, shared by every function that it guards."""
 
-    __slots__ = ("__weakref__", "_bucket", "_classify", "_closed", "_dice", "_filled",
-                 "_listener", "_lock", "_neutral", "_probe_lease", "_tally", "_totals", "_utc",
-                 "_window", "askers", "breaker", "clock", "degraded", "edge_s", "fault", "good",
-                 "last_bad", "listener_error", "name", "policies", "retries", "shut_from_s",
-                 "shut_until_s", "sleep", "slots", "slow_s", "tokens", "turned", "typical_s",
-                 "why")  # fmt: skip
+    __slots__ = ("__weakref__", "_bad_total", "_bucket", "_classify", "_closed", "_dice",
+                 "_filled", "_good_before", "_listener", "_lock", "_neutral", "_probe_lease",
+                 "_tally", "_utc", "_window", "askers", "breaker", "clock", "degraded", "edge_s",
+                 "fault", "good", "last_bad", "listener_error", "name", "policies", "retries",
+                 "shut_from_s", "shut_until_s", "sleep", "slots", "slow_s", "tokens", "turned",
+                 "typical_s", "why")  # fmt: skip
 
     def __init__(
         self,
@@ -71,11 +70,10 @@ class Edge:
         self.slow_s = policies.slow_s
         self.fault: Callable[[], None] | None = None
         self.why = self.listener_error = ""
-        self.last_bad: deque[tuple[str, float]] = deque(maxlen=RECENT_MAX)
+        self.last_bad: tuple[tuple[str, float], ...] = ()
         self.turned = Tally()
         self.askers = Askers()
-        self._neutral = self.retries = self.degraded = 0
-        self._totals = [0, 0]
+        self._neutral = self.retries = self.degraded = self._good_before = self._bad_total = 0
         self.tokens = 0 if policies.budget is None else policies.budget.tokens
         self._filled = 0
         self.typical_s = 0.0
@@ -278,7 +276,7 @@ class Edge:
         with self._lock:
             good = self._tally.total()
             self._window.advance(now_s, good)
-            return self._window, good, self._totals[0] + good, self._totals[1], self._neutral
+            return self._window, good, self._good_before + good, self._bad_total, self._neutral
 
     # ---- under the lock
 
@@ -305,8 +303,8 @@ class Edge:
             generation, counts = ticket, self._window.counts(self._tally.total())
         else:
             return ()  # late: of an earlier generation
-        self._totals[1] += 1
-        self.last_bad.appendleft((cause, now_s))
+        self._bad_total += 1
+        self.last_bad = ((cause, now_s), *self.last_bad[: RECENT_MAX - 1])
         return self._step(
             breakers.Bad(
                 generation=generation, counts=counts, cause=cause, retry_after_s=asked_s,
@@ -334,7 +332,7 @@ class Edge:
         tally = getattr(self, "_tally", None)
         if tally is not None:
             self._fill(tally.total())
-            self._totals[0] += tally.total()
+            self._good_before += tally.total()
         self._filled = 0
         policy = self.policies.breaker
         self._window = Window(WINDOW_S if policy is None else policy.window_s, now_s)

@@ -22,6 +22,7 @@ from firedoor.guarding.policies import (
     check_callable,
     check_name,
 )
+from firedoor.guarding.registry import DICE
 from firedoor.guarding.waiting import pass_time
 from firedoor.guards import breaker as breakers
 from firedoor.guards.breaker import BreakerPolicy, Word
@@ -50,6 +51,8 @@ class Guard:
     guard is a breaker; everything else is asked for. One guard may be shared by any number of
     functions, threads and event loops; it should be one a dependency, not one a call.
     """
+
+    __slots__ = ("__weakref__", "_calls", "_edge", "_lean", "_memory")
 
     def __init__(
         self,
@@ -110,7 +113,7 @@ class Guard:
             policies,
             clock=clock or time.monotonic,
             sleep=sleep or pass_time,
-            dice=dice or random.Random(),  # noqa: S311 - jitter, not a secret
+            dice=dice or DICE,
             classifier=classify,
             listener=listener,
             probe_lease=probe_lease,
