@@ -101,7 +101,7 @@ class SheddingMachine(RuleBasedStateMachine):
 
 
 SheddingMachine.TestCase.settings = settings(
-    max_examples=120, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
 )
 TestShedding = SheddingMachine.TestCase
 

@@ -81,8 +81,7 @@ class Closed:
     """Calls go through."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Open:
+class Open(NamedTuple):
     """Calls are refused until a probe is due."""
 
     since_s: float
@@ -93,8 +92,7 @@ class Open:
     """Probes that failed since it opened."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HalfOpen:
+class HalfOpen(NamedTuple):
     """One probe is under way, until its lease is over."""
 
     since_s: float
@@ -103,16 +101,14 @@ class HalfOpen:
     probes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Forced:
+class Forced(NamedTuple):
     """A person keeps it open."""
 
     by: str
     because: str
 
 
-@dataclass(frozen=True, slots=True)
-class Disabled:
+class Disabled(NamedTuple):
     """A person lets everything through."""
 
     by: str
@@ -372,4 +368,4 @@ def _rebase(mode: _Timed, now_s: float) -> _Timed:
     """Begin the wait anew where the clock went back before its beginning."""
     if now_s >= mode.since_s:
         return mode
-    return replace(mode, since_s=now_s, until_s=now_s + mode.until_s - mode.since_s)
+    return mode._replace(since_s=now_s, until_s=now_s + mode.until_s - mode.since_s)

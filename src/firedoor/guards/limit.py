@@ -13,8 +13,8 @@ concurrency-limits uses it; "grow only when used" is its app-limited guard.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, assert_never
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, assert_never
 
 from firedoor.guards.bounds import ordered, within
 
@@ -46,8 +46,7 @@ class LimitPolicy:
         within("pause_s", self.pause_s, 0, 60, "seconds")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
+class Limit(NamedTuple):
     """The limit, and when it was cut last."""
 
     limit: float
@@ -77,7 +76,7 @@ def step(
         case "good":
             if 2 * inflight < limit.limit:
                 return limit
-            return replace(limit, limit=min(policy.limit_max, limit.limit + 1 / limit.limit))
+            return limit._replace(limit=min(policy.limit_max, limit.limit + 1 / limit.limit))
         case "other":
             return limit
         case _:

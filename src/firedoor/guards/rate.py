@@ -6,6 +6,7 @@ Time that goes backwards fills nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from firedoor.guards.bounds import within
 
@@ -25,8 +26,7 @@ class RatePolicy:
         within("burst", self.burst, 1, 10**6, "calls", whole=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class Bucket(NamedTuple):
     """Tokens, and when they were counted."""
 
     tokens: float

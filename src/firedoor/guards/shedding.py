@@ -18,7 +18,7 @@ Maurer, "Fail at scale", ACM Queue 13(8), 2015 (CoDel for requests, adaptive LIF
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, assert_never, get_args
 
 from firedoor.errors import DeclarationError
@@ -72,8 +72,7 @@ class Waiting(NamedTuple):
     since_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
+class Queue(NamedTuple):
     """Who waits, in the order of coming."""
 
     waiting: tuple[Waiting, ...] = ()
@@ -176,4 +175,4 @@ def _serve(queue: Queue, event: Room, policy: SheddingPolicy, now_s: float) -> t
 def _without(queue: Queue, numbers: set[int]) -> Queue:
     """Return the queue without some calls."""
     rest = tuple(call for call in queue.waiting if call.number not in numbers)
-    return replace(queue, waiting=rest, busy_since_s=queue.busy_since_s if rest else None)
+    return queue._replace(waiting=rest, busy_since_s=queue.busy_since_s if rest else None)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 BUCKETS = 10
 """Steps in which the window forgets."""
+GOOD, BAD, SLOW = range(3)
 
 
 class Counts(NamedTuple):
@@ -40,14 +41,14 @@ NOTHING = Counts()
 class Window:
     """Counters kept in place, because they are touched by every failing call. Not thread-safe."""
 
-    __slots__ = ("_bad", "_consecutive", "_good", "_good_seen", "_good_when_bad", "_newest_s",
-                 "_slow", "_width_s")  # fmt: skip
+    __slots__ = ("_cells", "_consecutive", "_good_seen", "_good_when_bad", "_newest_s", "_width_s")
 
     def __init__(self, window_s: float, now_s: float) -> None:
         """Begin empty."""
         self._width_s = window_s / BUCKETS
         self._newest_s = now_s
-        self._good, self._bad, self._slow = [0] * BUCKETS, [0] * BUCKETS, [0] * BUCKETS
+        # Good, bad and slow calls of the oldest bucket, then of the next: one list is the smallest.
+        self._cells = [0] * (3 * BUCKETS)
         self._good_seen = 0
         self._good_when_bad = 0
         self._consecutive = 0
@@ -59,16 +60,15 @@ class Window:
 
     def advance(self, now_s: float, good_total: int) -> None:
         """Put the successes since the last time into the newest bucket, then begin new buckets."""
-        self._good[-1] += good_total - self._good_seen
+        self._cells[GOOD - 3] += good_total - self._good_seen
         self._good_seen = good_total
         passed = int((now_s - self._newest_s) / self._width_s)
         if passed <= 0:
             return
         self._newest_s += passed * self._width_s
-        gone = min(passed, BUCKETS)
-        for buckets in (self._good, self._bad, self._slow):
-            del buckets[:gone]
-            buckets.extend([0] * gone)
+        gone = 3 * min(passed, BUCKETS)
+        del self._cells[:gone]
+        self._cells.extend([0] * gone)
 
     def add_bad(self, now_s: float, good_total: int, *, slow: bool = False) -> Counts:
         """Count a failure or a slow call, and return what the window holds now."""
@@ -77,16 +77,16 @@ class Window:
             self._consecutive = 0
         self._good_when_bad = good_total
         self._consecutive += 1
-        self._bad[-1] += 1
-        self._slow[-1] += slow
+        self._cells[BAD - 3] += 1
+        self._cells[SLOW - 3] += slow
         return self.counts(good_total)
 
     def counts(self, good_total: int) -> Counts:
         """Return what the window holds, with the successes that it was not told of yet."""
-        bad = sum(self._bad)
+        bad = sum(self._cells[BAD::3])
         return Counts(
-            calls=sum(self._good) + good_total - self._good_seen + bad,
+            calls=sum(self._cells[GOOD::3]) + good_total - self._good_seen + bad,
             bad=bad,
-            slow=sum(self._slow),
+            slow=sum(self._cells[SLOW::3]),
             consecutive=self._consecutive if good_total == self._good_when_bad else 0,
         )
