@@ -380,6 +380,19 @@ def test_a_fault_of_a_drill_meets_everything_and_ends() -> None:
     assert guard.call(world.work) == "fresh"
 
 
+def test_a_fault_that_hangs_is_cut_at_the_timeout() -> None:
+    async def main() -> None:
+        guard = loop_guard(timeout_s=0.3)
+        guard.inject(asyncio.Event().wait)
+        with pytest.raises(fd.DeadlineExceeded):
+            await aguarded(guard, 0.0)()
+        assert guard.explain().bad == 1
+        guard.inject(None)
+        assert await aguarded(guard, 0.0)() == "late"
+
+    run(main())
+
+
 def test_threads_lose_no_count_and_no_place() -> None:
     world = World()
     guard = world.guard(limit=4, timeout_s=5.0)

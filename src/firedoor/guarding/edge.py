@@ -68,7 +68,7 @@ class Edge:
         self._classify, self._listener, self._probe_lease = classifier, listener, probe_lease
         self.breaker: Breaker | None = None if policies.breaker is None else Breaker()
         self.slow_s = policies.slow_s
-        self.fault: Callable[[], None] | None = None
+        self.fault: Callable[[], object] | None = None
         self.why = self.listener_error = ""
         self.last_bad: tuple[tuple[str, float], ...] = ()
         self.turned = Tally()

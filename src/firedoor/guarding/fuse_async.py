@@ -187,9 +187,9 @@ async def attempt_told(
     left_s = deadlines.remaining_s(on_clock(outer, edge.clock), begun_s)
     if left_s is not None and (cut_s is None or left_s < cut_s):
         cut_s = left_s
+    if edge.fault is not None:
+        work = drilled(edge.fault, work)
     try:
-        if edge.fault is not None:
-            edge.fault()
         if cut_s is None:
             result = await work(*args, **kwargs)
         else:
@@ -198,6 +198,18 @@ async def attempt_told(
         edge.failed(ticket, error, begun_s, caller_gone=fuse.gone(outer, edge.clock))
         raise
     return result, edge.finished(ticket, begun_s, edge.clock())
+
+
+def drilled(fault: Callable[[], object], work: Work) -> Work:
+    """Return the work with a drill's fault before it, which may be awaited."""
+
+    async def faulty(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the work's own types
+        told = fault()
+        if inspect.isawaitable(told):
+            await told
+        return await work(*args, **kwargs)
+
+    return faulty
 
 
 async def timed(edge: Edge, work: Work, args: Args, kwargs: Kwargs, cut_s: float) -> Any:  # noqa: ANN401

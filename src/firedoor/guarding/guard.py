@@ -258,8 +258,11 @@ class Guard:
         """Close the breaker, and begin to count anew."""
         self._edge.order("close", by, because)
 
-    def inject(self, fault: Callable[[], None] | None) -> None:
-        """Run something just before each call, for a drill: raise, or wait. None ends it."""
+    def inject(self, fault: Callable[[], object] | None) -> None:
+        """Run something just before each call, for a drill: raise, or wait. None ends it.
+
+        What it returns is awaited before an async call, within the timeout of the attempt.
+        """
         if fault is not None and not callable(fault):
             raise DeclarationError("fault", fault, "cannot be called", "give a function, or None")
         self._edge.fault = fault
