@@ -11,8 +11,9 @@ import math
 import random
 import threading
 from collections.abc import Callable
+from typing import TypeGuard
 
-from firedoor.errors import GuardOpen, RateExceeded, shorten
+from firedoor.errors import GuardOpen, RateExceeded
 from firedoor.guarding.policies import Listener, Policies, ProbeLease
 from firedoor.guarding.registry import SWITCH, enrol
 from firedoor.guarding.slots import Slots
@@ -22,7 +23,7 @@ from firedoor.guards import budget as budgets
 from firedoor.guards import deadline as deadlines
 from firedoor.guards import events, rate, retry
 from firedoor.guards.breaker import Breaker, BreakerPolicy
-from firedoor.guards.classify import Classifier, ErrorClass, classify, retry_after_s
+from firedoor.guards.classify import Classifier, ErrorClass, classify, describe, retry_after_s
 from firedoor.guards.deadline import Passage
 from firedoor.guards.window import Window
 
@@ -282,13 +283,18 @@ class Edge:
 
     def _good(self, ticket: Ticket, now_s: float) -> Told:
         """Count a good call of this generation, or take a probe's."""
-        if ticket is self._tally.good and self._closed:
+        if ticket is self._tally.good:
             self._window.advance(now_s, self._tally.total())
             self.edge_s = self._window.edge_s
             self._tally.good()
-        elif isinstance(ticket, int) and ticket != OFF:
+        elif self._is_probe(ticket):
+            self._good_before += 1
             return self._step(breakers.Good(ticket), now_s)
         return ()
+
+    def _is_probe(self, ticket: Ticket) -> TypeGuard[int]:
+        """Return whether a result is that of the probe that is under way."""
+        return self.breaker is not None and ticket == self.breaker.generation
 
     def _bad(
         self, ticket: Ticket, now_s: float, cause: str, *, slow: bool = False,
@@ -299,7 +305,7 @@ class Edge:
             generation = 0 if self.breaker is None else self.breaker.generation
             counts = self._window.add_bad(now_s, self._tally.total(), slow=slow)
             self.edge_s = self._window.edge_s
-        elif isinstance(ticket, int) and ticket != OFF:
+        elif self._is_probe(ticket):
             generation, counts = ticket, self._window.counts(self._tally.total())
         else:
             return ()  # late: of an earlier generation
@@ -382,17 +388,3 @@ class Edge:
                 told = self._step(denied, self.clock())
             self.tell(told)
             raise self._turn(caller, wait_s)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception in a line, whatever it says.
-
-    >>> describe(KeyError("origin")), describe(TimeoutError())
-    ("KeyError: 'origin'", 'TimeoutError')
-    """
-    name = type(error).__name__
-    try:
-        said = str(error).strip()
-    except Exception:  # noqa: BLE001 - somebody's __str__; its class is enough
-        return name
-    return f"{name}: {shorten(said.splitlines()[0], 160)}" if said else name

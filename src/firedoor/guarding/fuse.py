@@ -11,7 +11,7 @@ from types import CoroutineType
 from typing import Any, NamedTuple
 
 from firedoor.errors import DeadlineSpent, DeclarationError, GuardOpen, GuardRefused
-from firedoor.guarding.edge import Edge, Ticket, describe
+from firedoor.guarding.edge import Edge, Ticket
 from firedoor.guarding.ladder import Memory
 from firedoor.guarding.passage import IDLE, PASSAGE, on_clock
 from firedoor.guarding.registry import SWITCH
@@ -19,6 +19,7 @@ from firedoor.guarding.slots import Free, Slots, Waiter
 from firedoor.guarding.waiting import Bell, sleep
 from firedoor.guards import deadline as deadlines
 from firedoor.guards import events, fallback, retry
+from firedoor.guards.classify import describe
 from firedoor.guards.deadline import Passage
 from firedoor.guards.fallback import Answer, Function
 from firedoor.guards.shedding import PRIORITIES

@@ -86,6 +86,20 @@ def retry_after_s(error: BaseException, utc_s: float | None = None) -> float | N
     return _seconds(said, utc_s)
 
 
+def describe(error: BaseException) -> str:
+    """Return an exception in a line, whatever it says.
+
+    >>> describe(KeyError("origin")), describe(TimeoutError())
+    ("KeyError: 'origin'", 'TimeoutError')
+    """
+    name = type(error).__name__
+    try:
+        said = str(error).strip()
+    except Exception:  # noqa: BLE001 - somebody's __str__; its class is enough
+        return name
+    return f"{name}: {errors.shorten(said.splitlines()[0], 160)}" if said else name
+
+
 def _ours(error: BaseException) -> ErrorClass | None:
     """Know our own exceptions: a refusal further in has its own guard, and is not asked again."""
     match error:
