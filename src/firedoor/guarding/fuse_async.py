@@ -197,7 +197,11 @@ async def attempt_told(
     except BaseException as error:
         edge.failed(ticket, error, begun_s, caller_gone=fuse.gone(outer, edge.clock))
         raise
-    return result, edge.finished(ticket, begun_s, edge.clock())
+    end_s = edge.clock()
+    if good is None or end_s - begun_s > edge.slow_s or end_s >= edge.edge_s:
+        return result, edge.finished(ticket, begun_s, end_s)
+    good()
+    return result, True
 
 
 def drilled(fault: Callable[[], object], work: Work) -> Work:
