@@ -23,7 +23,7 @@ WORLDS ?= 1000
 # Further arguments for pytest: `make test ARGS="-k narrow -x"`.
 ARGS ?=
 
-.PHONY: help setup run test check sim soak bench docs clean data api lock fix test-integration bench-peers
+.PHONY: help setup run test check sim soak bench docs clean data api lock fix test-integration bench-peers bench-guards
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -73,8 +73,11 @@ test-integration: .venv-integration/.done ## run a wall inside a real Dagster jo
 bench-peers: .venv-bench/.done $(DATA) ## measure, beside Apache Beam, Ray Data, pebble and loky (large install, own venv)
 	@.venv-bench/bin/python -m benchmarks --data $(DATA) $(ARGS)
 
+bench-guards: .venv-bench-guards/.done ## measure guards beside other libraries: cost of a call, behaviour in simulated outages (own venv)
+	@.venv-bench-guards/bin/python -m benchmarks.guards $(ARGS)
+
 clean: ## remove everything that these targets made, the downloaded data too
-	@rm -rf $(VENV) .venv-integration .venv-bench .cache .firedoor dist build .pytest_cache .mypy_cache \
+	@rm -rf $(VENV) .venv-integration .venv-bench .venv-bench-guards .cache .firedoor dist build .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 

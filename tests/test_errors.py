@@ -14,15 +14,21 @@ from hypothesis import strategies as st
 from firedoor import errors
 from firedoor.errors import (
     DeadLettersFull,
+    DeadlineExceeded,
+    DeadlineSpent,
     DeclarationError,
     DependencyDown,
     FiredoorError,
     FrameRefused,
     Full,
+    GuardOpen,
+    GuardRefused,
     NestedWall,
     NotKnown,
+    Overloaded,
     PipelineUnloadable,
     ProjectBusy,
+    RateExceeded,
     Refused,
     StepAtFault,
     StepUnloadable,
@@ -56,6 +62,12 @@ EXAMPLES: list[FiredoorError] = [
     ProjectBusy("busy"),
     StoreRefused("another version"),
     NotKnown("no such batch"),
+    GuardRefused("serve->features", 1.5),
+    GuardOpen("serve->features", 1.5),
+    Overloaded("serve->features", 0.05, "20 of 20 calls are under way"),
+    RateExceeded("serve->features", 0.2, "more than 5 calls a second"),
+    DeadlineSpent("serve->features", None, "0.01 s are left"),
+    DeadlineExceeded("serve->features", 0.3),
     DependencyDown("away"),
     StreamsUnavailable("away"),
     Full("full"),
@@ -85,7 +97,7 @@ def test_the_tree_is_as_it_is_drawn() -> None:
     for depth, name in drawn:
         path[depth:] = [name]
         parents[name] = path[depth - 1] if depth else "Exception"
-    assert parents == {name: getattr(errors, name).__base__.__name__ for _, name in drawn}
+    assert parents == {name: getattr(errors, name).__bases__[0].__name__ for _, name in drawn}
 
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
@@ -134,6 +146,7 @@ def test_what_is_refused_is_no_fault_of_the_step() -> None:
                 StepAtFault
                 | StepUnloadable
                 | WorkersUnavailable
+                | DeadlineExceeded
                 | DependencyDown
                 | StreamsUnavailable
                 | Full,

@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import firedoor
+import guard_pages
 from api import documented_attributes, public_members
 from firedoor import errors
 from firedoor.spec.wall import WallOptions
+from guard_pages import field_notes
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "reference"
@@ -28,6 +28,30 @@ PAGES = {
         ("Pipeline", "Edge", "Shed", "SLO", "lookup", "jsonl", "csv", "parquet", "frames"),
     ),
     "report.md": ("The report", ("WallReport", "Lost", "Failure")),
+    "guards.md": (
+        "Guards",
+        (
+            "Guard",
+            "deadline",
+            "priority",
+            "remaining_s",
+            "outgoing_headers",
+            "incoming",
+            "BreakerPolicy",
+            "RetryPolicy",
+            "BudgetPolicy",
+            "LimitPolicy",
+            "BulkheadPolicy",
+            "SheddingPolicy",
+            "RatePolicy",
+            "Stale",
+            "Previous",
+            "Constant",
+            "Function",
+            "Answer",
+            "Explanation",
+        ),
+    ),
 }
 WRITTEN = "*Written by `make docs` from the docstrings. Do not edit.*"
 
@@ -37,6 +61,7 @@ def pages() -> dict[str, str]:
     told = {file: _page(title, names) for file, (title, names) in PAGES.items()}
     told["options.md"] = _options()
     told["errors.md"] = _errors()
+    told["guard-behaviour.md"] = guard_pages.page(WRITTEN)
     told["README.md"] = _index(told)
     return told
 
@@ -117,22 +142,9 @@ def _fenced(text: str) -> str:
     )  # fmt: skip
 
 
-def _field_notes(kind: type) -> dict[str, str]:
-    """Return the string under each field of a dataclass."""
-    tree = ast.parse(inspect.cleandoc(inspect.getsource(kind)))
-    body = next(node for node in tree.body if isinstance(node, ast.ClassDef)).body
-    notes = {}
-    for field, note in pairwise(body):
-        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
-            continue
-        if isinstance(note, ast.Expr) and isinstance(note.value, ast.Constant):
-            notes[field.target.id] = " ".join(str(note.value.value).replace("``", "`").split())
-    return notes
-
-
 def _table(kind: type) -> str:
     """Return the fields of a dataclass as a table."""
-    notes = _field_notes(kind)
+    notes = field_notes(kind)
     rows = ["| Field | Type | Meaning |", "|---|---|---|"]
     for field in dataclasses.fields(kind):
         declared = str(field.type).replace("|", "\\|")
@@ -142,7 +154,7 @@ def _table(kind: type) -> str:
 
 def _options() -> str:
     """Return the options of a wall as a table."""
-    notes = _field_notes(WallOptions)
+    notes = field_notes(WallOptions)
     rows = ["| Option | Default | Meaning |", "|---|---|---|"]
     rows += [
         f"| `{field.name}` | `{field.default!r}` | {notes[field.name]} |"

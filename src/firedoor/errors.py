@@ -9,7 +9,13 @@ FiredoorError
 │   ├── PipelineUnloadable  the file does not declare a pipeline, or fails when it is imported
 │   ├── ProjectBusy         another run is at work in this project folder
 │   ├── StoreRefused        what the store holds does not fit what is declared
-│   └── NotKnown            a zone, batch, row or file that was asked for is not there
+│   ├── NotKnown            a zone, batch, row or file that was asked for is not there
+│   └── GuardRefused        a guard said no before the call was made
+│       ├── GuardOpen       its breaker is open
+│       ├── Overloaded      there is no room for a call of this class
+│       ├── RateExceeded    there were too many calls lately
+│       └── DeadlineSpent   the caller has not enough time left
+├── DeadlineExceeded        a call was cut at its timeout; whether it took effect is not known
 ├── StepAtFault             the step (or its schema, or what it depends on) fails, not a row
 ├── StepUnloadable          the step cannot be imported in a worker
 ├── WorkersUnavailable      no worker process can be started or kept alive
@@ -23,6 +29,8 @@ Leaves are raised, branches are for catching.
 """
 
 from __future__ import annotations
+
+import math
 
 
 class FiredoorError(Exception):
@@ -80,6 +88,78 @@ class StoreRefused(Refused):
 
 class NotKnown(Refused):
     """What was asked for (a zone, a batch, a row, a line of a file) is not there, or not yet."""
+
+
+class GuardRefused(Refused):
+    """A guard refused a call before anything happened; safe to make again later.
+
+    Attributes:
+        guard: name of the guard.
+        retry_after_s: seconds after which another call may go through; None: not known.
+    """
+
+    # A refusal happens a thousand times a second where something is wrong. Its fields are its
+    # arguments, and its message is made when somebody reads it: so it costs a third as much.
+    @property
+    def guard(self) -> str:
+        """Name of the guard."""
+        return str(self.args[0]) if self.args else ""
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds after which another call may go through; None: not known."""
+        after_s = self.args[1] if len(self.args) > 1 else None
+        return None if after_s == math.inf else after_s
+
+    def __str__(self) -> str:
+        """Say who refused, why, and what to do."""
+        after_s = self.retry_after_s
+        when = "later" if after_s is None else f"in {after_s:.2f} s"
+        return f"guard {self.guard!r} refused the call: {self._why()}; try again {when}"
+
+    def _why(self) -> str:
+        """Say why."""
+        return str(self.args[2]) if len(self.args) > 2 else "it is closed"  # noqa: PLR2004
+
+
+class GuardOpen(GuardRefused):
+    """The breaker is open, because the dependency failed lately or a person opened it.
+
+    ``guard.explain()`` says which.
+    """
+
+    def _why(self) -> str:
+        """Say why."""
+        return "its breaker is open (guard.explain() says why)"
+
+
+class Overloaded(GuardRefused):
+    """There is no room for a call of this class, and it waited as long as it may."""
+
+
+class RateExceeded(GuardRefused):
+    """There were more calls lately than the declared rate."""
+
+
+class DeadlineSpent(GuardRefused):
+    """The caller's deadline is over, or so near that the call cannot end before it."""
+
+
+class DeadlineExceeded(FiredoorError, TimeoutError):
+    """A call was cut at its timeout or its caller's deadline. Whether it took effect is not known.
+
+    It is a ``TimeoutError`` too, so that code which catches those goes on working.
+
+    Attributes:
+        guard: name of the guard.
+        after_s: seconds after which the call was cut.
+    """
+
+    def __init__(self, guard: str, after_s: float) -> None:
+        """Say whose call was cut, and when."""
+        self.guard = guard
+        self.after_s = after_s
+        super().__init__(f"guard {guard!r} cut a call after {after_s:.2f} s")
 
 
 class DependencyDown(FiredoorError):

@@ -1,0 +1,1 @@
+"""Guards at work: the mechanisms of ``guards`` with clocks, locks, threads and event loops."""

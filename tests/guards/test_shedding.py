@@ -1,0 +1,137 @@
+"""Who waits, who begins, who is refused: held against sorting by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from firedoor.errors import DeclarationError
+from firedoor.guards import shedding
+from firedoor.guards.shedding import (
+    PRIORITIES,
+    Came,
+    Left,
+    Moves,
+    Priority,
+    Queue,
+    Room,
+    SheddingPolicy,
+)
+
+POLICY = SheddingPolicy(queue_max=6)
+SHARES = {"critical": 1.0, "default": 0.9, "batch": 0.7, "sheddable": 0.5}
+
+
+class SheddingMachine(RuleBasedStateMachine):
+    """The model: a list of who waits, and since when somebody does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = Queue()
+        self.model: list[tuple[int, Priority, float]] = []
+        self.busy_s: float | None = None
+        self.now_s, self.number = 0.0, 0
+        self.ended: list[int] = []
+
+    def settle(self) -> None:
+        if not self.model:
+            self.busy_s = None
+
+    @rule(seconds=st.sampled_from([0.001, 0.004, 0.03, 0.1, 0.5]))
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    @rule(priority=st.sampled_from(PRIORITIES))
+    def come(self, priority: Priority) -> None:
+        self.number += 1
+        event = Came(number=self.number, priority=priority)
+        self.queue, moves = shedding.step(self.queue, event, POLICY, self.now_s)
+        self.busy_s = self.now_s if self.busy_s is None else self.busy_s
+        self.model.append((self.number, priority, self.now_s))
+        if len(self.model) > 6:
+            worst = max(self.model, key=lambda c: (PRIORITIES.index(c[1]), c[0]))
+            self.model.remove(worst)
+            self.ended.append(worst[0])
+            assert moves == Moves(refuse=(worst[0],))
+        else:
+            assert moves == Moves()
+
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        if self.model:
+            gone = data.draw(st.sampled_from(self.model))
+            self.queue, moves = shedding.step(self.queue, Left(gone[0]), POLICY, self.now_s)
+            self.model.remove(gone)
+            self.ended.append(gone[0])
+            assert moves == Moves()
+            self.settle()
+
+    @rule(inflight=st.integers(0, 10), limit=st.integers(1, 10))
+    def make_room(self, inflight: int, limit: int) -> None:
+        event = Room(inflight=inflight, limit=limit)
+        self.queue, moves = shedding.step(self.queue, event, POLICY, self.now_s)
+        overload = self.busy_s is not None and self.now_s - self.busy_s >= 0.1
+        patience_s = 0.005 if overload else 0.1
+        late = [c for c in self.model if self.now_s - c[2] > patience_s]
+        rest = [c for c in self.model if c not in late]
+        assert moves.refuse == tuple(c[0] for c in late)
+        begun: list[tuple[int, Priority, float]] = []
+        for name in PRIORITIES:
+            line = [c for c in rest if c[1] == name]
+            for call in reversed(line) if overload else line:
+                if inflight + len(begun) < max(1, int(limit * SHARES[name] + 1e-9)):
+                    begun.append(call)
+            if any(c for c in line if c not in begun):
+                break  # nobody goes past somebody more important
+        assert moves.begin == tuple(c[0] for c in begun)
+        self.model = [c for c in rest if c not in begun]
+        self.ended += [*moves.begin, *moves.refuse]
+        self.settle()
+
+    @invariant()
+    def who_waits_is_who_waits(self) -> None:
+        assert [call.number for call in self.queue.waiting] == [c[0] for c in self.model]
+        assert self.queue.busy_since_s == self.busy_s
+
+    @invariant()
+    def nobody_ends_twice(self) -> None:
+        assert len(self.ended) == len(set(self.ended))
+
+
+SheddingMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+)
+TestShedding = SheddingMachine.TestCase
+
+
+def test_every_class_has_room_for_one_however_low_the_limit() -> None:
+    assert [shedding.room(1, rank, POLICY) for rank in range(4)] == [1, 1, 1, 1]
+    assert [shedding.room(10, rank, POLICY) for rank in range(4)] == [10, 9, 7, 5]
+
+
+def test_patience_is_short_once_the_queue_has_not_emptied() -> None:
+    queue, _ = shedding.step(Queue(), Came(number=1, priority="default"), POLICY, 10.0)
+    assert shedding.patience_s(queue, POLICY, 10.05) == 0.1
+    assert shedding.patience_s(queue, POLICY, 10.2) == 0.005
+    assert shedding.patience_s(Queue(), POLICY, 10.2) == 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"shares": (1.0, 0.9, 0.7)}, "shares"),
+        ({"shares": [1.0, 0.9, 0.7, 0.5]}, "shares"),
+        ({"shares": (1.0, 0.9, 0.7, 0.0)}, "shares"),
+        ({"shares": (0.5, 0.9, 0.7, 0.5)}, "shares"),
+        ({"queue_max": -1}, "queue_max"),
+        ({"target_s": 0.2}, "target_s"),
+        ({"interval_s": 0}, "interval_s"),
+    ],
+)
+def test_numbers_that_cannot_work_are_refused(arguments: dict[str, object], field: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        SheddingPolicy(**arguments)  # type: ignore[arg-type]
+    assert refused.value.field == field
+    assert refused.value.remedy

@@ -1,0 +1,70 @@
+"""The window holds exactly the calls of its last ten buckets, counted here one by one."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from firedoor.guards.window import BUCKETS, Counts, Window
+
+
+class WindowMachine(RuleBasedStateMachine):
+    """Keeps every call with its bucket, and counts them anew each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = Window(10.0, 0.0)
+        self.now_s = self.latest_s = 0.0
+        self.good_total = 0
+        self.calls: list[tuple[int, str]] = []
+
+    def bucket(self) -> int:
+        self.latest_s = max(self.latest_s, self.now_s)
+        return int(self.latest_s)
+
+    @rule(seconds=st.sampled_from([0.25, 0.5, 1.0, 3.25, 9.75, 10.0, 40.5]))
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    @rule(seconds=st.sampled_from([0.5, 2.25, 100.0]))
+    def go_back(self, seconds: float) -> None:
+        self.now_s -= seconds
+
+    @rule(calls=st.integers(1, 30))
+    def succeed(self, calls: int) -> None:
+        if self.now_s >= self.window.edge_s:  # whoever counts successes promises this
+            self.window.advance(self.now_s, self.good_total)
+        self.calls += [(self.bucket(), "good")] * calls
+        self.good_total += calls
+
+    @rule(slow=st.booleans())
+    def fail(self, slow: bool) -> None:  # noqa: FBT001 - drawn
+        self.calls.append((self.bucket(), "slow" if slow else "failed"))
+        counts = self.window.add_bad(self.now_s, self.good_total, slow=slow)
+        assert counts == self.expected()
+
+    def expected(self) -> Counts:
+        newest = int(self.latest_s)
+        held = [kind for at, kind in self.calls if newest - at < BUCKETS]
+        kinds = [kind for _, kind in self.calls]
+        run = next((i for i, kind in enumerate(reversed(kinds)) if kind == "good"), len(kinds))
+        bad = [kind for kind in held if kind != "good"]
+        return Counts(calls=len(held), bad=len(bad), slow=bad.count("slow"), consecutive=run)
+
+    @invariant()
+    def counts_are_those_of_the_last_ten_buckets(self) -> None:
+        self.window.advance(self.now_s, self.good_total)
+        self.latest_s = max(self.latest_s, self.now_s)
+        assert self.window.counts(self.good_total) == self.expected()
+
+
+WindowMachine.TestCase.settings = settings(
+    max_examples=50, stateful_step_count=40, deadline=None, derandomize=True
+)
+TestWindow = WindowMachine.TestCase
+
+
+def test_an_empty_window_has_no_share_of_bad_calls() -> None:
+    assert Counts().share == 0
+    assert Counts(calls=4, bad=1).share == 0.25
