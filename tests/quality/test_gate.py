@@ -209,6 +209,41 @@ def test_categoricals_decimals_datetimes_and_enums_pass_as_declared() -> None:
     assert gated.rejected["rules"].to_list() == [["size|dtype", "price|min"], ["price|dtype"]]
 
 
+class Departure(dy.Schema):
+    at = dy.Datetime(time_zone="America/New_York")
+    day = dy.Date(nullable=True)
+    late = dy.Bool(nullable=True)
+
+
+def test_text_is_read_as_times_dates_and_switches_and_what_is_none_costs_its_row() -> None:
+    frame = pl.DataFrame(
+        {
+            "at": ["2013-01-01T10:00:00Z", "2013-01-01T10:00:00", "soon"],
+            "day": ["2013-01-31", None, None],
+            "late": ["true", "perhaps", None],
+        }
+    )
+    gated = gate.judge(frame, Departure)
+    assert gated.kept["at"].to_list() == [dt.datetime(2013, 1, 1, 10, tzinfo=dt.UTC)]
+    assert gated.kept.row(0)[1:] == (dt.date(2013, 1, 31), True)
+    assert gated.rejected["rules"].to_list() == [["at|dtype", "late|dtype"], ["at|dtype"]]
+    assert "'soon' is not Datetime" in gated.rejected["message"][1]
+
+
+def test_a_time_without_a_zone_is_utc_or_is_refused() -> None:
+    naive = pl.DataFrame({"at": [dt.datetime(2013, 1, 1, 10)]})  # noqa: DTZ001 - on purpose
+    more = pl.DataFrame({"day": [None], "late": [None]})
+    with pytest.raises(
+        gate.SchemaBroken, match=r"replace_time_zone\(\"America/New_York\"\)"
+    ) as told:
+        gate.judge(pl.concat([naive, more], how="horizontal"), Departure)
+    assert told.value.columns == ("at",)
+    frame = naive.with_columns(kind=pl.lit("a"), price=pl.lit("1"), size=pl.lit("s"))
+    assert gate.judge(frame, Typed).kept["at"].to_list() == [
+        dt.datetime(2013, 1, 1, 10, tzinfo=dt.UTC)
+    ]
+
+
 class PerOrigin(dy.Schema):
     origin = dy.String()
     delay = dy.Float64()

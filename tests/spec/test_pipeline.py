@@ -25,6 +25,10 @@ class Bare(dy.Schema):
     pass
 
 
+class Naive(dy.Schema):
+    at = dy.Datetime()
+
+
 class Named(dy.Schema):
     distance = dy.Int64()
     tailnum = dy.String()
@@ -102,6 +106,7 @@ def test_a_pipeline_that_cannot_be_is_refused(
         ({"dead_max": -0.1}, "dead_max", "give 0 to 1"),
         ({"slo": 0.999}, "slo", "fd.SLO("),
         ({"owner": 3}, "owner", "one line"),
+        ({"schema": Naive}, "schema", 'at = dy.Datetime(time_zone="UTC")'),
     ],
 )
 def test_a_source_that_cannot_be_is_refused(given: dict[str, Any], field: str, remedy: str) -> None:

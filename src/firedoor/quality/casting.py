@@ -2,7 +2,8 @@
 
 polars and dataframely lose values in two places without a word: inside lists and structs, where
 a failed cast leaves a null, and from float to integer, where 3.7 becomes 3. Both count here as
-values that cannot be cast.
+values that cannot be cast. Times without a zone are UTC where the schema declares UTC, as text is;
+for another zone polars would shift them without a word, so that they are refused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 import polars as pl
 
 from firedoor.quality.schema_fault import SchemaBroken
+from firedoor.quality.text import UTC, read_text
 
 if TYPE_CHECKING:
     from dataframely import Column
@@ -25,6 +27,11 @@ def cast_column(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series
             anything, so this shows with the first value that is not null.
     """
     source, target = series.dtype, column.dtype
+    _check_zone(series.name, source, target)
+    read = read_text(series, target) if source == pl.String else None
+    if read is not None:
+        failed = read.is_null() & series.is_not_null()
+        return read, failed if failed.any() else None
     if not _may_lose(source, target):
         try:
             return series.cast(target), None
@@ -35,6 +42,18 @@ def cast_column(series: pl.Series, column: Column) -> tuple[pl.Series, pl.Series
         return series.cast(target, strict=False), None
     emptied = pl.select(pl.when(~mask).then(series).alias(series.name)).to_series()
     return emptied.cast(target, strict=False), mask
+
+
+def _check_zone(name: str, source: pl.DataType, target: pl.DataType) -> None:
+    """Refuse times without a zone where one is declared in which they may mean two instants."""
+    if not (isinstance(source, pl.Datetime) and isinstance(target, pl.Datetime)):
+        return
+    if source.time_zone is None and target.time_zone not in {None, *UTC}:
+        why = (
+            "a time without a zone may mean two instants or none; say which zone it is in, by "
+            f'dt.replace_time_zone("{target.time_zone}")'
+        )
+        raise _uncastable(name, source, target, why)
 
 
 def _may_lose(source: pl.DataType, target: pl.DataType) -> bool:
@@ -60,6 +79,7 @@ def _uncastable(name: str, source: pl.DataType, target: pl.DataType, why: str) -
 def _faults(series: pl.Series, target: pl.DataType, path: str) -> pl.Series:
     """Return a mask of the rows holding, at any depth, a value that cannot be cast."""
     source = series.dtype
+    _check_zone(path, source, target)
     if isinstance(source, pl.Struct) and isinstance(target, pl.Struct):
         return _faults_in_struct(series, target, path)
     if isinstance(source, (pl.List, pl.Array)) and isinstance(target, (pl.List, pl.Array)):

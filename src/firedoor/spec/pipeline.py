@@ -24,7 +24,7 @@ from firedoor.spec.edge import INBOX
 from firedoor.spec.lookup import Lookup, check_lookups
 from firedoor.spec.plan import EdgePlan, GatePolicy, WhenFull
 from firedoor.spec.reads import Known, Reads, resolve
-from firedoor.spec.schema_note import check_schema, note_schema
+from firedoor.spec.schema_note import check_schema, check_times, note_schema
 from firedoor.spec.slo import SLO
 from firedoor.spec.sources import Files, Frames, check_folder
 from firedoor.spec.zone import Inbox, Reading, Zone
@@ -138,7 +138,7 @@ class Pipeline:
         Args:
             name: also names the batches: ``flights-000123``.
             form: ``fd.jsonl``, ``fd.csv``, ``fd.parquet`` or ``fd.frames``.
-            schema: what rows must be; others are dead letters.
+            schema: what rows must be; others are dead letters. Its times name their zone.
             batch_rows: rows in a batch, 1 to 1,000,000.
             rate: rows a second at most, to replay history at a pace; None: as fast as they go.
             sensitive: columns that listings, logs, traces and exports mask, here and downstream.
@@ -162,7 +162,7 @@ class Pipeline:
                 kind="source",
                 pipeline=self.name,
                 owner=self._owner(owner),
-                schema=check_schema("schema", schema),
+                schema=check_times("schema", check_schema("schema", schema)),
                 reading=Reading(form=form, batch_rows=batch_rows, rate=rate),
                 sensitive=check_columns("sensitive", sensitive),
                 gate=_gate(throttle_share, dead_max),

@@ -32,6 +32,25 @@ def check_schema(field: str, schema: object) -> type[dy.Schema] | None:
     return schema
 
 
+def check_times(field: str, schema: type[dy.Schema] | None) -> type[dy.Schema] | None:
+    """Return the schema of a source, whose times say in which zone they are.
+
+    Raises:
+        DeclarationError: if one does not.
+    """
+    if schema is None:
+        return None
+    import polars as pl  # noqa: PLC0415 - as dataframely above, which has imported it
+
+    for name, column in schema.columns().items():
+        dtype = column.dtype
+        if isinstance(dtype, pl.Datetime) and dtype.time_zone is None:
+            why = f"declares {name!r} as a time without a zone"
+            remedy = f'write {name} = dy.Datetime(time_zone="UTC"), or the zone that it is in'
+            raise DeclarationError(field, schema, why, remedy)
+    return schema
+
+
 def note_schema(field: str, schema: type[dy.Schema] | None) -> SchemaNote | None:
     """Return a schema as a plain value.
 

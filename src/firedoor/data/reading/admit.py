@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ import polars as pl
 
 from firedoor.data.reading.cut import Bad, Cut, Unreadable
 from firedoor.data.reading.hints import Types, declared_types
-from firedoor.data.reading.text import as_declared
 from firedoor.isolation import contrast
 from firedoor.quality.gate import Extra, SchemaBroken, judge
 
@@ -94,22 +92,9 @@ class Door:
         )
         if self._schema is None or not frame.height:
             return frame, None, none
-        frame = self._completed(frame)
-        ready, faults = as_declared(frame, self.declared)
-        rows: pl.Series | None = None
-        early = none
-        if faults:
-            early = _told(frame, faults, self.declared)
-            rows = pl.int_range(frame.height, dtype=pl.UInt32, eager=True).alias("row")
-            rows = rows.filter(~rows.is_in(early["row"].implode()))
-            ready = ready[rows]
-        gated = judge(ready, self._schema, extra=self._extra)
-        rejected = gated.rejected
-        if rows is not None:
-            rejected = rejected.with_columns(row=rows.gather(rejected["row"]))
-            rejected = pl.concat([early, rejected]).sort("row")
-        kept = gated.rows if rows is None else rows.gather(gated.rows)
-        return gated.kept, None if kept.len() == frame.height else kept, rejected
+        gated = judge(self._completed(frame), self._schema, extra=self._extra)
+        kept = None if gated.kept.height == frame.height else gated.rows
+        return gated.kept, kept, gated.rejected
 
     def _completed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add nullable columns that no line has, where nothing can have come in their place."""
@@ -141,26 +126,6 @@ class Door:
                 f"{verdict.signature}. The first: {messages[verdict.signature]}"
             )
             raise Unreadable(message, code="contrast", columns=columns)
-
-
-def _told(frame: pl.DataFrame, faults: Mapping[str, pl.Series], declared: Types) -> pl.DataFrame:
-    """Return ``row``, ``rules``, ``message`` for rows with text that is not what is declared."""
-    said = [
-        pl.DataFrame({"row": mask.arg_true().cast(pl.UInt32)}).with_columns(
-            rule=pl.lit(f"{name}|dtype"),
-            message=pl.concat_str(
-                pl.lit(f"{name}|dtype: '"),
-                frame[name].filter(mask).str.slice(0, 60),
-                pl.lit(f"' is not {declared[name]}"),
-            ),
-        )
-        for name, mask in faults.items()
-    ]
-    return (
-        pl.concat(said)
-        .group_by("row", maintain_order=True)
-        .agg(pl.col("rule").alias("rules"), pl.col("message").str.join("; "))
-    )
 
 
 def _dead(cut: Cut, rejected: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -1,51 +1,25 @@
 """Text as the declared type, where polars casts none: times, dates, switches.
 
-JSON has no times and CSV has nothing but text, so a source reads ISO 8601 where the schema declares
-a time. A text with an offset is that instant. A text without one is UTC, for a zone that is UTC or
-where none is declared; for any other zone it is refused, because it may mean two instants or none.
+JSON has no times and CSV has nothing but text, so ISO 8601 is read where a schema declares a time.
+A text with an offset is that instant. A text without one is UTC, for a zone that is UTC or where
+none is declared; for any other zone it is refused, because it may mean two instants or none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
-from firedoor.data.reading.hints import Types
+UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Zulu"})
+"""Names of the zone in which no time is missing or comes twice."""
 
 _PLAIN = r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(?:\.\d{1,9})?)"
 _MINUTES = r"^(\d{4}-\d\d-\d\d[T ]\d\d:\d\d)(Z|[+-]\d\d:?\d\d)?$"
 _FORMAT = "%Y-%m-%dT%H:%M:%S%.f%#z"
 _ZONED = r"(?:Z|[+-]\d\d:?\d\d)$"
-_UTC = {"UTC", "Etc/UTC", "GMT", "Zulu"}
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
-def as_declared(
-    frame: pl.DataFrame, declared: Types
-) -> tuple[pl.DataFrame, Mapping[str, pl.Series]]:
-    """Return the frame with text turned into declared times, dates and switches.
-
-    Returns:
-        The frame, null where that failed, and for each column with failures a mask of them.
-    """
-    done: list[pl.Series] = []
-    faults: dict[str, pl.Series] = {}
-    for name, dtype in declared.items():
-        if frame.schema.get(name) != pl.String:
-            continue
-        texts = frame[name]
-        values = _converted(texts, dtype)
-        if values is None:
-            continue
-        done.append(values.alias(name))
-        failed = values.is_null() & texts.is_not_null()
-        if failed.any():
-            faults[name] = failed
-    return (frame.with_columns(done) if done else frame), faults
-
-
-def _converted(texts: pl.Series, dtype: pl.DataType) -> pl.Series | None:
+def read_text(texts: pl.Series, dtype: pl.DataType) -> pl.Series | None:
     """Return texts as a type, null where they are none; None for types that polars casts."""
     if isinstance(dtype, pl.Datetime):
         return _times(texts, dtype)
@@ -66,7 +40,7 @@ def _times(texts: pl.Series, dtype: pl.Datetime) -> pl.Series:
     unit, zone = dtype.time_unit, dtype.time_zone
     utc = texts.str.to_datetime(_FORMAT, time_unit=unit, time_zone="UTC", strict=False)
     rest = utc.is_null() & texts.is_not_null()
-    if rest.any() and (zone is None or zone in _UTC):
+    if rest.any() and (zone is None or zone in UTC):
         whole = (
             texts.str.replace(r" ?(?:UTC|GMT)$", "Z")
             .str.replace(_MINUTES, "${1}:00${2}")
