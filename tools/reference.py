@@ -25,7 +25,19 @@ PAGES = {
     "dead-letters.md": ("Dead letters", ("DeadLetters",)),
     "pipelines.md": (
         "Pipelines",
-        ("Pipeline", "Edge", "Shed", "SLO", "lookup", "jsonl", "csv", "parquet", "frames"),
+        (
+            "Pipeline",
+            "Edge",
+            "Shed",
+            "SLO",
+            "Dependency",
+            "Exempt",
+            "lookup",
+            "jsonl",
+            "csv",
+            "parquet",
+            "frames",
+        ),
     ),
     "report.md": ("The report", ("WallReport", "Lost", "Failure")),
     "guards.md": (
