@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -45,7 +46,7 @@ Edge = tuple[str, str, str]
 
 def field_notes(kind: type) -> dict[str, str]:
     """Return the string under each field of a dataclass."""
-    tree = ast.parse(inspect.cleandoc(inspect.getsource(kind)))
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef)).body
     notes = {}
     for field, note in pairwise(body):

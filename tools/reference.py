@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import check_pages
 import firedoor
 import guard_pages
 from api import documented_attributes, public_members
@@ -25,7 +26,19 @@ PAGES = {
     "dead-letters.md": ("Dead letters", ("DeadLetters",)),
     "pipelines.md": (
         "Pipelines",
-        ("Pipeline", "Edge", "Shed", "SLO", "lookup", "jsonl", "csv", "parquet", "frames"),
+        (
+            "Pipeline",
+            "Edge",
+            "Shed",
+            "SLO",
+            "Dependency",
+            "Exempt",
+            "lookup",
+            "jsonl",
+            "csv",
+            "parquet",
+            "frames",
+        ),
     ),
     "report.md": ("The report", ("WallReport", "Lost", "Failure")),
     "guards.md": (
@@ -62,6 +75,7 @@ def pages() -> dict[str, str]:
     told["options.md"] = _options()
     told["errors.md"] = _errors()
     told["guard-behaviour.md"] = guard_pages.page(WRITTEN)
+    told["checks.md"] = check_pages.page(WRITTEN)
     told["README.md"] = _index(told)
     return told
 

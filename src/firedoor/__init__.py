@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     from firedoor.guards.shedding import SheddingPolicy
     from firedoor.isolation.dropping import drop
     from firedoor.isolation.narrow import Failure
+    from firedoor.spec.dependency import Dependency
     from firedoor.spec.edge import Edge, Shed
+    from firedoor.spec.exempt import Exempt
     from firedoor.spec.lookup import lookup
     from firedoor.spec.pipeline import Pipeline
     from firedoor.spec.slo import SLO
@@ -77,8 +79,10 @@ _HOME = {
     "DeadlineExceeded": "firedoor.errors",
     "DeadlineSpent": "firedoor.errors",
     "DeclarationError": "firedoor.errors",
+    "Dependency": "firedoor.spec.dependency",
     "DependencyDown": "firedoor.errors",
     "Edge": "firedoor.spec.edge",
+    "Exempt": "firedoor.spec.exempt",
     "Explanation": "firedoor.guards.explain",
     "Failure": "firedoor.isolation.narrow",
     "FiredoorError": "firedoor.errors",
@@ -140,8 +144,10 @@ __all__ = [
     "DeadlineExceeded",
     "DeadlineSpent",
     "DeclarationError",
+    "Dependency",
     "DependencyDown",
     "Edge",
+    "Exempt",
     "Explanation",
     "Failure",
     "FiredoorError",

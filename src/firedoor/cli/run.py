@@ -14,6 +14,7 @@ import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
+from firedoor.cli.refusing import warn_or_refuse
 from firedoor.compose.credentials import endpoint_of
 from firedoor.compose.files import explain, write_atomically
 from firedoor.compose.inputs import missing_inputs
@@ -101,6 +102,7 @@ def _run(
             if json is not None and not json.absolute().parent.is_dir():
                 why, remedy = "is in no folder that is there", "make the folder, or name another"
                 raise DeclarationError("json", str(json), why, remedy)
+            warn_or_refuse(plan, file, SystemClock().utc_s())
             code = _supervise(project, plan, json, external(), bounded=bounded)
     except FiredoorError as error:
         _refuse(str(error))

@@ -1,4 +1,4 @@
-"""A file that cannot be loaded, and other refusals: one clear message, and exit code 1."""
+"""A file that cannot be loaded, and other refusals: one clear message, and an exit code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from firedoor.errors import FiredoorError
 
 
 @contextmanager
-def refusals_told() -> Iterator[None]:
-    """Print what firedoor refuses, and end the command."""
+def refusals_told(code: int = 1) -> Iterator[None]:
+    """Print what firedoor refuses, and end the command with that exit code."""
     try:
         yield
     except FiredoorError as error:
         print(f"firedoor: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
+        raise typer.Exit(code) from error

@@ -13,6 +13,7 @@ from typing import cast
 
 import msgspec
 
+from firedoor.compose.arguments import reads_argument
 from firedoor.compute.limits import MEMORY_MIN_BYTES
 from firedoor.compute.step import MAIN_ALIAS, refer
 from firedoor.errors import DeclarationError
@@ -52,6 +53,7 @@ def plan_of(pipeline: Pipeline, *, file: Path, sys_path: tuple[str, ...]) -> Pla
         lookups=tuple(_lookup(lookup, pipeline.folder) for lookup in pipeline.lookups),
         dead_bytes_max=pipeline.dead_bytes_max,
         retention_days=pipeline.retention_days,
+        exempt=pipeline.exempt,
     )
 
 
@@ -74,6 +76,11 @@ def _zone(zone: Zone, pipeline: Pipeline, file: Path, sensitive: tuple[str, ...]
         sensitive=sensitive,
         expands=zone.expands,
         slo=dict(zone.slo),
+        where=zone.where,
+        runbook=_runbook(zone.upkeep.runbook, pipeline.folder),
+        depends=zone.upkeep.depends,
+        load=zone.upkeep.load,
+        exempt=zone.upkeep.exempt,
     )
     return msgspec.structs.replace(plan, version=_version(zone, plan))
 
@@ -143,7 +150,7 @@ def _sink(zone: Zone, folder: Path) -> SinkPlan | None:
     if zone.kind != "sink":
         return None
     if zone.step is not None:
-        return SinkPlan(form="function")
+        return SinkPlan(form="function", keyed=reads_argument(_inner(zone.step), "key"))
     return SinkPlan(form="parquet", path=_absolute(zone.folder, folder))
 
 
@@ -155,6 +162,11 @@ def _lookup(lookup: Lookup, folder: Path) -> LookupPlan:
         key=lookup.key,
         refresh_s=lookup.refresh_s,
     )
+
+
+def _runbook(runbook: str, folder: Path) -> str:
+    """Return where a runbook is: a URL as it is, a path as an absolute one."""
+    return runbook if not runbook or "://" in runbook else _absolute(runbook, folder)
 
 
 def _absolute(path: str, folder: Path) -> str:

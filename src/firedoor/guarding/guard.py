@@ -37,6 +37,7 @@ from firedoor.guards.shedding import Priority, SheddingPolicy
 
 if TYPE_CHECKING:
     from firedoor.guards.explain import Explanation
+    from firedoor.spec.plan import GuardPlan
 
 F = TypeVar("F", bound=Callable[..., Any])
 P = ParamSpec("P")
@@ -143,6 +144,12 @@ class Guard:
         from firedoor.guarding.explaining import explain  # noqa: PLC0415 - asked for seldom
 
         return explain(self._edge)
+
+    def plan(self) -> GuardPlan:
+        """Return its numbers as plain values, for ``firedoor check``."""
+        from firedoor.guarding.noting import note  # noqa: PLC0415 - a guard alone needs no plan
+
+        return note(self._edge.name, self._edge.policies)
 
     def __call__(self, fn: F) -> F:
         """Return the function behind the guard. Sync or async, decided now, fused once.

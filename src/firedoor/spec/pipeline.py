@@ -21,14 +21,25 @@ from firedoor.spec.checking import (
 )
 from firedoor.spec.compat import misfits
 from firedoor.spec.edge import INBOX
+from firedoor.spec.exempt import Exempt, check_exempt
 from firedoor.spec.lookup import Lookup, check_lookups
 from firedoor.spec.plan import EdgePlan, GatePolicy, WhenFull
 from firedoor.spec.reads import Known, Reads, resolve
 from firedoor.spec.schema_note import check_schema, check_times, note_schema
-from firedoor.spec.slo import SLO
+from firedoor.spec.slo import SLO, check_slo
 from firedoor.spec.sources import Files, Frames, check_folder
+from firedoor.spec.upkeep import (
+    STEP_OPTIONS,
+    ZONE_UPKEEP,
+    SourceUpkeep,
+    StepOptions,
+    ZoneUpkeep,
+    check_runbook,
+    declared_at,
+    take_upkeep,
+)
 from firedoor.spec.zone import Inbox, Reading, Zone
-from firedoor.spec.zone_wall import ZONE_WALL, ZoneWall, check_wall
+from firedoor.spec.zone_wall import check_wall
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -41,13 +52,14 @@ DEAD_MIN_BYTES, DEAD_MAX_BYTES = 2**20, 2**44
 RETENTION_MAX_DAYS = 3_650
 _TRANSFORM = (
     "reads", "name", "schema", "out_schema", "lookups", "expands", "when_full", "inbox",
-    "throttle_share", "dead_max", "sensitive", "owner", "slo", *ZONE_WALL,
+    "throttle_share", "dead_max", "sensitive", "owner", "slo", *STEP_OPTIONS,
 )  # fmt: skip
 _FUNCTION_SINK = (
     "reads", "name", "schema", "when_full", "inbox", "throttle_share", "dead_max", "sensitive",
-    "owner", "slo", *ZONE_WALL,
+    "owner", "slo", *STEP_OPTIONS,
 )  # fmt: skip
-_FOLDER_SINK = ("name", "to", "reads", "when_full", "inbox", "owner", "slo")
+_SOURCE = ("peak", *ZONE_UPKEEP)
+_FOLDER_SINK = ("name", "to", "reads", "when_full", "inbox", "owner", "slo", *ZONE_UPKEEP)
 
 
 class Pipeline:
@@ -59,6 +71,8 @@ class Pipeline:
         dead_bytes: room for dead letters, 1 MiB to 16 TiB; when it is full, zones pause.
         retention_days: how long records are kept, up to 3,650. Dead letters stay until they are
             replayed or discarded.
+        runbook: a URL or a path, for zones that name no other.
+        exempt: rules of ``firedoor check`` that shall not count for the pipeline as a whole.
 
     Raises:
         DeclarationError: for anything that cannot work.
@@ -74,6 +88,8 @@ class Pipeline:
         owner: str = "",
         dead_bytes: int | str = "1GiB",
         retention_days: float = 30,
+        runbook: str = "",
+        exempt: Sequence[Exempt] = (),
     ) -> None:
         """Begin without zones."""
         self.name = check_name("pipeline", name)
@@ -81,6 +97,7 @@ class Pipeline:
         self.dead_bytes_max = check_bytes("dead_bytes", dead_bytes, DEAD_MIN_BYTES, DEAD_MAX_BYTES)
         check_number("retention_days", retention_days, 0.01, RETENTION_MAX_DAYS, "days")
         self.retention_days = float(retention_days)
+        self.runbook, self.exempt = check_runbook(runbook), check_exempt(exempt)
         frame = inspect.currentframe()
         file = frame.f_back.f_globals.get("__file__") if frame and frame.f_back else None
         self.folder = Path(file).resolve().parent if file else Path.cwd()
@@ -132,6 +149,7 @@ class Pipeline:
         dead_max: float = 0.1,
         owner: str | None = None,
         slo: SLO | None = None,
+        **upkeep: Unpack[SourceUpkeep],
     ) -> Zone:
         """Declare where rows come from, and return the handle to read it by.
 
@@ -147,10 +165,12 @@ class Pipeline:
             dead_max: share of dead rows above which it halts. 0 to 1; 1 disables.
             owner: default: the pipeline's.
             slo: what it promises.
+            upkeep: ``runbook``, ``exempt``, and ``peak``: rows a second at the busiest hour.
 
         Raises:
             DeclarationError: for anything that cannot work.
         """
+        check_known(upkeep.items(), _SOURCE, "a source")
         if not isinstance(form, Files | Frames):
             remedy = f'write pipeline.source({name!r}, fd.jsonl("data/*.jsonl"))'
             raise DeclarationError("form", form, "is nothing rows are read from", remedy)
@@ -167,7 +187,9 @@ class Pipeline:
                 reading=Reading(form=form, batch_rows=batch_rows, rate=rate),
                 sensitive=check_columns("sensitive", sensitive),
                 gate=_gate(throttle_share, dead_max),
-                slo=_slo(slo),
+                slo=check_slo(slo),
+                upkeep=take_upkeep(upkeep, self.runbook)[0],
+                where=declared_at(),
             )
         )
 
@@ -187,7 +209,7 @@ class Pipeline:
         sensitive: Sequence[str] = (),
         owner: str | None = None,
         slo: SLO | None = None,
-        **wall: Unpack[ZoneWall],
+        **more: Unpack[StepOptions],
     ) -> Callable[[Function], Function]:
         """Declare a step that rows flow through. Decorates a plain function, and returns it.
 
@@ -206,27 +228,31 @@ class Pipeline:
             sensitive: columns to mask, here and downstream.
             owner: default: the pipeline's.
             slo: what it promises.
-            wall: limits of the wall, see ``WallOptions``; its ``reads`` is ``may_read`` here.
+            more: limits of the wall, see ``WallOptions``, whose ``reads`` is ``may_read`` here;
+                and what ``firedoor check`` judges by: ``depends``, the guards that the step calls
+                through, ``batch_s``, ``batch_bytes``, ``runbook`` and ``exempt``.
 
         Raises:
             DeclarationError: for anything that cannot work.
         """
-        check_known(wall.items(), _TRANSFORM, "a transform")
+        check_known(more.items(), _TRANSFORM, "a transform")
+        upkeep, wall = take_upkeep(more, self.runbook)
         check_switch("expands", expands)
         options, given = check_wall({**wall, "expands": expands}, self.folder)
         joined = self._lookups(lookups)
         inboxes = self._inboxes(reads, when_full, inbox)
         gate, masked = _gate(throttle_share, dead_max), check_columns("sensitive", sensitive)
         schemas = (check_schema("schema", schema), check_schema("out_schema", out_schema))
-        promised, told = _slo(slo), self._owner(owner)
+        promised, told = check_slo(slo), self._owner(owner)
 
         def declare(step: Function) -> Function:
             steps.check_transform(step, list(joined))
             zone = Zone(
-                name=_name_of(name, step), kind="transform", pipeline=self.name, owner=told,
+                name=steps.name_of(name, step), kind="transform", pipeline=self.name, owner=told,
                 doc=steps.doc_of(step), inboxes=inboxes, step=step,
                 schema=schemas[0], out_schema=schemas[1], options=options, given=given,
                 lookups=joined, gate=gate, sensitive=masked, expands=expands, slo=promised,
+                upkeep=upkeep, where=declared_at(),
             )  # fmt: skip
             self._steps.append((step, self._add(zone)))
             return step
@@ -244,6 +270,7 @@ class Pipeline:
         inbox: int | str = INBOX,
         owner: str | None = None,
         slo: SLO | None = None,
+        **more: Unpack[ZoneUpkeep],
     ) -> Zone: ...
 
     @overload
@@ -261,7 +288,7 @@ class Pipeline:
         sensitive: Sequence[str] = (),
         owner: str | None = None,
         slo: SLO | None = None,
-        **wall: Unpack[ZoneWall],
+        **more: Unpack[StepOptions],
     ) -> Callable[[Function], Function]: ...
 
     def sink(
@@ -278,7 +305,7 @@ class Pipeline:
         sensitive: Sequence[str] = (),
         owner: str | None = None,
         slo: SLO | None = None,
-        **wall: Unpack[ZoneWall],
+        **more: Unpack[StepOptions],
     ) -> Zone | Callable[[Function], Function]:
         """Declare where rows end: a folder of Parquet files, or a function.
 
@@ -293,19 +320,20 @@ class Pipeline:
             DeclarationError: for anything that cannot work.
         """
         known = _FUNCTION_SINK if to is None else _FOLDER_SINK
-        more: dict[str, object] = {**wall}
+        written: dict[str, object] = {**more}
         if schema is not None:
-            more["schema"] = schema
+            written["schema"] = schema
         if tuple(sensitive):
-            more["sensitive"] = sensitive
-        check_known(more.items(), known, "a sink" if to is None else "a sink that writes files")
+            written["sensitive"] = sensitive
+        check_known(written.items(), known, "a sink" if to is None else "a sink that writes files")
         inboxes = self._inboxes(reads, when_full, inbox)
-        promised, told = _slo(slo), self._owner(owner)
+        promised, told = check_slo(slo), self._owner(owner)
+        upkeep, wall = take_upkeep(more, self.runbook)
         if to is not None:
             folder = check_folder(to)
             zone = Zone(
                 name=check_name("sink", name), kind="sink", pipeline=self.name, owner=told,
-                inboxes=inboxes, folder=folder, slo=promised,
+                inboxes=inboxes, folder=folder, slo=promised, upkeep=upkeep, where=declared_at(),
             )  # fmt: skip
             return self._add(zone)
         options, given = check_wall(wall, self.folder)
@@ -315,9 +343,10 @@ class Pipeline:
         def declare(step: Function) -> Function:
             steps.check_sink(step)
             zone = Zone(
-                name=_name_of(name, step), kind="sink", pipeline=self.name, owner=told,
+                name=steps.name_of(name, step), kind="sink", pipeline=self.name, owner=told,
                 doc=steps.doc_of(step), inboxes=inboxes, step=step, schema=checked,
                 options=options, given=given, gate=gate, sensitive=masked, slo=promised,
+                upkeep=upkeep, where=declared_at(),
             )  # fmt: skip
             self._steps.append((step, self._add(zone)))
             return step
@@ -365,29 +394,8 @@ class Pipeline:
         return check_lookups(lookups, {lookup.name: lookup for lookup in self.lookups})
 
 
-def _name_of(name: str | None, step: Callable[..., object]) -> str:
-    """Return the name of a zone: what was given, or what the function is called."""
-    if name is not None:
-        return check_name("name", name)
-    called = getattr(step, "__name__", type(step).__name__)
-    try:
-        return check_name("name", called)
-    except DeclarationError as error:
-        remedy = f"{error.remedy}; or write name="
-        raise DeclarationError("name", called, "cannot name a zone", remedy) from None
-
-
 def _gate(throttle_share: float, dead_max: float) -> GatePolicy:
     """Return when dead rows slow a zone down, and when they halt it."""
     check_share("throttle_share", throttle_share)
     check_share("dead_max", dead_max)
     return GatePolicy(throttle_share=float(throttle_share), dead_max=float(dead_max))
-
-
-def _slo(slo: object) -> dict[str, float]:
-    """Return what a zone promises, as plain values."""
-    if slo is None:
-        return {}
-    if not isinstance(slo, SLO):
-        raise DeclarationError("slo", slo, "is no SLO", "write slo=fd.SLO(availability=0.999)")
-    return slo.given()

@@ -11,6 +11,9 @@ from typing import Literal
 import msgspec
 
 PLAN_VERSION = 1
+"""Rises when who reads the number before would misread a plan. Fields not known are skipped."""
+BATCH_MAX_BYTES = 4 * 2**20
+"""Size of the largest batch."""
 
 Kind = Literal["source", "transform", "sink"]
 WhenFull = Literal["block", "shed", "detach"]
@@ -98,6 +101,8 @@ class SinkPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     form: Literal["parquet", "function"]
     path: str = ""
     """Absolute path of the folder."""
+    keyed: bool | None = None
+    """Whether the function ever reads the key that it is given; None: not known."""
 
 
 class LookupPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +114,75 @@ class LookupPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: tuple[str, ...] = ()
     """Columns that must be unique, if declared."""
     refresh_s: float | None = None
+
+
+class RungPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One answer of a guard's fallback ladder."""
+
+    kind: Literal["stale", "previous", "constant", "function"]
+    age_max_s: float | None = None
+    """Greatest age of the answer; None: it has no age."""
+    guard: str = ""
+    """Name of the guard around the function, if it has one."""
+
+
+class BreakerPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """When a guard's breaker opens."""
+
+    calls_min: int
+    window_s: float
+    consecutive: int
+
+
+class GuardPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The numbers of a guard, as declared."""
+
+    name: str
+    """Who calls whom: ``enrich->weather``."""
+    priority: str = "default"
+    timeout_s: float | None = None
+    """Longest time of one attempt; None: no timeout."""
+    attempts: int = 1
+    wait_min_s: float = 0.0
+    wait_max_s: float = 0.0
+    """Between which the longest wait before another attempt doubles."""
+    breaker: BreakerPlan | None = None
+    limit: int | None = None
+    """Most calls at once, in one process; None: no limit."""
+    rate: float | None = None
+    """Calls a second, in one process."""
+    fallback: tuple[RungPlan, ...] = ()
+
+
+class DependencyPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step calls out of its zone."""
+
+    guard: GuardPlan
+    availability: float | None = None
+    calls: float | None = None
+    """Calls that a batch makes."""
+    idempotent: bool | None = None
+
+
+class ExemptPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that does not count, for a while."""
+
+    rule: str
+    owner: str
+    reason: str
+    until: str
+    """The last day on which it holds, ``YYYY-MM-DD``."""
+
+
+class LoadPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a zone is built for; None: not declared."""
+
+    peak: float | None = None
+    """Rows a second, of a source."""
+    batch_s: float | None = None
+    """Seconds that a batch takes in the step."""
+    batch_bytes: int | None = None
+    """Size of a batch that waits."""
 
 
 class ZonePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -134,6 +208,13 @@ class ZonePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sensitive: tuple[str, ...] = ()
     expands: bool = False
     slo: dict[str, float] = {}
+    where: str = ""
+    """``file:line`` of its declaration."""
+    runbook: str = ""
+    """A URL, or an absolute path; empty: none."""
+    depends: tuple[DependencyPlan, ...] = ()
+    load: LoadPlan = LoadPlan()
+    exempt: tuple[ExemptPlan, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +232,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     dead_bytes_max: int = 2**30
     retention_days: float = 30.0
     """Of records; dead letters stay until they are replayed or discarded."""
+    exempt: tuple[ExemptPlan, ...] = ()
+    """Of findings about the pipeline as a whole."""
     version: int = PLAN_VERSION
 
     def zone(self, name: str) -> ZonePlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firedoor.errors import DeclarationError
 from firedoor.spec.checking import check_number
 
 
@@ -39,3 +40,16 @@ class SLO:
             "freshness_s": self.freshness_s,
         }
         return {name: float(value) for name, value in named.items() if value is not None}
+
+
+def check_slo(slo: object) -> dict[str, float]:
+    """Return what a zone promises, as plain values.
+
+    Raises:
+        DeclarationError: for what is no ``SLO``.
+    """
+    if slo is None:
+        return {}
+    if not isinstance(slo, SLO):
+        raise DeclarationError("slo", slo, "is no SLO", "write slo=fd.SLO(availability=0.999)")
+    return slo.given()

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 
 from firedoor.errors import DeclarationError
+from firedoor.names import check_name
 
 DOC_MAX = 500
 
@@ -27,6 +28,22 @@ def check_sink(step: object) -> Callable[..., object]:
         DeclarationError: saying how to write it.
     """
     return _check(step, ["key"], f"def {_name(step)}(frame, key)")
+
+
+def name_of(name: str | None, step: Callable[..., object]) -> str:
+    """Return the name of a zone: what was given, or what its function is called.
+
+    Raises:
+        DeclarationError: if neither can name a zone.
+    """
+    if name is not None:
+        return check_name("name", name)
+    called = getattr(step, "__name__", type(step).__name__)
+    try:
+        return check_name("name", called)
+    except DeclarationError as error:
+        remedy = f"{error.remedy}; or write name="
+        raise DeclarationError("name", called, "cannot name a zone", remedy) from None
 
 
 def doc_of(step: Callable[..., object]) -> str:

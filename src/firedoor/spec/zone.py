@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from firedoor.spec.lookup import Lookup
 from firedoor.spec.plan import GatePolicy, Kind, ShedPlan, WhenFull
 from firedoor.spec.sources import Files, Frames
+from firedoor.spec.upkeep import Upkeep
 from firedoor.spec.wall import WallOptions
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class Zone:
     sensitive: tuple[str, ...] = ()
     expands: bool = False
     slo: Mapping[str, float] = field(default_factory=dict)
+    upkeep: Upkeep = field(default_factory=Upkeep)
+    where: str = ""
+    """``file:line`` of its declaration."""
 
     @property
     def published(self) -> type[dy.Schema] | None:
