@@ -20,6 +20,8 @@ UPGRADE ?=
 # lost acknowledgements and restarting brokers for the runner.
 SEEDS ?= 5000
 WORLDS ?= 1000
+# Processes that share the test files; 0: none but pytest's own, as for `ARGS="--pdb"`.
+JOBS ?= 2
 # Further arguments for pytest: `make test ARGS="-k narrow -x"`.
 ARGS ?=
 
@@ -34,7 +36,7 @@ run: $(VENV)/.run $(DATA) ## run the example: real flights, six planted faults, 
 	@$(BIN)/python examples/flights/run.py --data $(DATA)
 
 test: $(VENV)/.test $(DATA) ## run the tests: unit, property, real processes, docs, architecture
-	@$(BIN)/python -m pytest -m "not soak and not integration" $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak and not integration" -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting, types, floors
 	@$(BIN)/ruff check .

@@ -416,6 +416,12 @@ def test_a_new_generation_ends_a_halt_that_no_probe_ends_and_the_same_one_does_n
     assert told(Ordered("run", 1), state=state) == ZoneState(generation=1)
 
 
+def test_an_older_order_is_followed_and_makes_none_after_it_a_newer_one() -> None:
+    state = told(Ordered("run", 5), Troubled(FAULT), Ordered("pause", 3))
+    assert (state.want, state.generation) == ("pause", 5)
+    assert zone.word(told(Ordered("run", 5), state=state)) == "halted"
+
+
 def test_the_first_order_is_no_new_generation() -> None:
     state = zone.step(ZoneState(), Troubled(FAULT), POLICY, 0.0)
     state = zone.step(state, Ordered("run", 7), POLICY, 0.0)

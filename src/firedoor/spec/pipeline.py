@@ -15,7 +15,6 @@ from firedoor.spec.checking import (
     check_columns,
     check_known,
     check_number,
-    check_share,
     check_switch,
     check_text,
 )
@@ -23,7 +22,7 @@ from firedoor.spec.compat import misfits
 from firedoor.spec.edge import INBOX
 from firedoor.spec.exempt import Exempt, check_exempt
 from firedoor.spec.lookup import Lookup, check_lookups
-from firedoor.spec.plan import EdgePlan, GatePolicy, WhenFull
+from firedoor.spec.plan import EdgePlan, WhenFull
 from firedoor.spec.reads import Known, Reads, resolve
 from firedoor.spec.schema_note import check_schema, check_times, note_schema
 from firedoor.spec.slo import SLO, check_slo
@@ -38,7 +37,7 @@ from firedoor.spec.upkeep import (
     declared_at,
     take_upkeep,
 )
-from firedoor.spec.zone import Inbox, Reading, Zone
+from firedoor.spec.zone import Inbox, Reading, Zone, check_gate
 from firedoor.spec.zone_wall import check_wall
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ class Pipeline:
                 schema=check_times("schema", check_schema("schema", schema)),
                 reading=Reading(form=form, batch_rows=batch_rows, rate=rate),
                 sensitive=check_columns("sensitive", sensitive),
-                gate=_gate(throttle_share, dead_max),
+                gate=check_gate(throttle_share, dead_max),
                 slo=check_slo(slo),
                 upkeep=take_upkeep(upkeep, self.runbook)[0],
                 where=declared_at(),
@@ -241,7 +240,7 @@ class Pipeline:
         options, given = check_wall({**wall, "expands": expands}, self.folder)
         joined = self._lookups(lookups)
         inboxes = self._inboxes(reads, when_full, inbox)
-        gate, masked = _gate(throttle_share, dead_max), check_columns("sensitive", sensitive)
+        gate, masked = check_gate(throttle_share, dead_max), check_columns("sensitive", sensitive)
         schemas = (check_schema("schema", schema), check_schema("out_schema", out_schema))
         promised, told = check_slo(slo), self._owner(owner)
 
@@ -338,7 +337,7 @@ class Pipeline:
             return self._add(zone)
         options, given = check_wall(wall, self.folder)
         checked, masked = check_schema("schema", schema), check_columns("sensitive", sensitive)
-        gate = _gate(throttle_share, dead_max)
+        gate = check_gate(throttle_share, dead_max)
 
         def declare(step: Function) -> Function:
             steps.check_sink(step)
@@ -392,10 +391,3 @@ class Pipeline:
     def _lookups(self, lookups: Mapping[str, Lookup] | None) -> dict[str, Lookup]:
         """Return what a step joins to, by parameter."""
         return check_lookups(lookups, {lookup.name: lookup for lookup in self.lookups})
-
-
-def _gate(throttle_share: float, dead_max: float) -> GatePolicy:
-    """Return when dead rows slow a zone down, and when they halt it."""
-    check_share("throttle_share", throttle_share)
-    check_share("dead_max", dead_max)
-    return GatePolicy(throttle_share=float(throttle_share), dead_max=float(dead_max))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from firedoor.spec.checking import check_share
 from firedoor.spec.lookup import Lookup
 from firedoor.spec.plan import GatePolicy, Kind, ShedPlan, WhenFull
 from firedoor.spec.sources import Files, Frames
@@ -72,3 +73,14 @@ class Zone:
     def published(self) -> type[dy.Schema] | None:
         """What is declared of the rows that it publishes: a source's own schema."""
         return self.schema if self.kind == "source" else self.out_schema
+
+
+def check_gate(throttle_share: float, dead_max: float) -> GatePolicy:
+    """Return when dead rows slow a zone down, and when they halt it.
+
+    Raises:
+        DeclarationError: for what is no share from 0 to 1.
+    """
+    check_share("throttle_share", throttle_share)
+    check_share("dead_max", dead_max)
+    return GatePolicy(throttle_share=float(throttle_share), dead_max=float(dead_max))
