@@ -37,8 +37,8 @@ from firedoor.wire.records import Order, ZoneStatus
 POLL_S = 0.5
 POLL_LAST_S = 0.1
 """Once sources have no more, so that the end is not waited for."""
-REST_S = 5.0
-"""How long nothing may move before a run that waits for a person ends."""
+REST_S = 3.0
+"""How long nothing may move before a run that waits for a person ends: one probe is seen."""
 LOGS_S = 5.0
 BOOKS_S = 120.0
 
@@ -206,10 +206,12 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             group.create_task(lookups.snapshot())
             endpoint = await self._broker.start()
+            keeping = group.create_task(self._broker.keep())  # it may die before zones begin, too
             self._streams = streams = await connect_to(
                 endpoint, pipeline=self.plan.pipeline, clock=self.clock
             )
             await streams.declare(self.plan)
+            keeping.cancel()
         if self.external is None:  # elsewhere there may be other processes that hold some
             for zone in self.plan.zones:
                 await self._release(zone.name)

@@ -125,6 +125,38 @@ def test_a_server_that_does_not_react_is_killed(server: LocalServer) -> None:
     assert gone(pid)
 
 
+def killing(tmp_path: Path, *, times: int) -> Path:
+    """Return a program that is killed so many times before it becomes nats-server."""
+    program = tmp_path / "killed-first"
+    lines = [
+        "#!/bin/sh",
+        f"echo x >> {tmp_path / 'starts'}",
+        f"if [ $(wc -l < {tmp_path / 'starts'}) -le {times} ]; then kill -9 $$; fi",
+        f'exec {find_server()} "$@"',
+    ]
+    program.write_text("\n".join(lines) + "\n")
+    program.chmod(0o700)
+    return program
+
+
+def test_a_server_that_is_killed_while_it_starts_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENV, str(killing(tmp_path, times=2)))
+    with start(tmp_path / "p", make_plan()) as server:
+        assert server.alive()
+
+
+def test_a_server_that_is_killed_at_every_start_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENV, str(killing(tmp_path, times=9)))
+    with pytest.raises(StreamsUnavailable, match="killed from outside while it started"):
+        start(tmp_path / "p", make_plan())
+    assert (tmp_path / "starts").read_text().count("x") == 3
+    assert not locked(tmp_path / "p" / "nats")
+
+
 # ---- the lock
 
 

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
+import psutil
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.nats import guard
@@ -48,6 +49,10 @@ LOCK_WAIT_S = 6.0
 STOP_S = guard.STOP_S + 2.0
 PORT_WAIT_S = 2.0
 POLL_S = 0.01
+LAUNCHES = 3
+"""Starts in a row that may be killed from outside before that is an error."""
+KILLED = frozenset({-signal.SIGKILL, 256 - signal.SIGKILL})
+"""How a guard ends that got a SIGKILL, or whose server did."""
 FREE_MIN_BYTES = 64 * 2**20
 """Room that is needed to start."""
 FULL_BYTES = 2**20
@@ -232,7 +237,7 @@ class LocalServer:
             check_version(self._nats)
             make_private(self._nats / "ports")
             self._passwords = passwords(self.folder, self._plan)
-            self._launch()
+            self._launch_again()
             write_endpoints(self.folder, self.url, self._passwords)
         except OSError as error:
             self.stop()
@@ -240,6 +245,15 @@ class LocalServer:
         except BaseException:
             self.stop()
             raise
+
+    def _launch_again(self) -> None:
+        """Start guard and server; if somebody kills them before they listen, a few times."""
+        for _ in range(LAUNCHES - 1):
+            try:
+                return self._launch()
+            except StartKilled:
+                continue
+        return self._launch()
 
     def _launch(self) -> None:
         """Start guard and server; returns when the server listens."""
@@ -291,7 +305,8 @@ class LocalServer:
                     self.port = port
                     return
             if ready and not said:
-                self._guard.wait(STOP_S)
+                if self._guard.wait(STOP_S) in KILLED:
+                    raise StartKilled("nats-server was killed from outside while it started")
                 raise _explain(self.folder, self._said(logged), port=self.port)
             if _CLOCK.now_s() >= ends_s:
                 message = f"nats-server does not answer {self._ready_s:g} s after its start"
@@ -323,11 +338,27 @@ class LocalServer:
                 os.kill(self.pid, signal.SIGKILL)
             ended.kill()
             ended.wait(STOP_S)
+        # One whose guard was killed ends by itself, and until then it holds the store.
+        ends_s = _CLOCK.now_s() + STOP_S
+        while self.pid and _runs(self.pid) and _CLOCK.now_s() < ends_s:
+            select.select([], [], [], POLL_S)
         self.pid = 0
 
 
 class PortTaken(StreamsUnavailable):
     """Another program listens on the server's port."""
+
+
+class StartKilled(StreamsUnavailable):
+    """Server or guard got a SIGKILL before the server listened."""
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process has not ended yet; one that nobody has reaped has."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _port_in(file: Path) -> int | None:
