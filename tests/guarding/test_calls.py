@@ -269,6 +269,37 @@ def test_the_number_of_the_attempt_travels_with_the_call() -> None:
     assert seen == ["1", "2", "3"]
 
 
+@pytest.mark.parametrize("rung", [fd.Stale(), fd.Stale(key=str), fd.Previous()], ids=repr)
+def test_functions_behind_one_guard_never_answer_for_each_other(rung: fd.Stale) -> None:
+    guard = World().guard(fallback=[rung, fd.Constant("none")], breaker=False)
+    down: list[str] = []
+
+    def wind(at: str) -> str:
+        if down:
+            raise ConnectionError(at)
+        return f"wind at {at}"
+
+    def rain(at: str) -> str:
+        raise ConnectionError(at)
+
+    guarded_wind, guarded_rain = guard(wind), guard(rain)
+    assert guarded_wind("JFK") == guard.call(wind, "JFK") == "wind at JFK"
+    down.append("from now on")
+    assert guarded_wind("JFK") == guard.call(wind, "JFK") == "wind at JFK"
+    assert guarded_rain("JFK") == guard.call(rain, "JFK") == "none"
+
+
+def test_equal_arguments_of_different_types_are_different_requests() -> None:
+    world = World()
+    guard = world.guard(fallback=[fd.Stale(), fd.Constant("none")])
+    assert guard.call(world.work, 1) == 1
+    for other in (True, 1.0):
+        world.fail()
+        assert guard.call(world.work, other) == "none"
+    world.fail()
+    assert guard.call(world.work, 1) == 1
+
+
 def test_stale_answers_are_told_with_their_age() -> None:
     world = World()
     guard = world.guard(fallback=[fd.Stale(60.0), fd.Constant(0)])

@@ -298,7 +298,10 @@ class Guard:
         """Return one closure; ``skip``: arguments at the front that are no part of the request."""
         if self._lean and not told:
             return by.lean(self._edge, work, caller)
-        return by.full(self._edge, work, caller, self._memory, told=told, skip=skip)
+        memory = self._memory
+        if memory is not None and not skip:  # a function of its own has answers of its own
+            memory = Memory(self._edge.policies.fallback)
+        return by.full(self._edge, work, caller, memory, told=told, skip=skip)
 
     def _made(self, which: str) -> Callable[..., Any]:
         """Return the closure of ``call`` and its like, made at its first use."""

@@ -11,17 +11,26 @@ from firedoor.guards.fallback import Kept, Previous, Rung, Stale
 Arguments = tuple[tuple[object, ...], dict[str, object]]
 
 
-class Memory:
-    """The latest good answer, and the latest by request, bounded; the longest unused go first."""
+FUNCTIONS_MAX = 64
+"""Functions whose latest answer is kept, where one guard is called with several."""
 
-    __slots__ = ("_kept", "_keys_max", "_latest", "_lock", "_stale")
+
+class Memory:
+    """The latest good answer, and the latest by request, bounded; the longest unused go first.
+
+    An answer belongs to its function: two of them behind one guard never answer for each other.
+    Arguments that are equal and of different types (1, 1.0, True) are different requests.
+    """
+
+    __slots__ = ("_kept", "_keys_max", "_lock", "_previous", "_stale")
 
     def __init__(self, rungs: tuple[Rung, ...]) -> None:
         """Keep what the rungs may ask for."""
         self._stale = next((rung for rung in rungs if isinstance(rung, Stale)), None)
-        self._keys_max = 0 if self._stale is None else self._stale.keys_max
+        self._previous = any(isinstance(rung, Previous) for rung in rungs)
+        requests = 0 if self._stale is None else self._stale.keys_max
+        self._keys_max = requests + FUNCTIONS_MAX * self._previous
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
-        self._latest: Kept | None = None
         self._lock = threading.Lock()
 
     @staticmethod
@@ -30,39 +39,52 @@ class Memory:
         return any(isinstance(rung, Stale | Previous) for rung in rungs)
 
     def keep(self, arguments: Arguments, value: object, now_s: float, *, skip: int = 0) -> None:
-        """Keep a good answer; the user's ``key`` is not given the first ``skip`` arguments."""
+        """Keep a good answer. The first ``skip`` arguments are the function, not the request."""
         kept = Kept(value, now_s)
-        self._latest = kept
-        key = self._key(arguments, skip)
-        if key is not None:
-            with self._lock:
+        keys = [key for key in self._keys(arguments, skip) if key is not None]
+        with self._lock:
+            for key in keys:
                 self._kept[key] = kept
                 self._kept.move_to_end(key)
-                while len(self._kept) > self._keys_max:
-                    self._kept.popitem(last=False)
+            while len(self._kept) > self._keys_max:
+                self._kept.popitem(last=False)
 
     def find(self, arguments: Arguments, *, skip: int = 0) -> tuple[Kept | None, Kept | None]:
-        """Return the latest good answer to the same request, and to any."""
-        key = self._key(arguments, skip)
-        if key is None:
-            return None, self._latest
+        """Return the latest good answer to the same request, and to any, of the same function."""
+        same, latest = self._keys(arguments, skip)
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None:
-                self._kept.move_to_end(key)
-        return kept, self._latest
+            return self._used(same), self._used(latest)
 
-    def _key(self, arguments: Arguments, skip: int) -> Hashable | None:
-        """Return what tells requests apart; None: this one cannot be told from others."""
-        if self._stale is None:
-            return None
+    def _used(self, key: Hashable | None) -> Kept | None:
+        """Return what is kept under a key, which is used once more."""
+        kept = None if key is None else self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+        return kept
+
+    def _keys(self, arguments: Arguments, skip: int) -> tuple[Hashable | None, Hashable | None]:
+        """Return the key of the request and that of its function; None: it has none."""
         args, kwargs = arguments
+        who, asked = args[:skip], args[skip:]
+        latest = ("latest", who) if self._previous else None
+        if self._stale is None:
+            return None, _hashed(latest)
         try:
             if self._stale.key is not None:
-                key = ("key", self._stale.key(*args[skip:], **kwargs))
+                same = _hashed(("key", who, self._stale.key(*asked, **kwargs)))
             else:
-                key = ("arguments", (args, tuple(sorted(kwargs.items()))))
-            hash(key)
-        except TypeError:  # something in it cannot be hashed
-            return None
-        return key
+                named = tuple(sorted(kwargs.items()))
+                types = tuple(map(type, asked)), tuple(type(value) for _, value in named)
+                same = _hashed(("arguments", who, asked, named, types))
+        except TypeError:  # the user's key could not make one of it
+            same = None
+        return same, _hashed(latest)
+
+
+def _hashed(key: Hashable | None) -> Hashable | None:
+    """Return a key that can be one; None for one with something in it that cannot be hashed."""
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key

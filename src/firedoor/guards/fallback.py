@@ -1,8 +1,8 @@
 """The fallback ladder: what to answer when the dependency cannot, and how old it is.
 
 Rungs are tried in order. ``Stale`` answers with the latest good answer to the *same* request,
-``Previous`` with the latest to *any* request, ``Constant`` with a value, ``Function`` with what a
-function returns for the same arguments. Source and age are always told.
+``Previous`` with the function's latest to *any* request, ``Constant`` with a value, ``Function``
+with what a function returns for the same arguments. Source and age are always told.
 
 A ladder is for failures of the dependency and refusals by the guard. A ``permanent`` or ``data``
 failure is an answer, and hiding it would hide a mistake.
@@ -27,7 +27,7 @@ class Stale:
     keys_max: int = 1024
     """Requests whose answers are kept; the longest unused go. 1 to 10,000,000."""
     key: Callable[..., Hashable] | None = None
-    """What tells requests apart, from their arguments. Default: the arguments, if hashable."""
+    """What tells a function's requests apart. Default: arguments with their types, if hashable."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming field, value, range and remedy."""
@@ -39,7 +39,11 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """The latest good answer to any request, if it is young enough."""
+    """The latest good answer of the same function, to any request, if it is young enough.
+
+    For what every caller gets alike, such as a configuration: it answers one request with the
+    answer to another.
+    """
 
     age_max_s: float = 300.0
     """Greatest age in seconds. 0.001 to 31,536,000."""
