@@ -163,7 +163,19 @@ class DeadlineExceeded(FiredoorError, TimeoutError):
 
 
 class DependencyDown(FiredoorError):
-    """What a zone needs is away for now: it pauses, tries again, and counts no attempt."""
+    """What a zone needs is away for now: it pauses, tries again, and counts no attempt.
+
+    ``fd.Wall`` raises it where a step's guard refuses: the frame is as it was, and no row is to
+    blame.
+
+    Attributes:
+        retry_after_s: seconds after which to try again; None: not known.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        """Say what is away."""
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
 
 
 class StreamsUnavailable(FiredoorError):

@@ -19,7 +19,15 @@ from firedoor.ports.streams import Delivery
 from firedoor.spec.plan import EdgePlan, GatePolicy, Plan, ShedPlan, WhenFull, ZonePlan
 from firedoor.testing.loop import VirtualClock
 from firedoor.wire.envelope import Envelope, checksum
-from firedoor.wire.records import Attempts, BatchRecord, DeadGroup, Order, ZoneStatus
+from firedoor.wire.records import (
+    Attempts,
+    BatchRecord,
+    DeadGroup,
+    GuardNote,
+    GuardOrder,
+    Order,
+    ZoneStatus,
+)
 
 ROWS = 10
 CUT_S = 1_000.0
@@ -128,11 +136,16 @@ class Work:
     together: dict[str, int] = field(default_factory=dict)
     """How many were at work when a batch began, itself included."""
     closed: bool = False
+    noted: tuple[GuardNote, ...] = ()
+    ordered: list[tuple[GuardOrder, ...]] = field(default_factory=list)
+    attempts: dict[str, list[int]] = field(default_factory=dict)
+    """Which attempt each call said that it was, by batch."""
 
     async def handle(self, envelope: Envelope, payload: bytes, journal: Journal) -> Handled:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         self.together[envelope.batch] = self.at_once
+        self.attempts.setdefault(envelope.batch, []).append(envelope.attempt)
         try:
             await CLOCK.wait(self.takes_s)
             if envelope.batch in self.stuck:
@@ -163,6 +176,12 @@ class Work:
 
     def workers_lost(self) -> int:
         return 3
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        return self.noted
+
+    def order(self, orders: tuple[GuardOrder, ...]) -> None:
+        self.ordered.append(orders)
 
     def report(self) -> str:
         return "all well"

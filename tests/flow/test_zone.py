@@ -15,6 +15,7 @@ from firedoor.flow.zone import (
     DEAD_LETTERS,
     BrokerAway,
     BrokerBack,
+    Deferred,
     Drained,
     Emptied,
     Event,
@@ -24,6 +25,8 @@ from firedoor.flow.zone import (
     Probe,
     ProbeSent,
     ProbeVoid,
+    Prompted,
+    Relieved,
     Throttled,
     Trouble,
     Troubled,
@@ -35,13 +38,14 @@ from flow.drawn import many
 
 POLICY = ZonePolicy()
 DOWN = Trouble(word="paused", code="dependency_down", why="the database is away", probes=True)
+QUICK = replace(DOWN, why="a service is away", quick=True)
+ASKS = replace(QUICK, why="a service is full", retry_after_s=9.0)
 PAUSED = Trouble(word="paused", code="odd", why="a pause that no probe ends")
 HANGS = Trouble(word="halted", code="contrast", why="rows hang", probes=True)
 FAULT = Trouble(word="halted", code="error", why="the step is at fault")
-GRAVITY = [DOWN, PAUSED, HANGS, FAULT]
-"""The least grave first."""
-FAILED = [Troubled(trouble, probe=True) for trouble in GRAVITY]
-troubles = st.sampled_from([*[DOWN, HANGS] * 3, PAUSED, FAULT])
+GRAVITY = {DOWN: 0, QUICK: 0, ASKS: 0, PAUSED: 1, HANGS: 2, FAULT: 3}
+FAILED = [Troubled(trouble, probe=True) for trouble in [DOWN, PAUSED, QUICK, HANGS, ASKS, FAULT]]
+troubles = st.sampled_from([*[DOWN, QUICK, HANGS] * 3, ASKS, PAUSED, FAULT])
 outlets = st.sampled_from(["a:b", "a:c", DEAD_LETTERS])
 conditions: st.SearchStrategy[Event] = st.one_of(
     st.builds(Filled, outlets),
@@ -70,6 +74,7 @@ class Standing(RuleBasedStateMachine):
                 POLICY,
                 ZonePolicy(probe_min_s=0.5, probe_max_s=3.0, relapse_s=5.0),
                 ZonePolicy(probe_min_s=60.0, relapse_s=0.0),
+                ZonePolicy(quick_min_s=0.1, quick_growth=3.0, quick_max_s=9.0, asked_max_s=5.0),
             ]
         ),
         fresh=st.booleans(),
@@ -82,13 +87,13 @@ class Standing(RuleBasedStateMachine):
         self.order: Ordered | None = None
         self.leaving = False
         self.trouble: Trouble | None = None
-        self.failed = 0
-        """Probes that failed, and relapses, since the trouble began."""
-        self.tried_s = 0.0
-        """When the trouble was met last, by itself or by a probe."""
+        self.wait_s = 0.0
+        """Between when the trouble was met last, by itself or by a probe, and the next probe."""
+        self.next_s = 0.0
+        """When the next probe is due, if one is."""
         self.probe: Literal["none", "out", "of another trouble"] = "none"
-        self.healed: tuple[float, int] | None = None
-        """When a probe passed, and how many had failed before it."""
+        self.healed: tuple[float, float] | None = None
+        """When a probe passed, and what the wait before it had been."""
         self.full: set[str] = set()
         self.away = ""
         self.throttle_s = 0.0
@@ -164,15 +169,28 @@ class Standing(RuleBasedStateMachine):
             return
         match result:
             case Troubled(trouble) if sent == "out":
-                self.trouble, self.tried_s = trouble, self.now_s
-                self.failed += 1
+                self.trouble = trouble
+                self.wait(self.longer_s(trouble))
             case Troubled(trouble):
                 self.note_trouble(trouble)
             case Passed() if sent == "out":
-                self.healed = (self.now_s, self.failed)
+                self.healed = (self.now_s, self.wait_s)
                 self.trouble = None
             case _:
                 pass
+
+    @rule(event=st.sampled_from([Prompted(), Deferred(0.5), Deferred(3.0)]))
+    def a_probe_is_wanted_now_or_later(self, event: Prompted | Deferred) -> None:
+        self.tell(event)
+        if not self.ended and self.probe == "none":
+            self.next_s = self.now_s + (event.wait_s if isinstance(event, Deferred) else 0.0)
+
+    @rule()
+    def another_process_gets_through_to_what_is_away(self) -> None:
+        self.tell(Relieved())
+        away = self.trouble is not None and self.trouble.quick
+        if away and not self.ended and self.probe == "none":
+            self.healed, self.trouble = (self.now_s, self.wait_s), None
 
     @precondition(lambda self: self.probe == "none")
     @rule(event=st.sampled_from([Passed(probe=True), ProbeVoid()]))
@@ -220,13 +238,34 @@ class Standing(RuleBasedStateMachine):
             return
         if self.trouble is None:
             relapses = self.healed and self.now_s - self.healed[0] < self.policy.relapse_s
-            self.failed = self.healed[1] + 1 if self.healed and relapses else 0
-        elif GRAVITY.index(trouble) > GRAVITY.index(self.trouble):
+            if self.healed and relapses:
+                self.wait_s = self.healed[1]
+                self.wait(self.longer_s(trouble))
+            else:
+                self.wait(self.first_s(trouble))
+        elif GRAVITY[trouble] > GRAVITY[self.trouble]:
             self.forget_trouble()
-            self.failed = 0
+            self.wait(self.first_s(trouble))
         else:
             return
-        self.trouble, self.tried_s = trouble, self.now_s
+        self.trouble = trouble
+
+    def wait(self, wait_s: float) -> None:
+        self.wait_s, self.next_s = wait_s, self.now_s + wait_s
+
+    def first_s(self, trouble: Trouble) -> float:
+        if trouble.retry_after_s is not None:
+            return min(trouble.retry_after_s, self.policy.asked_max_s)
+        return self.policy.quick_min_s if trouble.quick else self.policy.probe_min_s
+
+    def longer_s(self, trouble: Trouble) -> float:
+        """What the wait grows to: by its kind, between the first and the longest of that kind."""
+        if trouble.retry_after_s is not None:
+            return min(trouble.retry_after_s, self.policy.asked_max_s)
+        policy, growth, most_s = self.policy, 2.0, self.policy.probe_max_s
+        if trouble.quick:
+            growth, most_s = policy.quick_growth, policy.quick_max_s
+        return min(max(self.wait_s * growth, self.first_s(trouble)), most_s)
 
     @property
     def due_s(self) -> float | None:
@@ -235,8 +274,7 @@ class Standing(RuleBasedStateMachine):
             return None
         if self.ended or self.order_is("pause", "drain") or DEAD_LETTERS in self.full:
             return None
-        doubled = self.policy.probe_min_s * 2.0**self.failed
-        return self.tried_s + min(doubled, self.policy.probe_max_s)
+        return self.next_s
 
     def order_is(self, *wants: Want) -> bool:
         return self.order is not None and self.order.want in wants

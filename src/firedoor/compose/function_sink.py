@@ -17,6 +17,7 @@ from firedoor.ports.stage import Handled, Journal, Parcel
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.spec.wall import WallOptions
 from firedoor.wire.envelope import Envelope
+from firedoor.wire.records import GuardNote, GuardOrder
 
 if TYPE_CHECKING:
     from firedoor.spec.wall import WallArguments
@@ -41,6 +42,7 @@ class FunctionSink:
         wall = zone.wall | {"expands": True, "batchwise": True}
         options = WallOptions(**cast("WallArguments", wall))
         self._name = zone.name
+        self._orders: tuple[GuardOrder, ...] = ()
         self._effect = Effect(reference, options, name=zone.name)
         self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix=zone.name)
 
@@ -51,7 +53,12 @@ class FunctionSink:
         def note(cause: str, where: str) -> None:
             asyncio.run_coroutine_threadsafe(_told(journal, cause, where), loop).result(JOURNAL_S)
 
-        manner = Manner(key=f"{self._name}/{envelope.batch}", journal=note)
+        manner = Manner(
+            key=f"{self._name}/{envelope.batch}",
+            journal=note,
+            attempt=envelope.attempt,
+            orders=self._orders,
+        )
         held = Held.of_bytes(payload[: envelope.frame_bytes], envelope.rows)
         work = functools.partial(self._effect.call, held, manner)
         await loop.run_in_executor(self._threads, work)
@@ -60,6 +67,14 @@ class FunctionSink:
     def workers_lost(self) -> int:
         """Return how many workers died so far."""
         return self._effect.report().workers_lost
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        """Return how the guards are that the function calls through."""
+        return self._effect.guards()
+
+    def order(self, orders: tuple[GuardOrder, ...]) -> None:
+        """Have guards do as a person wants, from the next batch on."""
+        self._orders = orders
 
     def report(self) -> str:
         """Return what happened behind the wall."""

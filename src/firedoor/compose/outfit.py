@@ -13,6 +13,7 @@ from firedoor.errors import FiredoorError
 from firedoor.ports.stage import Handled, Journal, Stage
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.envelope import Envelope
+from firedoor.wire.records import GuardNote, GuardOrder
 
 HOST_MAX = 40
 
@@ -38,6 +39,7 @@ class LateSink:
         self._zone = zone
         self._plan = plan
         self._made: Stage | None = None
+        self._orders: tuple[GuardOrder, ...] = ()
 
     async def warm(self) -> None:
         """Make it if it can be."""
@@ -54,6 +56,16 @@ class LateSink:
     def workers_lost(self) -> int:
         """Return how many workers died so far."""
         return 0 if self._made is None else self._made.workers_lost()
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        """Return how its guards are."""
+        return () if self._made is None else self._made.guards()
+
+    def order(self, orders: tuple[GuardOrder, ...]) -> None:
+        """Have guards do as a person wants, also where the sink is made later."""
+        self._orders = orders
+        if self._made is not None:
+            self._made.order(orders)
 
     def report(self) -> str:
         """Return what happened."""
@@ -78,6 +90,7 @@ class LateSink:
             from firedoor.compose.sinks import build_sink  # noqa: PLC0415 - polars
 
             self._made = build_sink(self._zone, self._plan)
+            self._made.order(self._orders)
         return self._made
 
 

@@ -25,6 +25,7 @@ from firedoor.errors import DependencyDown, StepAtFault, shorten
 from firedoor.ports.stage import Handled, Journal, Parcel
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.envelope import Envelope
+from firedoor.wire.records import GuardNote, GuardOrder
 
 WORKERS = 2
 KEY = "firedoor"
@@ -77,6 +78,13 @@ class ParquetSink:
     def workers_lost(self) -> int:
         """Return 0: there are no workers."""
         return 0
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        """Return nothing: no user code runs here."""
+        return ()
+
+    def order(self, orders: tuple[GuardOrder, ...]) -> None:
+        """Do nothing: there are no guards."""
 
     def report(self) -> str:
         """Return what was written."""

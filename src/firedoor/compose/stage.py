@@ -28,11 +28,13 @@ from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
 from firedoor.spec.plan import Plan, SchemaNote, ZonePlan
 from firedoor.spec.wall import WallOptions
 from firedoor.wire.envelope import Envelope
+from firedoor.wire.records import GuardNote, GuardOrder
 
 if TYPE_CHECKING:
     from firedoor.spec.wall import WallArguments
 
 JOURNAL_S = 60.0
+FAILED_LATELY_S = 60.0
 DEPENDENCY_ERRORS = (
     "BrokenPipeError",
     "ConnectError",
@@ -45,8 +47,10 @@ DEPENDENCY_ERRORS = (
     "OperationalError",
     "PoolTimeout",
     "ReadTimeout",
+    "RemoteDisconnected",
     "ServiceUnavailable",
     "TimeoutError",
+    "URLError",
     "gaierror",
 )
 """Exceptions by which Python, database drivers (PEP 249) and HTTP clients say that something else
@@ -78,6 +82,7 @@ class WallStage:
         assert zone.step is not None, "a transform has a step"
         self._zone = zone
         self._project = project
+        self._orders: tuple[GuardOrder, ...] = ()
         reference = StepReference(
             zone.step.name, zone.step.pickled, zone.step.main_path, zone.step.main_module
         )
@@ -110,20 +115,33 @@ class WallStage:
         marks = BatchId.parse(envelope.batch).marks
         replayed = any(mark.startswith("~r") for mark in marks)
         manner = Manner(
-            compress=True, lookups=self._files(envelope), journal=note, lenient=replayed
+            compress=True,
+            lookups=self._files(envelope),
+            journal=note,
+            lenient=replayed,
+            attempt=envelope.attempt,
+            orders=self._orders,
         )
         work = functools.partial(self._work, envelope, payload, manner)
         try:
             return await loop.run_in_executor(self._threads, work)
         except StepAtFault as fault:
             kind = fault.signature.partition(" at ")[0].rpartition(".")[2]
-            if kind in DEPENDENCY_ERRORS:
+            if kind in DEPENDENCY_ERRORS or kind in self._failed_calls():
                 raise DependencyDown(str(fault)) from fault
             raise
 
     def workers_lost(self) -> int:
         """Return how many workers died so far."""
         return self._passage.report().workers_lost
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        """Return how the guards are that the step calls through."""
+        return self._passage.guards()
+
+    def order(self, orders: tuple[GuardOrder, ...]) -> None:
+        """Have guards do as a person wants, from the next batch on."""
+        self._orders = orders
 
     def report(self) -> str:
         """Return what happened behind the wall."""
@@ -137,6 +155,11 @@ class WallStage:
         """End the workers."""
         Crew.close(self._passage.crew)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _failed_calls(self) -> set[str]:
+        """Return the exceptions by which calls through guards failed lately."""
+        bad = (call for note in self.guards() for call in note.explained.last_bad)
+        return {call.cause.partition(":")[0] for call in bad if call.ago_s < FAILED_LATELY_S}
 
     def _work(self, envelope: Envelope, payload: bytes, manner: Manner) -> Handled:
         """Take a batch through, in a thread of the stage."""

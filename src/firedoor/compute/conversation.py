@@ -13,7 +13,7 @@ from firedoor.compute.crew import Crew, Sample
 from firedoor.compute.outputs import Output
 from firedoor.compute.process import WorkerDied, WorkerProcess
 from firedoor.compute.report import Tally
-from firedoor.errors import StepAtFault, WorkersUnavailable
+from firedoor.errors import DependencyDown, StepAtFault, WorkersUnavailable
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.wire.framing import Garbled
 from firedoor.wire.messages import (
@@ -29,12 +29,15 @@ from firedoor.wire.messages import (
     Tracing,
     Unloadable,
 )
+from firedoor.wire.records import GuardOrder
 
 if TYPE_CHECKING:
     import polars as pl
 
 Slices = tuple[tuple[int, int], ...]
 SPAWN_LOAD_S = 60.0
+CALLS_SHARE = 0.9
+"""Of a run's limit that calls out of the step may take: guards cut them before the wall does."""
 OWN_WORK_LIMITS = 6
 """Limits that running a step again, for proof or to trace rows, may take."""
 
@@ -57,8 +60,14 @@ class Manner:
     """Whether rows are blamed however many fail alike: all of them died before."""
     journal: Callable[[str, str], None] = _keep_no_journal
     """Told (cause, where) of each death before rows are run again."""
+    attempt: int = 1
+    """From 2 on the batch was tried before, by whoever hands it in."""
+    orders: tuple[GuardOrder, ...] = ()
+    """For guards of the step."""
 
-    def batch(self, *, first: int, gate: bool, slices: Slices) -> Batch:
+    def batch(
+        self, *, first: int, gate: bool, slices: Slices, left_s: float | None = None
+    ) -> Batch:
         """Return a request to work on rows in this manner."""
         return Batch(
             first=first,
@@ -67,6 +76,9 @@ class Manner:
             compress=self.compress,
             lookups=dict(self.lookups),
             key=self.key,
+            attempt=self.attempt,
+            left_s=left_s,
+            orders=self.orders,
         )
 
 
@@ -106,7 +118,8 @@ class Conversation:
         if worker is None:
             return
         self._tally.peaked(worker.look())
-        if error is None:
+        # What a step calls is away: the worker has said all, and its guards know what they know.
+        if error is None or isinstance(error, DependencyDown):
             self._crew.give_back(worker)
         else:
             self._crew.dismiss(worker)
@@ -114,7 +127,9 @@ class Conversation:
     def post(self, rows: ipc.Pieces, *, gate: bool, slices: Slices = (), first: int = 0) -> None:
         """Send encoded rows, numbered from ``first``, and slices to run; () runs them whole."""
         self._asked = deque(slices)
-        self._at_work.post(self._manner.batch(first=first, gate=gate, slices=slices), *rows)
+        left_s = CALLS_SHARE * self._full_limit_s
+        batch = self._manner.batch(first=first, gate=gate, slices=slices, left_s=left_s)
+        self._at_work.post(batch, *rows)
         self.holds_batch = True
 
     def post_slices(self, slices: Slices) -> None:
@@ -147,6 +162,7 @@ class Conversation:
         """Wait for the outcome of the next slice that was asked for.
 
         Raises:
+            DependencyDown: if what the step calls is away.
             StepAtFault: if the step broke its contract, so that no row can be to blame.
         """
         if self._fresh and self._crew.sample is None:
@@ -228,8 +244,12 @@ class Conversation:
         """Make a failure of what the step raised.
 
         Raises:
+            DependencyDown: if what it calls is away.
             StepAtFault: if it raises the same without any rows.
         """
+        self._tally.called(reply.guards)
+        if reply.code == "dependency":
+            raise DependencyDown(reply.message, retry_after_s=reply.retry_after_s)
         if reply.always:
             raise StepAtFault(
                 f"the step fails even on a frame without rows: {reply.message}",

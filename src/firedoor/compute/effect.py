@@ -18,6 +18,7 @@ from firedoor.compute.step import StepReference
 from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.spec.wall import WallOptions
+from firedoor.wire.records import GuardNote
 
 TRIES = 3
 """Workers that may die or hang over one batch before the function is at fault."""
@@ -38,7 +39,7 @@ class Effect:
         """Call the function with all rows and ``manner.key``.
 
         Raises:
-            DependencyDown: it raised: what it writes to is taken to be away.
+            DependencyDown: it raised: what it writes to is taken to be away, or a guard says so.
             StepAtFault: it crashed, hung or outgrew its memory, three times running.
         """
         failure: Failure | None = None
@@ -60,6 +61,10 @@ class Effect:
         raise StepAtFault(
             message, code=str(failure.cause), signature=failure.signature, line=failure.line
         )
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        """Return what the workers said last of the guards that the function calls through."""
+        return self._tally.guards(self.crew.pids()["workers"])
 
     def report(self) -> WallReport:
         """Return what happened so far."""

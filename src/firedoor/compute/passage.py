@@ -22,6 +22,7 @@ from firedoor.errors import DeclarationError, StepAtFault
 from firedoor.isolation import contrast
 from firedoor.spec.wall import WallOptions
 from firedoor.units import format_bytes
+from firedoor.wire.records import GuardNote
 
 UNPACKED_MAX = 16
 """What a compressed batch grows by at most, before it is worth decoding it to know its size."""
@@ -78,6 +79,7 @@ class Passage:
         """Take one batch through.
 
         Raises:
+            DependencyDown: what the step calls is away; nothing is dead-lettered.
             StepAtFault: the step, not a row, is at fault; nothing is dead-lettered.
             StepUnloadable, WorkersUnavailable, WallClosed: as they say.
         """
@@ -89,6 +91,10 @@ class Passage:
             rows=held.height, good=settled.good.height, codes=codes, dropped=settled.dropped
         )
         return settled
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        """Return what the workers said last of the guards that the step calls through."""
+        return self.tally.guards(self.crew.pids()["workers"])
 
     def report(self) -> WallReport:
         """Return what happened so far."""

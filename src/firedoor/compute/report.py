@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from firedoor.compute.crew import Lost
 from firedoor.spec.wall import WallOptions
 from firedoor.units import format_bytes, format_seconds
 from firedoor.wire.messages import Gated, Loaded, Passed
+from firedoor.wire.records import GuardNote
 
 LOST_MAX = 1_000
 NOTES_MAX = 100
+WORKERS_KNOWN_MAX = 64
 PROOF_EVERY = 128
 """After the first few, one batch in so many is run in parts as well."""
 PROOF_ROWS_MIN = 2
@@ -110,6 +115,8 @@ class _Counts:
     lost: deque[Lost] = field(default_factory=lambda: deque(maxlen=LOST_MAX))
     peak_bytes: int = 0
     proofs: int = 0
+    guards: dict[int, tuple[float, tuple[GuardNote, ...]]] = field(default_factory=dict)
+    """What each worker said of its guards and when, by process id; the latest few workers."""
 
 
 class Tally:
@@ -146,8 +153,27 @@ class Tally:
             self._counts.seconds["worker decode"] += reply.decode_s
             self._counts.seconds["worker gate"] += reply.gate_s
 
+    def called(self, notes: tuple[GuardNote, ...]) -> None:
+        """Keep what a worker says of its guards."""
+        if not notes:
+            return
+        with self._lock:
+            guards = self._counts.guards
+            guards.pop(notes[0].worker, None)
+            guards[notes[0].worker] = now_s(), notes
+            while len(guards) > WORKERS_KNOWN_MAX:
+                del guards[next(iter(guards))]
+
+    def guards(self, workers: Collection[int]) -> tuple[GuardNote, ...]:
+        """Return what those of the workers that are alive said last of their guards."""
+        with self._lock:
+            known = [self._counts.guards[pid] for pid in workers if pid in self._counts.guards]
+        now = now_s()
+        return tuple(replace(note, heard_s=now - at_s) for at_s, notes in known for note in notes)
+
     def ran(self, reply: Passed) -> None:
         """Count a worker's step and encoding."""
+        self.called(reply.guards)
         with self._lock:
             self._counts.seconds["worker step"] += reply.step_s
             self._counts.seconds["worker encode"] += reply.encode_s

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from firedoor.compute import blame, frames, ipc, lookups
+from firedoor.compute.outward import Outward
 from firedoor.compute.step import Step
 from firedoor.isolation import agreement, dropping, tracing
 from firedoor.quality import gate
@@ -58,6 +59,7 @@ class Workbench:
         self._compress = False
         self._key: str | None = None
         self._lookups = lookups.Lookups()
+        self._outward = Outward()
         self._arguments: Mapping[str, object] = {}
         self._kind = frames.wanted_kind(step)
         self._frame = pl.DataFrame()
@@ -73,6 +75,7 @@ class Workbench:
         frame = ipc.decode(payload)
         decoded = time.perf_counter()
         self._first, self._empty_tried, self._last = batch.first, False, None
+        self._outward.begin(batch)
         self._compress = batch.compress
         rejected = pl.DataFrame()
         try:
@@ -159,10 +162,11 @@ class Workbench:
         """Call the step with the kind of frame it wants, and make of its answer a polars frame."""
         # A clone shares the data: a step that inserts a column in place does it to its own.
         given = frame.clone() if self._kind == "polars" else frames.from_polars(frame, self._kind)
-        if self._key is not None:
-            self._step(given, self._key)
-            return pl.DataFrame()  # a sink's function gives nothing back, whatever it returns
-        value = self._step(given, **self._arguments)
+        with self._outward.calling():
+            if self._key is not None:
+                self._step(given, self._key)
+                return pl.DataFrame()  # a sink's function gives nothing back, whatever it returns
+            value = self._step(given, **self._arguments)
         return frames.returned_to_polars(value)
 
     def _passed(
@@ -206,6 +210,7 @@ class Workbench:
             encode_s=time.perf_counter() - encoding,
             schema=frames.fingerprint(output),
             sections=tuple(ipc.size(part) for part in parts),
+            guards=self._outward.notes(),
         )
         return reply, tuple(itertools.chain(*parts))
 
@@ -255,8 +260,12 @@ class Workbench:
     ) -> Raised:
         """Describe what the step raised, and whether it raises the same on no rows at all."""
         said = blame.of_exception(error, part.columns)
+        away = self._outward.away(error)
+        self._outward.failed()
         always = False
-        if code == "exception" and part.height and not self._empty_tried:
+        if away is not None:
+            code = "dependency"
+        elif code == "exception" and part.height and not self._empty_tried:
             self._empty_tried = True
             always = self._fails_on_nothing(part, said)
         error.__traceback__ = None  # frames hold the batch
@@ -265,10 +274,12 @@ class Workbench:
             stop=stop,
             code=code,
             signature="memory" if code == "memory" else said.signature,
-            message=said.message,
+            message=said.message if away is None else away.message,
             line=said.line,
             columns=said.columns,
             always=always,
+            retry_after_s=None if away is None else away.retry_after_s,
+            guards=self._outward.notes(),
         )
 
     def _fails_on_nothing(self, part: pl.DataFrame, said: blame.Blame) -> bool:

@@ -146,7 +146,8 @@ class Carrier:
         alone = await self._weigh(held, tries, envelope.batch)
         async with self._room.entered(alone=alone):
             began_s = self._clock.utc_s()
-            handled = await self._stage.handle(envelope, held.delivery.payload, tries.journal)
+            tried = msgspec.structs.replace(envelope, attempt=held.delivery.deliveries)
+            handled = await self._stage.handle(tried, held.delivery.payload, tries.journal)
             record = self._check(envelope, handled)
             self._judge(record)
             self._conduct.tell(Passed(probe))

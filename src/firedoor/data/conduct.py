@@ -12,7 +12,7 @@ from firedoor.flow.verdict import VerdictPolicy, Window
 from firedoor.flow.zone import Event, Ordered, Pull, Throttled, ZonePolicy, ZoneState
 from firedoor.ports.clock import Clock
 from firedoor.spec.plan import GatePolicy, ZonePlan
-from firedoor.wire.records import BatchRecord, Order, Transition, ZoneStatus
+from firedoor.wire.records import BatchRecord, GuardNote, Order, Transition, ZoneStatus
 
 TRANSITIONS_MAX = 20
 SIGNATURES_SHOWN = 10
@@ -126,7 +126,9 @@ class Conduct:
             self._signatures = Counter(dict(self._signatures.most_common(SIGNATURES_MAX // 2)))
         self._last_batch, self._last_s = record.batch, record.ended_s
 
-    def status(self, *, wall: str = "", workers_lost: int = 0) -> ZoneStatus:
+    def status(
+        self, *, wall: str = "", workers_lost: int = 0, guards: tuple[GuardNote, ...] = ()
+    ) -> ZoneStatus:
         """Return what is known."""
         word, code, cause = self._shown
         now_s = self._clock.now_s()
@@ -155,6 +157,7 @@ class Conduct:
             wall=wall,
             transitions=tuple(self._transitions),
             signatures=dict(self._signatures.most_common(SIGNATURES_SHOWN)),
+            guards=guards,
         )
 
     def _show(self) -> tuple[zone.Word, str, str]:

@@ -41,7 +41,14 @@ def trouble_of(error: Exception, *, batch: str) -> Trouble:
         code, probes = error.code, _hangs(error)
     expected = isinstance(error, (FiredoorError, Damaged))
     what = str(error) if expected else f"{type(error).__name__}: {error}"
-    return Trouble(word=word, code=code, why=f"{batch}: {what}", probes=probes)
+    return Trouble(
+        word=word,
+        code=code,
+        why=f"{batch}: {what}",
+        probes=probes,
+        quick=code == DEPENDENCY,
+        retry_after_s=getattr(error, "retry_after_s", None),
+    )
 
 
 def _hangs(fault: StepAtFault) -> bool:

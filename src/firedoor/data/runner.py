@@ -18,13 +18,14 @@ from firedoor.data.carry import Carrier, Held
 from firedoor.data.conduct import Conduct
 from firedoor.data.insist import Insist
 from firedoor.data.outlets import Outlets, Shedder, keep_all
+from firedoor.data.probing import Probing
 from firedoor.errors import StreamsUnavailable
-from firedoor.flow.zone import BrokerAway, Drained, Ordered, ProbeSent
+from firedoor.flow.zone import BrokerAway, Drained, Ordered, ProbeSent, Prompted, Pull
 from firedoor.ports.clock import Clock
 from firedoor.ports.stage import Stage
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan, ZonePlan
-from firedoor.wire.records import Order, ZoneStatus
+from firedoor.wire.records import GuardOrder, Order, ZoneStatus
 
 FETCH_S = 0.5
 """How long one question for a batch waits at an empty inbox; draining waits for it."""
@@ -94,6 +95,15 @@ class Runner:
             outlets=self._outlets,
         )
         self._edges = [edge.name for edge in plan.inboxes(zone.name)]
+        self._probing = Probing(
+            streams,
+            [streams.inbox(edge) for edge in self._edges],
+            clock,
+            conduct=self.conduct,
+            replica=replica,
+        )
+        self._orders: tuple[GuardOrder, ...] = ()
+        """What the guards of the step were told."""
         self._ready: dict[str, Held] = {}
         """The next batch of each inbox, by edge; the inbox whose turn it is comes first."""
         self._flying: dict[Held, None] = {}
@@ -109,7 +119,9 @@ class Runner:
     def status(self) -> ZoneStatus:
         """Return what is known of the zone."""
         return self.conduct.status(
-            wall=self._stage.report(), workers_lost=self._stage.workers_lost()
+            wall=self._stage.report(),
+            workers_lost=self._stage.workers_lost(),
+            guards=self._stage.guards(),
         )
 
     async def run(self) -> None:
@@ -121,6 +133,7 @@ class Runner:
             ]
             if await self._begin():
                 aside.append(group.create_task(self._follow_orders()))
+                aside.append(group.create_task(self._probing.run()))
                 await self._work(group)
             self.conduct.tell(Drained())
             for task in aside:
@@ -153,7 +166,7 @@ class Runner:
         inbox = self._streams.inbox(edge)
         failed = 0
         while not self.conduct.leaving:
-            if edge in self._ready or self.conduct.pull() not in {"pull", "probe"}:
+            if edge in self._ready or self._pull_now() not in {"pull", "probe"}:
                 await self._look_again()
                 continue
             try:
@@ -178,6 +191,11 @@ class Runner:
         self._ready[held.delivery.edge] = held
         self.conduct.bell.ring()
 
+    def _pull_now(self) -> Pull:
+        """Return whether to take another batch; a probe only where this process makes it."""
+        pull = self.conduct.pull()
+        return "rest" if pull == "probe" and not self._probing.granted else pull
+
     async def _look_again(self) -> None:
         """Wait until something changes, a probe is due, or the gate lets the next batch in."""
         times = [LOOK_S]
@@ -194,7 +212,7 @@ class Runner:
     async def _dispatch(self, group: asyncio.TaskGroup) -> None:
         """Send batches on their way as the state allows."""
         while not self.conduct.leaving:
-            pull = self.conduct.pull()
+            pull = self._pull_now()
             if pull == "rest" and self._ready:
                 await self._give_back_ready()
             elif pull in {"pull", "probe"} and self._has_place() and self._ready:
@@ -253,8 +271,22 @@ class Runner:
         try:
             order = msgspec.json.decode(value, type=Order) if value else Order()
         except msgspec.DecodeError:
-            order = Order(generation=max(0, self.conduct.state.generation))
+            order = Order(generation=max(0, self.conduct.state.generation), guards=self._orders)
         self.conduct.order(order)
+        if order.guards != self._orders:
+            self._order_guards(order.guards)
+
+    def _order_guards(self, orders: tuple[GuardOrder, ...]) -> None:
+        """Hand on what a person wants of guards; what waits for a dependency is tried again."""
+        known = {order.guard: order.number for order in self._orders}
+        for order in orders:
+            if order.number > known.get(order.guard, 0):
+                because = f": {order.because}" if order.because else ""
+                what = f"{order.by or 'somebody'}: {order.want} guard {order.guard}{because}"
+                self.conduct.note(what)
+        self._orders = orders
+        self._stage.order(orders)
+        self.conduct.tell(Prompted())
 
     async def _beat(self) -> None:
         """Say how it goes each second, for ever."""

@@ -18,7 +18,9 @@ gravest:
 | ``running`` | nothing is the matter | | yes |
 | ``starting`` | its order is not known yet | ``Ordered`` | no |
 
-A probe is one batch, due 2 s after the trouble; each that fails doubles the wait up to 60 s. What
+A probe is one batch, due 2 s after the trouble; each that fails doubles the wait up to 60 s. Where
+a dependency is away, it is due after 1 s, half as much more each time, 4 s at most, or when the
+dependency asks for it: what is waited for comes back by itself, and a batch is little to ask. What
 was in flight when the trouble came may still pass: that ends nothing, and neither does a probe that
 was sent for a trouble that is over; until it is back, no other is sent. A trouble that comes back
 soon after a probe passed goes on with the longer wait.
@@ -48,6 +50,12 @@ class ZonePolicy:
     """Wait before the first probe."""
     probe_max_s: float = 60.0
     """Longest wait between probes; it doubles up to there."""
+    quick_min_s: float = 1.0
+    """Wait before the first probe of a dependency, and ``quick_growth`` its factor after each."""
+    quick_growth: float = 1.5
+    quick_max_s: float = 4.0
+    asked_max_s: float = 300.0
+    """Longest wait that a dependency may ask for."""
     relapse_s: float = 60.0
     """A trouble that comes back within this time after a probe passed is the same one."""
 
@@ -61,6 +69,10 @@ class Trouble:
     why: str
     probes: bool = False
     """Whether trying again may help without anybody doing anything."""
+    quick: bool = False
+    """Whether a dependency is away: it is tried sooner, by one process for all of the zone's."""
+    retry_after_s: float | None = None
+    """When the dependency asks to be tried again."""
 
     @property
     def rank(self) -> int:
@@ -139,6 +151,23 @@ class ProbeVoid:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompted:
+    """There is reason to try again now: a person gave an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relieved:
+    """Another process of the zone got through to the dependency that is away for this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Another process tries for this one: look again after ``wait_s``."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Filled:
     """An outlet, or ``DEAD_LETTERS``, takes no more."""
 
@@ -179,7 +208,8 @@ class Drained:
 
 
 Condition = Filled | Emptied | BrokerAway | BrokerBack | Throttled | Drained
-Event = Ordered | Troubled | Passed | ProbeSent | ProbeVoid | Condition
+Probed = ProbeSent | ProbeVoid | Prompted | Relieved | Deferred
+Event = Ordered | Troubled | Passed | Probed | Condition
 
 
 def step(state: ZoneState, event: Event, policy: ZonePolicy, now_s: float) -> ZoneState:
@@ -193,8 +223,8 @@ def step(state: ZoneState, event: Event, policy: ZonePolicy, now_s: float) -> Zo
             return _trouble(state, event, policy, now_s)
         case Passed(probe):
             return _heal(state, now_s) if probe else state
-        case ProbeSent() | ProbeVoid():
-            return _send(state, out=isinstance(event, ProbeSent))
+        case ProbeSent() | ProbeVoid() | Prompted() | Relieved() | Deferred():
+            return _probe(state, event, now_s)
         case _:
             return _note(state, event)
 
@@ -302,18 +332,51 @@ def _trouble(state: ZoneState, event: Troubled, policy: ZonePolicy, now_s: float
     if known is not None and not tried:
         if new.rank <= known.rank:
             return state
-        probe = _next(policy.probe_min_s, now_s) if new.probes else None
+        probe = _next(_first_s(new, policy), now_s) if new.probes else None
         return replace(_late(state), trouble=new, probe=probe)
     if not new.probes:
         return replace(state, trouble=new, probe=None)
     if tried:
         assert state.probe is not None, "a probe that is under way was due"
-        again_s = min(state.probe.wait_s * 2, policy.probe_max_s)
+        again_s = _longer_s(state.probe.wait_s, new, policy)
     elif state.healed_s is not None and now_s - state.healed_s < policy.relapse_s:
-        again_s = min(state.healed_wait_s * 2, policy.probe_max_s)
+        again_s = _longer_s(state.healed_wait_s, new, policy)
     else:
-        again_s = policy.probe_min_s
+        again_s = _first_s(new, policy)
     return replace(state, trouble=new, probe=_next(again_s, now_s))
+
+
+def _first_s(trouble: Trouble, policy: ZonePolicy) -> float:
+    """Return the wait before the first probe of a trouble."""
+    if trouble.retry_after_s is not None:
+        return min(trouble.retry_after_s, policy.asked_max_s)
+    return policy.quick_min_s if trouble.quick else policy.probe_min_s
+
+
+def _longer_s(wait_s: float, trouble: Trouble, policy: ZonePolicy) -> float:
+    """Return the wait before a further probe, after one of ``wait_s``."""
+    if trouble.retry_after_s is not None:
+        return min(trouble.retry_after_s, policy.asked_max_s)
+    if trouble.quick:
+        longer_s = max(wait_s * policy.quick_growth, policy.quick_min_s)
+        return min(longer_s, policy.quick_max_s)
+    return min(max(wait_s * 2, policy.probe_min_s), policy.probe_max_s)
+
+
+def _probe(state: ZoneState, event: Probed, now_s: float) -> ZoneState:
+    """Note that a probe was sent or told nothing; or have the next one due at another time."""
+    if isinstance(event, ProbeSent | ProbeVoid):
+        return _send(state, out=isinstance(event, ProbeSent))
+    if state.probe is None or state.out:
+        return state
+    if isinstance(event, Relieved):
+        if state.trouble is None or not state.trouble.quick:
+            return state
+        return replace(
+            state, trouble=None, probe=None, healed_s=now_s, healed_wait_s=state.probe.wait_s
+        )
+    due_s = now_s + (event.wait_s if isinstance(event, Deferred) else 0.0)
+    return replace(state, probe=replace(state.probe, due_s=due_s))
 
 
 def _next(again_s: float, now_s: float) -> Probe:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TypeGuard
 
 from firedoor.errors import GuardOpen, RateExceeded
+from firedoor.guarding.marking import mark
 from firedoor.guarding.policies import Listener, Policies, ProbeLease
 from firedoor.guarding.registry import SWITCH, enrol
 from firedoor.guarding.slots import Slots
@@ -148,6 +149,7 @@ class Edge:
         cut_early = caller_gone and kind == "timeout" and now_s - begun_s <= self.slow_s
         if kind in retry.PASSES and not cut_early:
             cause = describe(error)
+            mark(error, self.name)
             asked_s = retry_after_s(error, None if self._utc is None else self._utc())
             with self._lock:
                 told = self._bad(ticket, now_s, cause, asked_s=asked_s)

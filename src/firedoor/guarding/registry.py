@@ -16,6 +16,11 @@ from weakref import WeakSet
 class Enrolled(Protocol):
     """The state of one guard, as far as this module moves it."""
 
+    @property
+    def name(self) -> str:
+        """Who calls whom."""
+        ...
+
     def settle(self) -> None:
         """Take note of the switch."""
         ...
@@ -45,6 +50,11 @@ _edges: WeakSet[Enrolled] = WeakSet()
 def enrol(edge: Enrolled) -> None:
     """Know a guard from now on, for as long as somebody uses it."""
     _edges.add(edge)
+
+
+def enrolled() -> list[Enrolled]:
+    """Return the state of every guard of the process, by name."""
+    return sorted(_edges, key=lambda edge: edge.name)
 
 
 def switch(*, off: bool, instant: bool) -> tuple[bool, bool]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from firedoor.wire.envelope import Envelope
-from firedoor.wire.records import DeadGroup
+from firedoor.wire.records import DeadGroup, GuardNote, GuardOrder
 
 Journal = Callable[[str, str], Awaitable[None]]
 """Called with (cause, slice) before rows are run again after a death; durable when it returns."""
@@ -49,7 +49,7 @@ class Stage(Protocol):
     """The zone's work on one batch at a time; may be called several times at once."""
 
     async def handle(self, envelope: Envelope, payload: bytes, journal: Journal) -> Handled:
-        """Take a batch through.
+        """Take a batch through. ``envelope.attempt`` says how often it was tried, this time too.
 
         Raises:
             StepAtFault: the step or its input is at fault: the zone halts.
@@ -60,6 +60,14 @@ class Stage(Protocol):
 
     def workers_lost(self) -> int:
         """Return how many workers died so far."""
+        ...
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        """Return how the guards are that the zone's work calls through, as last heard."""
+        ...
+
+    def order(self, orders: tuple[GuardOrder, ...]) -> None:
+        """Have guards do as a person wants, from the next batch on: the latest order of each."""
         ...
 
     def report(self) -> str:

@@ -74,6 +74,17 @@ class Inbox(Protocol):
         """
         ...
 
+    async def pause(self, wait_s: float) -> None:
+        """Have nothing delivered for so long, to any process that reads this inbox; 0 ends it.
+
+        It ends by itself, whatever becomes of who asked for it. What is out stays out. In a
+        cluster it begins a moment after this returns.
+
+        Raises:
+            StreamsUnavailable: if the broker is away.
+        """
+        ...
+
 
 class Streams(Protocol):
     """One pipeline's streams.
@@ -180,6 +191,13 @@ class Streams(Protocol):
 
     async def beats(self, prefix: str) -> dict[str, bytes]:
         """Return what is being said under keys that begin so."""
+        ...
+
+    async def claim(self, key: str, value: bytes, seen: bytes | None) -> bool:
+        """Beat under ``key``, if what is said there is still what was ``seen`` (None: nothing).
+
+        False: somebody else was faster. Of several that saw the same, one succeeds.
+        """
         ...
 
     async def close(self) -> None:

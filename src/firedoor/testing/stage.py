@@ -15,7 +15,7 @@ from firedoor.spec.plan import ShedPlan
 from firedoor.testing.drawing import Drawn
 from firedoor.testing.process import Process
 from firedoor.wire.envelope import Envelope
-from firedoor.wire.records import DeadGroup
+from firedoor.wire.records import DeadGroup, GuardNote, GuardOrder
 
 Key = tuple[str, str]
 """Zone and batch."""
@@ -103,6 +103,13 @@ class SimulatedStage:
     def workers_lost(self) -> int:
         """Return how many workers died: none, there are none."""
         return 0
+
+    def guards(self) -> tuple[GuardNote, ...]:
+        """Return how guards are: there are none."""
+        return ()
+
+    def order(self, orders: tuple[GuardOrder, ...]) -> None:
+        """Do nothing."""
 
     def report(self) -> str:
         """Return what happened."""

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from firedoor.wire.records import GuardNote, GuardOrder
+
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     """First message to a worker: what to be."""
@@ -69,6 +71,12 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     """Further arguments of the step: parameter -> Parquet file, immutable."""
     key: str | None = None
     """Of a sink, which is called with it, once and with all rows: it has effects elsewhere."""
+    attempt: int = 1
+    """From 2 on the batch was tried before: guards inside make no call twice then."""
+    left_s: float | None = None
+    """Seconds that calls out of the step may take; None: as long as their guards allow."""
+    orders: tuple[GuardOrder, ...] = ()
+    """What a person wants of guards."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
@@ -113,6 +121,7 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True, tag="passed"):
     schema: str = ""
     """Fingerprint of the output's columns and types."""
     sections: tuple[int, ...] = ()
+    guards: tuple[GuardNote, ...] = ()
 
 
 class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
@@ -121,13 +130,17 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
     start: int
     stop: int
     code: str
-    """``exception``, ``memory`` or ``out_schema``."""
+    """``exception``, ``memory``, ``out_schema``, or ``dependency``: a guard says that what the step
+    calls is away, so that no row is to blame."""
     signature: str
     message: str
     line: str | None
     columns: tuple[str, ...]
     always: bool
     """The step raises the same on zero rows: no row can be to blame."""
+    retry_after_s: float | None = None
+    """Of a dependency: when it may be tried again; None: not known."""
+    guards: tuple[GuardNote, ...] = ()
 
 
 class AtFault(msgspec.Struct, frozen=True, kw_only=True, tag="at_fault"):

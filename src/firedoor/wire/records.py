@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from firedoor.guards.explain import Explanation
+
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """Where rows of a batch come from: ``rows`` lines of a file, from line ``line`` (from 1)."""
@@ -186,6 +188,32 @@ class ZoneStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The latest twenty."""
     signatures: dict[str, int] = {}
     """The most frequent ten."""
+    guards: tuple[GuardNote, ...] = ()
+    """Of its step, a note a worker and guard."""
+
+
+class GuardNote(msgspec.Struct, frozen=True, kw_only=True):
+    """How a guard of a zone's step was when its worker was last heard."""
+
+    worker: int
+    """Process id: each worker has the guard for itself."""
+    explained: Explanation
+    heard_s: float = 0.0
+    """How long ago that was, in seconds."""
+
+
+class GuardOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person wants of one guard of a zone."""
+
+    guard: str
+    want: Literal["open", "close", "reset"]
+    """``open``: every call is refused. ``close``: every call is made, whatever the breaker thinks.
+    ``reset``: neither, and the breaker begins anew."""
+    number: int
+    """Of the order; a later one of the same guard takes its place."""
+    because: str = ""
+    by: str = ""
+    at_s: float = 0.0
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -199,3 +227,5 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     because: str = ""
     by: str = ""
     at_s: float = 0.0
+    guards: tuple[GuardOrder, ...] = ()
+    """The latest order for each guard of its step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from dataclasses import dataclass, field
 
@@ -44,6 +45,8 @@ class Box:
     ack_wait_s: float = ACK_WAIT_S
     messages: dict[int, Message] = field(default_factory=dict)
     """By sequence number, from 1."""
+    paused_until_s: float = -math.inf
+    """Nothing is handed out before."""
     _ids: dict[str, float] = field(default_factory=dict)
     """When each id was stored, oldest first."""
     _sequence: int = 0
@@ -75,6 +78,8 @@ class Box:
 
     def take(self, count: int, now_s: float, shuffle: random.Random | None) -> list[int]:
         """Hand out up to ``count`` messages that are due; return their numbers."""
+        if now_s < self.paused_until_s:
+            return []
         due = [number for number, message in self.messages.items() if message.due_s <= now_s]
         if shuffle is not None:
             shuffle.shuffle(due)
@@ -87,7 +92,13 @@ class Box:
 
     def next_due_s(self) -> float | None:
         """Return when the next message is due; None if there is none."""
-        return min((message.due_s for message in self.messages.values()), default=None)
+        first = min((message.due_s for message in self.messages.values()), default=None)
+        return None if first is None else max(first, self.paused_until_s)
+
+    def pause(self, until_s: float) -> None:
+        """Hand nothing out before a time."""
+        self.paused_until_s = until_s
+        self.wake()
 
     def drop(self, number: int) -> None:
         """Take a message out for good; one that is out already stays so."""

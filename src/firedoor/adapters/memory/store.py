@@ -17,9 +17,9 @@ from firedoor.wire.records import Attempts, BatchRecord, DeadEntry
 BEAT_S = 10.0
 """For which a beat is heard."""
 Call = Literal[
-    "ack", "attempts", "beat", "beats", "bury", "dead", "dead_rows", "declare", "depth",
-    "fetch", "get", "give_back", "keys", "last_record", "note_attempts", "publish", "put", "rebury",
-    "record", "recorded", "records", "working",
+    "ack", "attempts", "beat", "beats", "bury", "claim", "dead", "dead_rows", "declare", "depth",
+    "fetch", "get", "give_back", "keys", "last_record", "note_attempts", "pause", "publish", "put",
+    "rebury", "record", "recorded", "records", "working",
 ]  # fmt: skip
 """What a client asks of the broker."""
 Key = tuple[str, str]
@@ -179,6 +179,13 @@ class MemoryStore:
         """Return the beats that have not faded."""
         self._beats = {key: beat for key, beat in self._beats.items() if beat[1] > now_s}
         return {key: beat[0] for key, beat in self._beats.items() if key.startswith(prefix)}
+
+    def claim(self, key: str, value: bytes, seen: bytes | None, now_s: float) -> bool:
+        """Hear a beat, if what is said under its key is still what was seen."""
+        if self.beats(key, now_s).get(key) != seen:
+            return False
+        self.beat(key, value, now_s)
+        return True
 
 
 def _size(entry: DeadEntry, payload: bytes) -> int:

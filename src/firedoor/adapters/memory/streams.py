@@ -168,6 +168,12 @@ class MemoryStreams:
         """Return what is being said."""
         return await self.ask("beats", lambda: self._store.beats(prefix, self._clock.utc_s()))
 
+    async def claim(self, key: str, value: bytes, seen: bytes | None) -> bool:
+        """Beat under a key, if nobody else did since."""
+        return await self.ask(
+            "claim", lambda: self._store.claim(key, value, seen, self._clock.utc_s())
+        )
+
     async def close(self) -> None:
         """Let go of the broker."""
         self._closed = True
@@ -206,6 +212,11 @@ class MemoryInbox:
         self._store.check("fetch", done=True)
         await self._link.answer("fetch")
         return deliveries
+
+    async def pause(self, wait_s: float) -> None:
+        """Have nothing delivered for so long."""
+        until_s = self._clock.utc_s() + wait_s
+        await self._streams.ask("pause", lambda: self._store.box(self._edge).pause(until_s))
 
 
 class MemoryDelivery:

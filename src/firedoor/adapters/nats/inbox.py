@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -35,6 +36,8 @@ PAUSE_S = 0.1
 ACK_S = 2.0
 ACK_LOST_S = 0.2
 KNOWN_MAX = 1024
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)
+"""What the broker takes for no pause."""
 
 
 class NatsDelivery:
@@ -142,6 +145,7 @@ class NatsInbox:
         self._link = link
         self._edge = edge
         stream, durable = names.inbox(edge), durable_of(edge)
+        self._paused = f"{stream}.{durable}"
         self._asked = link.expect(
             f"{API}.CONSUMER.MSG.NEXT.{stream}.{durable}", consumer=f"{stream}.{durable}"
         )
@@ -166,6 +170,17 @@ class NatsInbox:
             return await self._fetch(count, ends_s)
         finally:
             self._turn.release()
+
+    async def pause(self, wait_s: float) -> None:
+        """Have nothing delivered for so long, to any process that reads this inbox; 0 ends it."""
+        until_s = self._link.clock.utc_s() + wait_s
+        until = datetime.fromtimestamp(until_s, UTC) if wait_s > 0 else _NEVER
+        body = {"pause_until": until.isoformat()}
+        verb = f"CONSUMER.PAUSE.{self._paused}"
+        try:
+            await self._link.api(verb, body, answer=Done, patience_s=self._link.read_s)
+        except Refusal as refusal:
+            raise StoreRefused(str(refusal)) from refusal
 
     async def _fetch(self, count: int, ends_s: float) -> list[Delivery]:
         """Ask for batches until some came or the time is up."""

@@ -89,6 +89,10 @@ class Names:
         return f"{self.prefix}.beat.{key}"
 
 
+_READING = ("MSG.NEXT", "PAUSE")
+"""What a reader asks of the consumer of its inbox."""
+
+
 def user_of(zone: str | None) -> str:
     """Return the user's name of a zone, or of the supervisor and the commands."""
     return ADMIN if zone is None else f"zone-{zone}"
@@ -124,7 +128,7 @@ def may_publish(
         stream, durable = names.inbox(edge.name), durable_of(edge.name)
         allowed += [f"{API}.STREAM.INFO.{stream}", f"{API}.CONSUMER.INFO.{stream}.{durable}"]
         if edge.reader == zone:
-            allowed += [f"{API}.CONSUMER.MSG.NEXT.{stream}.{durable}"]
+            allowed += [f"{API}.CONSUMER.{verb}.{stream}.{durable}" for verb in _READING]
             allowed += [f"$JS.ACK.{stream}.{durable}.>", f"{API}.STREAM.MSG.DELETE.{stream}"]
         if edge.publisher == zone:
             allowed += [names.batch(edge.name, "*")]
@@ -136,10 +140,14 @@ def may_publish(
     allowed += [f"{API}.DIRECT.GET.{names.dead}.{own[1]}"]
     allowed += [f"{API}.DIRECT.GET.{names.attempts}.{own[2]}"]
     if clustered:
-        kept = (names.records, names.values, names.attempts)
+        kept = (names.records, names.values, names.attempts, names.beats)
         allowed += [f"{API}.STREAM.MSG.GET.{stream}" for stream in kept]
     allowed += [names.value(f"source.{zone}"), names.value(f"source.{zone}.>")]
     allowed += [names.value(f"detached.{zone}.*")]
     # Beats are in memory: whoever notices first that the broker was restarted makes them again.
-    allowed += [names.beat(f"zone.{zone}.>"), f"{API}.STREAM.CREATE.{names.beats}"]
+    allowed += [
+        names.beat(f"zone.{zone}.>"),
+        names.beat(f"probe.{zone}"),
+        f"{API}.STREAM.CREATE.{names.beats}",
+    ]
     return [*allowed, f"{API}.STREAM.INFO.{names.values}"]

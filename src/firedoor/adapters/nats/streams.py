@@ -14,6 +14,7 @@ from firedoor.adapters.nats.asked import Absent
 from firedoor.adapters.nats.declaring import declare, make_beats, prune, read_time
 from firedoor.adapters.nats.inbox import NatsInbox, release
 from firedoor.adapters.nats.keeping import (
+    EXPECTED,
     last_message,
     last_messages,
     message_of,
@@ -294,6 +295,26 @@ class NatsStreams:
             return {}
         keys = {kept.subject.removeprefix(every): kept.data for kept in found}
         return {key: data for key, data in keys.items() if key.startswith(prefix)}
+
+    async def claim(self, key: str, value: bytes, seen: bytes | None) -> bool:
+        """Beat under ``key``, if what is said there is still what was ``seen`` (None: nothing)."""
+        subject = self.names.beat(key)
+        found = await message_of(self.link, self.names.beats, subject)
+        if (None if found is None else found.data) != seen:
+            return False
+        expected = {EXPECTED: "0" if found is None else str(found.seq)}
+        try:
+            return await store(
+                self.link,
+                subject,
+                value,
+                headers=expected,
+                patience_s=self.link.read_s,
+                wait_for_it=False,
+            )
+        except Absent:  # the broker was restarted: nobody has said anything yet
+            await make_beats(self.link, self.names)
+            return False
 
     async def close(self) -> None:
         """Let go of the broker; what no fetch took is given back."""

@@ -29,6 +29,8 @@ from firedoor.testing.conformance.store import (
 from firedoor.wire.envelope import PAYLOAD_MAX, Damaged
 
 MANY = 60
+PAUSE_S = 2.0
+LONG_S = 600.0
 
 
 async def a_batch_comes_as_it_was_published(store: Store) -> None:
@@ -190,6 +192,46 @@ async def what_is_given_back_with_a_delay_comes_after_it(store: Store) -> None:
         again = await take_one(store, streams.inbox(SMALL))
         await again.ack()
         await nothing_comes(streams.inbox(SMALL))
+
+
+async def a_paused_inbox_gives_nobody_anything_until_the_pause_is_over(store: Store) -> None:
+    """By itself, though who asked for it is gone; what is out can be acknowledged meanwhile."""
+    async with client(store) as streams:
+        inbox = streams.inbox(SMALL)
+        for number in range(2):
+            await publish(streams, number)
+        out = await take_one(store, inbox)
+        began_s = store.clock.now_s()
+        async with client(store) as other:
+            await other.inbox(SMALL).pause(PAUSE_S)
+        await store.clock.wait(MOMENT_S)
+        await nothing_comes(inbox)
+        await out.ack()
+        await left(store, streams, 1)
+        await take_one(store, inbox, within_s=PAUSE_S + SOON_S)
+        assert store.clock.now_s() - began_s >= PAUSE_S - MOMENT_S
+
+
+async def a_pause_can_be_ended(store: Store) -> None:
+    """By any process; ending none harms nothing."""
+    async with client(store) as streams, client(store) as other:
+        await streams.inbox(SMALL).pause(0)
+        await streams.inbox(SMALL).pause(LONG_S)
+        await store.clock.wait(MOMENT_S)
+        await publish(streams, 1)
+        await nothing_comes(streams.inbox(SMALL))
+        await other.inbox(SMALL).pause(0)
+        await take_one(store, streams.inbox(SMALL))
+
+
+async def a_paused_inbox_takes_batches(store: Store) -> None:
+    """The publisher notices nothing."""
+    async with client(store) as streams:
+        await streams.inbox(SMALL).pause(LONG_S)
+        assert await publish(streams, 1)
+        await left(store, streams, 1)
+        await streams.inbox(SMALL).pause(0)
+        await take_one(store, streams.inbox(SMALL))
 
 
 async def a_cancelled_fetch_loses_nothing(store: Store) -> None:

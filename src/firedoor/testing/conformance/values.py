@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from firedoor.testing.conformance.store import SOON_S, Store, client
 
 BEAT_S = 10.0
@@ -59,3 +61,31 @@ async def a_beat_fades(store: Store) -> None:
             await streams.beat("zone.store.host-1", b"again")
             await store.clock.wait(0.5)
         assert heard == {"zone.store.host-1": b"again"}
+
+
+async def a_claim_is_granted_to_one_who_saw_the_latest(store: Store) -> None:
+    """Of several that saw the same, one gets it; who saw something older does not."""
+    key = "probe.clean"
+    async with client(store) as streams, client(store) as other:
+        async with asyncio.TaskGroup() as group:
+            one = group.create_task(streams.claim(key, b"one", None))
+            two = group.create_task(other.claim(key, b"two", None))
+        assert one.result() is not two.result()
+        held = b"one" if one.result() else b"two"
+        assert await other.beats(key) == {key: held}
+        assert not await streams.claim(key, b"three", None)
+        assert not await streams.claim(key, b"three", b"something else")
+        assert await other.claim(key, b"three", held)
+        assert await streams.beats(key) == {key: b"three"}
+
+
+async def a_claim_fades_as_a_beat_does(store: Store) -> None:
+    """Whoever held it may be gone."""
+    key = "probe.clean"
+    async with client(store) as streams:
+        assert await streams.claim(key, b"mine", None)
+        until_s = store.clock.now_s() + BEAT_S + SOON_S
+        while key in await streams.beats(key):
+            assert store.clock.now_s() < until_s, "a claim is heard for ever"
+            await store.clock.wait(0.5)
+        assert await streams.claim(key, b"mine again", None)
