@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from firedoor.flow import zone
+from firedoor.flow.probes import Probe, Trouble, ZonePolicy
 from firedoor.flow.zone import (
     DEAD_LETTERS,
     BrokerAway,
@@ -22,16 +23,13 @@ from firedoor.flow.zone import (
     Filled,
     Ordered,
     Passed,
-    Probe,
     ProbeSent,
     ProbeVoid,
     Prompted,
     Relieved,
     Throttled,
-    Trouble,
     Troubled,
     Want,
-    ZonePolicy,
     ZoneState,
 )
 from flow.drawn import many

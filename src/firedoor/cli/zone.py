@@ -16,7 +16,7 @@ from firedoor.errors import FiredoorError
 
 if TYPE_CHECKING:
     from firedoor.compose.deploys import Deploy
-    from firedoor.compose.operating import Verb
+    from firedoor.compose.operating import GuardVerb, Verb
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -150,6 +150,56 @@ def restart(
     _order(name, "restart", because, project, nats)
 
 
+GuardArgument = Annotated[
+    str, typer.Argument(help="The guard's name, as in depends=: `firedoor why` lists them.")
+]
+
+
+@app.command(name="open")
+def open_guard(
+    name: NameArgument,
+    guard: GuardArgument,
+    *,
+    because: BecauseOption = "",
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Have a guard of a zone's step refuse every call.
+
+    The zone pauses, as when the dependency is away, until `close` or `reset`.
+    """
+    _order_guard(name, guard, "open", because, project, nats)
+
+
+@app.command(name="close")
+def close_guard(
+    name: NameArgument,
+    guard: GuardArgument,
+    *,
+    because: BecauseOption = "",
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Have a guard of a zone's step make every call, whatever its breaker thinks.
+
+    Until `open` or `reset`.
+    """
+    _order_guard(name, guard, "close", because, project, nats)
+
+
+@app.command(name="reset")
+def reset_guard(
+    name: NameArgument,
+    guard: GuardArgument,
+    *,
+    because: BecauseOption = "",
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Have a guard of a zone's step begin anew, and judge by itself again."""
+    _order_guard(name, guard, "reset", because, project, nats)
+
+
 @app.command()
 def deploy(
     name: NameArgument,
@@ -237,6 +287,39 @@ def _order(name: str, verb: Verb, because: str, project: Path, nats: str | None)
         print(f"{name}: nothing runs here; {_LATER[verb].format(name=name)}")
 
 
+def _order_guard(
+    name: str, guard: str, verb: GuardVerb, because: str, project: Path, nats: str | None
+) -> None:
+    """Keep an order for a guard, and say what it does."""
+    from firedoor.adapters.clock import SystemClock  # noqa: PLC0415 - as in deploy
+    from firedoor.cli.asking import ask, somebody  # noqa: PLC0415
+    from firedoor.compose.operating import order_guard  # noqa: PLC0415
+    from firedoor.compose.reaching import reach  # noqa: PLC0415
+
+    async def work() -> None:
+        async with reach(project, nats=nats) as reached:
+            await order_guard(
+                reached.streams,
+                reached.plan,
+                name,
+                guard,
+                verb,
+                because=because,
+                by=somebody(),
+                at_s=SystemClock().utc_s(),
+            )
+
+    ask(work())
+    print(f"{name}: {guard} {_GUARD_SAID[verb].format(name=name, guard=guard)}")
+
+
+_GUARD_SAID: dict[GuardVerb, str] = {
+    "open": "refuses every call from the next batch on, until "
+    '`firedoor zone reset {name} "{guard}"`',
+    "close": "makes every call from the next batch on, until "
+    '`firedoor zone reset {name} "{guard}"`',
+    "reset": "begins anew with the next batch",
+}
 _SAID: dict[Verb, str] = {
     "pause": "takes no more; `firedoor zone resume {name}` lets it go on",
     "resume": "goes on",

@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from firedoor.compose.deploys import Deploy, Deployed, keep_deployed, read_deploy
 from firedoor.compose.loading import load_plan
 from firedoor.compose.project import Project
-from firedoor.control.status import KEEPER_KEY, read_order, read_word
+from firedoor.control.status import KEEPER_KEY, read_order, read_past, read_word
 from firedoor.errors import DeclarationError, NotKnown, StoreRefused, StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.spec.compat import fits_beside
 from firedoor.spec.plan import Plan, ZonePlan
-from firedoor.wire.records import Order
+from firedoor.wire.records import GuardOrder, Order
 
 Verb = Literal["pause", "resume", "drain", "restart"]
+GuardVerb = Literal["open", "close", "reset"]
+PAST_MAX = 50
 LOOK_S = 0.2
 DEPLOY_S = 120.0
 """The supervisor gives a new version 60 s, after it has noticed it."""
@@ -48,7 +51,52 @@ async def give_order(
         because=because,
         by=by,
         at_s=at_s,
+        guards=before.guards,
     )
+    await _keep(streams, zone, order)
+    return order
+
+
+async def order_guard(
+    streams: Streams,
+    plan: Plan,
+    zone: str,
+    guard: str,
+    verb: GuardVerb,
+    *,
+    because: str,
+    by: str,
+    at_s: float,
+) -> GuardOrder:
+    """Keep an order for a guard of a zone's step, and note it among the past ones; return it.
+
+    The zone's processes follow it with their next batch, those too that are started later.
+
+    Raises:
+        NotKnown: if there is no such zone, or its step depends on no such guard.
+        StreamsUnavailable: if the broker is away.
+    """
+    known = [dependency.guard.name for dependency in known_zone(plan, zone).depends]
+    if guard not in known:
+        listed = f"it depends on {', '.join(known)}" if known else "it names none in depends="
+        message = f"zone {zone} of {plan.pipeline} has no guard {guard!r}: {listed}"
+        raise NotKnown(message)
+    before = read_order(await streams.get(f"order.{zone}")) or Order()
+    number = 1 + max((order.number for order in before.guards), default=0)
+    order = GuardOrder(guard=guard, want=verb, number=number, because=because, by=by, at_s=at_s)
+    others = tuple(other for other in before.guards if other.guard != guard)
+    past = (*await read_past(streams, zone), order)[-PAST_MAX:]
+    await streams.put(f"ordered.{zone}", msgspec.json.encode(past))
+    await _keep(streams, zone, replace(before, guards=(*others, order)))
+    return order
+
+
+async def _keep(streams: Streams, zone: str, order: Order) -> None:
+    """Keep an order.
+
+    Raises:
+        StreamsUnavailable: if the broker is away, or cannot store.
+    """
     try:
         await streams.put(f"order.{zone}", msgspec.json.encode(order))
     except StreamsUnavailable as error:
@@ -57,7 +105,6 @@ async def give_order(
             raise
         message = f"the order for {zone} could not be kept, since the broker cannot store: {fault}"
         raise StreamsUnavailable(message) from error
-    return order
 
 
 def known_zone(plan: Plan, zone: str) -> ZonePlan:

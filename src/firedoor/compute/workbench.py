@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from firedoor.compute import blame, frames, ipc, lookups
-from firedoor.compute.outward import Outward
+from firedoor.compute.outward import Away, Outward
 from firedoor.compute.step import Step
 from firedoor.isolation import agreement, dropping, tracing
 from firedoor.quality import gate
@@ -63,6 +63,8 @@ class Workbench:
         self._arguments: Mapping[str, object] = {}
         self._kind = frames.wanted_kind(step)
         self._frame = pl.DataFrame()
+        self._answered: pl.DataFrame | None = None
+        """A row that came through."""
         self._first = 0
         self._empty_tried = False
         self._last: tuple[pl.DataFrame, pl.DataFrame, pl.Series | None] | None = None
@@ -151,9 +153,17 @@ class Workbench:
             yield self._raised(error, part, start, stop, code="memory"), ()
             return
         except BaseException as error:  # noqa: BLE001 - here is where a fault of the step stops
-            yield self._raised(error, part, start, stop, code="exception"), ()
+            away = self._outward.away(error)
+            if away is not None and away.edge is not None and self._key is None:
+                yield Tracing(seconds=time.perf_counter() - started), ()
+                others = self._outward.others(self._frame, self._answered)
+                if self._outward.answers(away, self._call, others):
+                    away = None
+            yield self._raised(error, part, start, stop, code="exception", away=away), ()
             return
         step_s = time.perf_counter() - started
+        self._outward.passed()
+        self._answered = part[[0]] if part.height else self._answered
         if output.height < part.height and not self._expands:
             yield Tracing(seconds=step_s), ()
         yield self._passed(part, output, drops, start, step_s)
@@ -256,12 +266,17 @@ class Workbench:
         return judged.kept, rows.gather(judged.rows), "traced", named
 
     def _raised(
-        self, error: BaseException, part: pl.DataFrame, start: int, stop: int, *, code: str
+        self,
+        error: BaseException,
+        part: pl.DataFrame,
+        start: int,
+        stop: int,
+        *,
+        code: str,
+        away: Away | None = None,
     ) -> Raised:
         """Describe what the step raised, and whether it raises the same on no rows at all."""
         said = blame.of_exception(error, part.columns)
-        away = self._outward.away(error)
-        self._outward.failed()
         always = False
         if away is not None:
             code = "dependency"

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from firedoor.control.board import ago, align, next_command
+from firedoor.control.guards import show_guards, tell_order
 from firedoor.control.harm import ZoneView, view_zones
 from firedoor.control.letters import Group, Selection, gather_groups
-from firedoor.control.status import Snapshot
+from firedoor.control.status import Snapshot, read_past
 from firedoor.errors import NotKnown
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan, ZonePlan
+from firedoor.wire.records import GuardOrder
 
 CHANGES_MAX = 10
 GROUPS_MAX = 10
@@ -49,6 +51,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What the broker knows of a zone's past."""
 
     changes: tuple[Change, ...] = ()
+    orders: tuple[GuardOrder, ...] = ()
+    """What persons ordered of guards."""
     groups: tuple[Group, ...] = ()
 
 
@@ -92,7 +96,11 @@ async def gather_evidence(streams: Streams, plan: Plan, zone: str) -> Evidence:
             lookups[name] = pinned
         del changes[:-CHANGES_MAX]
     listing = await gather_groups(streams, Selection(zone=zone))
-    return Evidence(changes=tuple(changes), groups=tuple(listing.groups[:GROUPS_MAX]))
+    return Evidence(
+        changes=tuple(changes),
+        orders=await read_past(streams, zone),
+        groups=tuple(listing.groups[:GROUPS_MAX]),
+    )
 
 
 def show_why(
@@ -127,6 +135,7 @@ def show_why(
         told = beat.transitions[-TRANSITIONS_MAX:]
         rows = [(f"  {clock(step.at_s)}", step.state, step.cause) for step in told]
         lines += align(rows)
+    lines += show_guards(note, beat, now_s=now_s)
     lines += _changes(snapshot, zone, evidence)
     lines += _signatures(evidence)
     if beat and beat.signatures and not (evidence and evidence.groups):
@@ -149,6 +158,8 @@ def _remedy(zone: str, view: ZoneView) -> str:
     match view.condition:
         case "crash loop":
             return f"mend what .firedoor/logs/{zone}.log says; it is started again by itself"
+        case "paused":
+            return f"it tries again by itself; firedoor zone resume {zone} has it try now"
         case "gone":
             return f"see .firedoor/logs/{zone}.log, or the log of whatever runs it"
         case _:
@@ -173,10 +184,12 @@ def _changes(snapshot: Snapshot, zone: str, evidence: Evidence | None) -> list[s
     """Say what changed about a zone."""
     changes = list(evidence.changes) if evidence else []
     order = snapshot.orders.get(zone)
-    if order is not None:
+    if order is not None and order.at_s:
         why = f": {order.because}" if order.because else ""
         words = f"ordered to {order.want} by {order.by or 'somebody'}{why}"
         changes.append(Change(at_s=order.at_s, words=words))
+    ordered = evidence.orders if evidence else () if order is None else order.guards
+    changes += [Change(at_s=each.at_s, words=tell_order(each)) for each in ordered]
     changes += _deployed(snapshot.deploys.get(zone, ""))
     lines = [f"  {clock(c.at_s)}  {c.words}" for c in sorted(changes, key=lambda c: c.at_s)]
     return ["", "what changed, the latest last:", *lines[-CHANGES_MAX:]] if lines else []

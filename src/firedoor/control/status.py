@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from firedoor.ports.streams import Depth, Streams
 from firedoor.spec.plan import EdgePlan, Plan
-from firedoor.wire.records import Order, ZoneStatus
+from firedoor.wire.records import GuardOrder, Order, ZoneStatus
 
 
 class Detached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -181,6 +181,16 @@ def read_word(value: bytes | None) -> KeeperWord:
         return msgspec.json.decode(value, type=KeeperWord) if value else KeeperWord()
     except msgspec.DecodeError:
         return KeeperWord()
+
+
+async def read_past(streams: Streams, zone: str) -> tuple[GuardOrder, ...]:
+    """Return what was ordered of a zone's guards, the latest last.
+
+    Raises:
+        StreamsUnavailable: if the broker is away.
+    """
+    value = await streams.get(f"ordered.{zone}")
+    return msgspec.json.decode(value, type=tuple[GuardOrder, ...]) if value else ()
 
 
 def read_order(value: bytes | None) -> Order | None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 
 from firedoor.data.bell import Bell
 from firedoor.flow import verdict, zone
+from firedoor.flow.probes import ZonePolicy
 from firedoor.flow.verdict import VerdictPolicy, Window
-from firedoor.flow.zone import Event, Ordered, Pull, Throttled, ZonePolicy, ZoneState
+from firedoor.flow.zone import Event, Ordered, Pull, Throttled, ZoneState
 from firedoor.ports.clock import Clock
 from firedoor.spec.plan import GatePolicy, ZonePlan
 from firedoor.wire.records import BatchRecord, GuardNote, Order, Transition, ZoneStatus

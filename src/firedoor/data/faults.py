@@ -11,7 +11,7 @@ from firedoor.errors import (
     StepUnloadable,
     WorkersUnavailable,
 )
-from firedoor.flow.zone import Trouble
+from firedoor.flow.probes import Trouble
 from firedoor.wire.envelope import Damaged
 
 DEPENDENCY = "dependency_down"

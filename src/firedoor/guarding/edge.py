@@ -248,6 +248,12 @@ class Edge:
             told = self._step(event, self.clock())
         self.tell(told)
 
+    def restore(self, breaker: Breaker | None) -> None:
+        """Go on as things were before an order that was none of a person's."""
+        with self._lock:
+            self.breaker = breaker
+            self.settle()
+
     def begin_anew(self) -> None:
         """Begin in a forked child: what is under way there is not ours."""
         self._lock = threading.RLock()

@@ -115,7 +115,8 @@ def reason(
         case breakers.Closed():
             return state, "Calls go through.", None, ""
         case breakers.Open(until_s=until_s, probes=probes):
-            failed = f", and {probes} probes failed since" if probes else ""
+            count = "a probe" if probes == 1 else f"{probes} probes"
+            failed = f", and {count} failed since" if probes else ""
             return state, f"Opened because {why}{failed}.", max(0.0, until_s - now_s), ""
         case breakers.HalfOpen(until_s=until_s):
             left_s = max(0.0, until_s - now_s)

@@ -100,7 +100,10 @@ class Gated(msgspec.Struct, frozen=True, kw_only=True, tag="gated"):
 
 
 class Tracing(msgspec.Struct, frozen=True, kw_only=True, tag="tracing"):
-    """The step has returned fewer rows; which ones is being found out, on a clock of its own."""
+    """The step is through, and something is being found out, on a clock of its own.
+
+    Which rows came out, where they are fewer; or, where a call failed, whether others are answered.
+    """
 
     seconds: float
     """What the step took."""
