@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -196,6 +197,19 @@ def test_what_the_service_answers_is_what_its_file_holds_to_the_last_digit(
             flights = good.filter(pl.col("month") == month)
             answered = pipeline.weather(pipeline.clean(flights))
             assert answered.equals(with_weather(modules, flights, known))
+
+
+def test_check_finds_nothing_wrong_though_nobody_started_the_service(
+    modules: dict[str, ModuleType], faults: list[Any]
+) -> None:
+    assert faults, "the files are written"
+    ended = subprocess.run(
+        [sys.executable, "-m", "firedoor.cli", "check", EXAMPLE / "pipeline.py", "--strict"],
+        env={**os.environ, "FLIGHTS_YEAR": str(modules["year"].YEAR)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("\nno problems\n")
 
 
 def test_features_hold_nothing_that_is_known_only_after_departure(
