@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-import benchmarks.year_pipeline  # noqa: F401 - finds the example's modules
+from benchmarks.year_pipeline import joined, observations  # finds the example's modules
 
 import pipeline as example  # isort: skip
 from year import BATCH_ROWS  # isort: skip
@@ -46,11 +46,11 @@ def run(folder: Path, hop: Hop) -> Iterator[int]:
     """Take every batch through the steps, store it, and yield its rows."""
     out = folder / "out"
     out.mkdir(exist_ok=True)
-    observations = example.observations()
+    known = observations()
     for number, batch in enumerate(batches(folder)):
         read = hop(example.AsRead.validate(batch))
         clean = hop(example.clean(example.Scheduled.validate(read, cast=True)))
-        weather = hop(example.weather(clean, observations))
+        weather = hop(joined(clean, known))
         features = hop(example.features(weather))
         unfinished = out / f"{number:06d}.part"
         features.write_parquet(unfinished)

@@ -1,18 +1,25 @@
 """The flights of the year, streamed through zones: source, clean, weather, features, store.
 
     python examples/flights/year.py                   # writes the files, once
+    python examples/flights/weather_service.py &      # answers for the weather
     firedoor run examples/flights/pipeline.py
 
 Each zone runs in processes of its own, behind a wall. The steps are plain functions: call them.
 """
 
+import http.client
+import json
 import os
+from collections.abc import Callable
+from contextlib import closing
+from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import dataframely as dy
 import polars as pl
 
 import firedoor as fd
-from steps import KEY, LATE_MIN, Flight, normal_tails
+from steps import AIRPORTS, KEY, LATE_MIN, Flight, normal_tails
 from year import BATCH_ROWS, YEAR
 
 RATE = float(os.environ.get("FLIGHTS_RATE", "12000")) or None
@@ -20,8 +27,25 @@ RATE = float(os.environ.get("FLIGHTS_RATE", "12000")) or None
 
 STORE = YEAR.with_name("store")
 
+WEATHER = os.environ.get("FLIGHTS_WEATHER", "http://127.0.0.1:2013")
+"""Address of the weather service: `weather_service.py`."""
+
 HOUR = ("origin", "month", "day", "hour")
 """Names an observation of the weather: an airport, and an hour of its local time."""
+
+OBSERVATION = pl.Schema(
+    {
+        "origin": pl.Enum(AIRPORTS),
+        "month": pl.Int64(),
+        "day": pl.Int64(),
+        "hour": pl.Int64(),
+        "temp": pl.Float64(),
+        "wind_speed": pl.Float64(),
+        "precip": pl.Float64(),
+        "pressure": pl.Float64(),
+        "visib": pl.Float64(),
+    }
+)
 
 
 class AsRead(dy.Schema):
@@ -59,24 +83,6 @@ class Scheduled(Flight):
     time_hour = dy.String(regex=r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$")  # type: ignore[assignment]
 
 
-def observations() -> pl.DataFrame:
-    """Return the weather by airport and local hour: 26,112 of the 26,115 observations.
-
-    Three hours are there twice, when clocks go back: the first observation of each stays. A
-    lookup that repeated a key would double the flights of that hour.
-    """
-    weather = pl.read_parquet(YEAR / "weather.parquet")
-    return weather.unique(HOUR, keep="first", maintain_order=True).select(
-        pl.col("origin").cast(Flight.origin.dtype),
-        *HOUR[1:],
-        "temp",
-        "wind_speed",
-        "precip",
-        "pressure",
-        "visib",
-    )
-
-
 pipeline = fd.Pipeline("flights", owner="flight-ops@example.com")
 
 flights = pipeline.source(
@@ -87,7 +93,14 @@ flights = pipeline.source(
     rate=RATE,
 )
 
-weather_by_hour = fd.lookup("weather_by_hour", observations, key=HOUR)
+observations = fd.Guard(
+    "weather->observations",
+    timeout_s=0.8,
+    retry=2,
+    # There is one call a batch, so that a few are many. While the breaker is open the zone waits,
+    # and it is to be at work again within 5 s of the service's return.
+    breaker=fd.BreakerPolicy(window_s=60, calls_min=6, consecutive=6, open_max_s=3),
+)
 
 
 @pipeline.transform(reads=flights, schema=Scheduled, extra="drop", memory="512MiB", timeout_s=2)
@@ -100,13 +113,16 @@ def clean(flights: pl.DataFrame) -> pl.DataFrame:
 
 
 @pipeline.transform(
-    reads=clean, lookups={"observations": weather_by_hour}, memory="512MiB", timeout_s=2
+    reads=clean,
+    depends=[fd.Dependency(observations, calls=1, idempotent=True)],
+    network=[urlsplit(WEATHER).port or http.client.HTTP_PORT],
+    env=["FLIGHTS_WEATHER"],
+    memory="512MiB",
+    timeout_s=2,
 )
-def weather(flights: pl.DataFrame, observations: pl.DataFrame) -> pl.DataFrame:
-    """Add the weather at the scheduled hour; null for the 0.5 % of flights that have none."""
-    return flights.with_columns(scheduled_hour(flights["sched_dep_time"])).join(
-        observations, on=HOUR, how="left", validate="m:1", maintain_order="left"
-    )
+def weather(flights: pl.DataFrame) -> pl.DataFrame:
+    """Add the weather at the scheduled hour, for which the service is asked once a batch."""
+    return with_weather(flights, ask)
 
 
 @pipeline.transform(reads=weather, memory="512MiB", timeout_s=2)
@@ -133,6 +149,47 @@ def features(flights: pl.DataFrame) -> pl.DataFrame:
 
 
 pipeline.sink("store", fd.parquet(STORE), reads=features)
+
+
+# --- The weather: one request, through the guard --------------------------------------------------
+
+
+@observations
+def ask(since: int, until: int) -> pl.DataFrame:
+    """Return what the service knows of the hours from `since` to `until`, written MMDDHH.
+
+    Raises:
+        ConnectionError: if it does not answer, or says that it cannot.
+        ValueError: if it says that it was asked wrongly.
+    """
+    place = urlsplit(WEATHER).netloc
+    with closing(http.client.HTTPConnection(place, timeout=fd.remaining_s())) as connection:
+        try:
+            connection.request("GET", f"/observations?since={since:06}&until={until:06}")
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            message = f"{WEATHER} does not answer: {error}"
+            raise ConnectionError(message) from error
+    if answer.status != HTTPStatus.OK:
+        message = f"{WEATHER} answers {answer.status}: {body[:200].decode(errors='replace')}"
+        raise (ConnectionError if answer.status >= SERVER_FAULT else ValueError)(message)
+    return pl.DataFrame(json.loads(body), schema=OBSERVATION)
+
+
+def with_weather(flights: pl.DataFrame, ask: Callable[[int, int], pl.DataFrame]) -> pl.DataFrame:
+    """Add the weather that somebody knows; null for the 0.5 % of flights that have none."""
+    flights = flights.with_columns(scheduled_hour(flights["sched_dep_time"]))
+    hours = flights["month"] * 10_000 + flights["day"] * 100 + flights["hour"]
+    since, until = hours.min(), hours.max()
+    if isinstance(since, int) and isinstance(until, int):
+        known = ask(since, until)
+    else:
+        known = pl.DataFrame(schema=OBSERVATION)  # no flights, so there is nothing to ask
+    return flights.join(known, on=HOUR, how="left", validate="m:1", maintain_order="left")
+
+
+SERVER_FAULT = HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 # --- Times of day: two bugs, each met by one value. Tail numbers have theirs in steps.py. ---------

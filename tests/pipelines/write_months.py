@@ -16,6 +16,7 @@ import polars as pl
 
 import pipeline
 import steps
+import weather_service
 import year
 
 folder: Path = year.YEAR
@@ -29,7 +30,8 @@ for name in (*names, "weather.parquet"):
 flights, _ = year.read_year(year.ARCHIVE)
 here = year.without_planted(flights, places).filter(pl.col("month").is_in(months))
 read = pipeline.Scheduled.validate(here, cast=True)
-expected = pipeline.features(pipeline.weather(pipeline.clean(read), pipeline.observations()))
+known = weather_service.read_observations(folder / "weather.parquet").cast(pipeline.OBSERVATION)
+expected = pipeline.features(pipeline.with_weather(pipeline.clean(read), lambda *_: known))
 expected.write_parquet(folder.with_name("expected.parquet"))
 dead = sum(place.file in names for place in places)
 told = {"dead": dead, "key": steps.KEY, "lines": here.height + dead}

@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.killing import KINDS, Killing
 from pipelines.truth import PIPELINE, make_months
+from pipelines.weather import Weather
 
 KILLS = int(os.environ.get("FIREDOOR_KILLS", "100"))
 SEED = int(os.environ.get("FIREDOOR_KILL_SEED", "1"))
@@ -24,8 +25,17 @@ def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     killed: Counter[str] = Counter()
     rate = 130_000 // KILLS  # so that the year lasts until the last kill
-    environment = {"FLIGHTS_YEAR": str(year.folder), "FLIGHTS_RATE": str(rate)}
-    with Killing(PIPELINE, tmp_path / "project", seed=SEED, environment=environment) as killing:
+    with (
+        Weather(year.weather).start() as weather,
+        Killing(
+            PIPELINE, tmp_path / "project", seed=SEED,
+            environment={
+                "FLIGHTS_YEAR": str(year.folder),
+                "FLIGHTS_RATE": str(rate),
+                "FLIGHTS_WEATHER": weather.address,
+            },
+        ) as killing,
+    ):  # fmt: skip
         while sum(killed.values()) < KILLS:
             kind = dice.choice(KINDS)
             assert killing.kill(kind, within_s=3.0), f"over after {sum(killed.values())} kills"
