@@ -63,7 +63,6 @@ def envelope_of(batch: str, payload: bytes, rows: int) -> Envelope:
         zone_version="v0",
         schema="s0",
         cut_s=CUT_S,
-        deadline_s=CUT_S + 60,
         lookups={"weather": "7"},
         traceparent="00-aa-bb-01",
     )

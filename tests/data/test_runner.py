@@ -44,7 +44,7 @@ def test_every_batch_goes_through_once_and_is_acknowledged() -> None:
 def test_the_output_travels_under_the_envelope_of_its_input() -> None:
     async def main() -> None:
         world = World()
-        await world.put([4], bad=3, parent="src-000001", attempt=2, weight=2.5)
+        await world.put([4], bad=3, parent="src-000001", deadline_s=7.0, weight=2.5)
         await run_through(world, world.runner(), 1)
         (delivery,) = await world.drained("mid:out")
         out = delivery.envelope
@@ -52,7 +52,7 @@ def test_the_output_travels_under_the_envelope_of_its_input() -> None:
             batch_name(4), ROWS - 3, "mid", "mid-1",
         )  # fmt: skip
         assert (out.schema, out.frame_bytes) == ("s1", len(delivery.payload))
-        assert (out.cut_s, out.deadline_s, out.attempt) == (CUT_S, CUT_S + 60, 2)
+        assert (out.cut_s, out.deadline_s, out.attempt) == (CUT_S, 7.0, 1)
         assert (out.parent, out.weight, out.only) == ("src-000001", 2.5, ())
         assert (out.lookups, out.traceparent) == ({"weather": "7"}, "00-aa-bb-01")
 
@@ -273,5 +273,18 @@ def test_a_sink_publishes_nothing_and_records_what_it_wrote() -> None:
         record = world.record(0, "out")
         assert record is not None
         assert (record.published, record.sink, record.edge) == ({}, "wrote src-000000", "mid:out")
+
+    run(main())
+
+
+def test_calls_for_a_batch_that_is_late_are_not_made_twice() -> None:
+    async def main() -> None:
+        world, work = World(), Work()
+        now_s = CLOCK.utc_s()
+        await world.put([0], deadline_s=now_s + 600.0)
+        await world.put([1], deadline_s=now_s - 1.0)
+        await world.put([2])
+        await run_through(world, world.runner(work=work), 3)
+        assert work.attempts == {batch_name(0): [1], batch_name(1): [2], batch_name(2): [1]}
 
     run(main())

@@ -146,7 +146,7 @@ class Carrier:
         alone = await self._weigh(held, tries, envelope.batch)
         async with self._room.entered(alone=alone):
             began_s = self._clock.utc_s()
-            tried = msgspec.structs.replace(envelope, attempt=held.delivery.deliveries)
+            tried = self._tried(envelope, held.delivery.deliveries)
             handled = await self._stage.handle(tried, held.delivery.payload, tries.journal)
             record = self._check(envelope, handled)
             self._judge(record)
@@ -161,6 +161,11 @@ class Carrier:
                 self._conduct.count(record)
             await tries.forget()
             await self._insist.few(held.ack)
+
+    def _tried(self, envelope: Envelope, deliveries: int) -> Envelope:
+        """Return the envelope with the number of this attempt: a late batch has had its first."""
+        late = envelope.deadline_s is not None and self._clock.utc_s() > envelope.deadline_s
+        return msgspec.structs.replace(envelope, attempt=max(deliveries, 2 if late else 1))
 
     async def _weigh(self, held: Held, tries: Tries, batch: str) -> bool:
         """Note an earlier delivery that came to nothing; return whether to go alone.
@@ -276,6 +281,7 @@ class Carrier:
             zone=self._plan.name,
             zone_version=self._plan.version,
             schema=parcel.schema,
+            attempt=1,
             wire=WIRE_VERSION,
         )
 

@@ -77,7 +77,7 @@ class SourceRunner:
         self.conduct = Conduct(zone, clock, replica=replica, memory_bytes=memory_bytes)
         self.deaths = 0
         """Readers that died so far."""
-        self._zone = zone
+        self._zone, self._plan = zone, plan
         self._rate = zone.source.rate
         self._files = zone.source.form != "frames"
         self._streams = streams
@@ -345,6 +345,7 @@ class SourceRunner:
             zone_version=self._zone.version,
             schema=fresh.parcel.schema,
             cut_s=cut_s,
+            deadline_s=self._plan.deadline_s(self._zone.name, cut_s),
             lookups=dict(self._lookups()),
             firedoor=self._firedoor,
         )
@@ -394,7 +395,5 @@ class SourceRunner:
 
 def _signatures(dead: DeadRows | None) -> dict[str, int]:
     """Return dead rows by signature."""
-    counts: Counter[str] = Counter()
-    for group in dead.groups if dead else ():
-        counts[group.signature] += group.rows
-    return dict(counts)
+    groups = dead.groups if dead else ()
+    return dict(sum((Counter({each.signature: each.rows}) for each in groups), Counter()))

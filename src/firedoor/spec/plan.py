@@ -247,6 +247,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """Return the edges that a zone reads."""
         return tuple(edge for edge in self.edges if edge.reader == zone)
 
+    def deadline_s(self, source: str, cut_s: float) -> float | None:
+        """Return when a batch is late that a source cut then (UTC); None: nobody promises anything.
+
+        It is late once it is older than any zone that its rows reach promises to be.
+        """
+        reached, fresh_s = {source}, []
+        for zone in self.zones:  # each comes after those that it reads
+            if any(edge.publisher in reached for edge in self.inboxes(zone.name)):
+                reached.add(zone.name)
+            if zone.name in reached and "freshness_s" in zone.slo:
+                fresh_s.append(zone.slo["freshness_s"])
+        return cut_s + min(fresh_s) if fresh_s else None
+
     def outlets(self, zone: str) -> tuple[EdgePlan, ...]:
         """Return the edges that a zone publishes to."""
         return tuple(edge for edge in self.edges if edge.publisher == zone)

@@ -37,8 +37,10 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cut_s: float
     """When its source cut it."""
     deadline_s: float | None = None
+    """When it is late by the freshness that zones promise; None: never. A late batch is worked on
+    all the same, but nothing is waited for or tried twice for it."""
     attempt: int = 1
-    """Attempts of the outermost layer."""
+    """Which attempt of the zone that has it this is: where it tries again, calls inside do not."""
     parent: str | None = None
     """The batch that this one repeats in part: of a replay or a backfill."""
     only: tuple[str, ...] = ()
