@@ -319,7 +319,7 @@ def test_a_guard_without_a_name_is_refused(name: Any) -> None:
 
 def test_a_request_that_cannot_be_hashed_has_no_stale_answer_but_a_previous_one() -> None:
     world = World()
-    guard = world.guard(fallback=[Stale(), Previous()])
+    guard = world.guard(fallback=[Stale(), Previous(any_request=True)])
     assert guard.call(world.work, ["a", "list"]) == ["a", "list"]
     world.fail()
     assert guard.answer(world.work, ["another"]).source == "previous"
@@ -327,6 +327,32 @@ def test_a_request_that_cannot_be_hashed_has_no_stale_answer_but_a_previous_one(
     assert keyed.call(world.work, ["a"]) == ["a"]
     world.fail()
     assert keyed.answer(world.work, ["a"]).source == "stale"
+
+
+def test_a_previous_answer_is_never_given_to_another_request_unless_that_is_asked_for() -> None:
+    world = World()
+    guard = world.guard(fallback=[Previous(), Constant("none")])
+    assert guard.call(world.work, "JFK") == "JFK"
+    world.fail()
+    assert guard.call(world.work, "LGA") == "none"
+
+    def settings() -> str:
+        world.work("asked")
+        return "settings"
+
+    assert guard.call(settings) == "settings"
+    world.fail()
+    assert guard.answer(settings).source == "previous"
+    with pytest.raises(DeclarationError, match="answer to another: the function takes 'at'"):
+
+        @guard
+        def wind(at: str) -> str:
+            return at
+
+    assert guard(settings)() == "settings"
+    assert world.guard(fallback=Previous(any_request=True))(world.work)("JFK") == "JFK"
+    with pytest.raises(DeclarationError, match="any_request"):
+        Previous(any_request="yes")  # type: ignore[arg-type]
 
 
 def test_a_refusal_travels_between_processes_whole() -> None:

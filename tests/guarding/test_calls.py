@@ -269,7 +269,9 @@ def test_the_number_of_the_attempt_travels_with_the_call() -> None:
     assert seen == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("rung", [fd.Stale(), fd.Stale(key=str), fd.Previous()], ids=repr)
+@pytest.mark.parametrize(
+    "rung", [fd.Stale(), fd.Stale(key=str), fd.Previous(any_request=True)], ids=repr
+)
 def test_functions_behind_one_guard_never_answer_for_each_other(rung: fd.Stale) -> None:
     guard = World().guard(fallback=[rung, fd.Constant("none")], breaker=False)
     down: list[str] = []

@@ -21,6 +21,7 @@ from firedoor.guarding.policies import (
     ProbeLease,
     check_callable,
     check_name,
+    check_previous,
 )
 from firedoor.guarding.registry import DICE
 from firedoor.guarding.waiting import pass_time
@@ -155,9 +156,11 @@ class Guard:
         """Return the function behind the guard. Sync or async, decided now, fused once.
 
         Raises:
-            DeclarationError: for a generator, or what cannot be called.
+            DeclarationError: for a generator, what cannot be called, or a function with arguments
+                where ``Previous`` would answer one request with the answer to another.
         """
         target = self._target(fn)
+        check_previous(target, self._edge.policies.fallback)
         if _is_async(target):
             from firedoor.guarding import fuse_async  # noqa: PLC0415 - imports the event loop
 

@@ -22,12 +22,14 @@ class Memory:
     Arguments that are equal and of different types (1, 1.0, True) are different requests.
     """
 
-    __slots__ = ("_kept", "_keys_max", "_lock", "_previous", "_stale")
+    __slots__ = ("_any_request", "_kept", "_keys_max", "_lock", "_previous", "_stale")
 
     def __init__(self, rungs: tuple[Rung, ...]) -> None:
         """Keep what the rungs may ask for."""
         self._stale = next((rung for rung in rungs if isinstance(rung, Stale)), None)
-        self._previous = any(isinstance(rung, Previous) for rung in rungs)
+        previous = [rung for rung in rungs if isinstance(rung, Previous)]
+        self._previous = bool(previous)
+        self._any_request = any(rung.any_request for rung in previous)
         requests = 0 if self._stale is None else self._stale.keys_max
         self._keys_max = requests + FUNCTIONS_MAX * self._previous
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
@@ -66,7 +68,8 @@ class Memory:
         """Return the key of the request and that of its function; None: it has none."""
         args, kwargs = arguments
         who, asked = args[:skip], args[skip:]
-        latest = ("latest", who) if self._previous else None
+        alike = self._any_request or not (asked or kwargs)
+        latest = ("latest", who) if self._previous and alike else None
         if self._stale is None:
             return None, _hashed(latest)
         try:

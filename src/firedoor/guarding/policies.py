@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,23 @@ class Declared:
                 "give timeout_s=, or breaker=BreakerPolicy(slow_s=...), or a number as the limit",
             )  # fmt: skip
         return policies
+
+
+def check_previous(fn: Callable[..., object], ladder: tuple[Rung, ...]) -> None:
+    """Refuse a function whose requests differ, where any of them may get another's answer."""
+    alone = [rung for rung in ladder if isinstance(rung, Previous) and not rung.any_request]
+    if not alone:
+        return
+    try:
+        asks = list(inspect.signature(fn).parameters)
+    except (TypeError, ValueError):
+        return  # a builtin: calls with arguments are not answered
+    if asks:
+        raise DeclarationError(
+            "fallback", alone[0],
+            f"would answer one request with the answer to another: the function takes {asks[0]!r}",
+            "write Stale(), which goes by the request, or Previous(any_request=True)",
+        )  # fmt: skip
 
 
 def check_name(name: object) -> str:

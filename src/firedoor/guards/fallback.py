@@ -39,18 +39,24 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """The latest good answer of the same function, to any request, if it is young enough.
+    """The latest good answer of the same function, if it is young enough.
 
-    For what every caller gets alike, such as a configuration: it answers one request with the
-    answer to another.
+    For what every caller gets alike, such as a configuration: a function without arguments.
     """
 
     age_max_s: float = 300.0
     """Greatest age in seconds. 0.001 to 31,536,000."""
+    any_request: bool = False
+    """Whether it may answer one request with the answer to another, which no caller can notice.
+    Otherwise it answers calls without arguments only."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming field, value, range and remedy."""
         within("age_max_s", self.age_max_s, 0.001, 31_536_000, "seconds")
+        if not isinstance(self.any_request, bool):
+            raise DeclarationError(
+                "any_request", self.any_request, "is no switch", "write True or False"
+            )
 
 
 @dataclass(frozen=True, slots=True)
