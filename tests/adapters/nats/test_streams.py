@@ -250,6 +250,9 @@ def test_a_zone_may_do_its_own_work(server: LocalServer) -> None:
         await clean.put("detached.clean.store", b"{}")
         assert list(await clean.keys("detached.")) == ["detached.clean.store"]
         await clean.beat("zone.clean.host-1", b"here")
+        assert await clean.claim("probe.clean", b"mine", None)
+        await clean.inbox(SMALL).pause(600)
+        await clean.inbox(SMALL).pause(0)
         await store.restart(kill=True)
         await clean.beat("zone.clean.host-1", b"here")
         await clean.close()
@@ -272,6 +275,8 @@ def test_a_zone_may_not_touch_what_is_others(server: LocalServer) -> None:
             "change dead letters": clean.rebury(replace(entry, zone="clean", rows=0), b""),
             "give orders": clean.put("order.store", b"{}"),
             "beat for another": clean.beat("zone.store.host-1", b"x"),
+            "claim for another": clean.claim("probe.store", b"x", None),
+            "pause another's inbox": clean.inbox(LARGE).pause(1),
             "declare": clean.declare(make_plan()),
             "delete": clean.link.api(f"STREAM.DELETE.{NAMES.records}", answer=dict),
         }
