@@ -140,7 +140,7 @@ def _tries(source: b.Breaker) -> Iterator[tuple[str, b.Breaker]]:
     ]
     if not probe:
         too_many = b.Bad(generation=mark, counts=TOO_MANY)
-        events.append(("half of ten calls bad, or ten in a row", too_many))
+        events.append(("half of twenty calls bad, or ten in a row", too_many))
     now_s = NOW_S + 60.1
     for what, event in events:
         yield what, b.step(source, event, POLICY, now_s)[0]

@@ -10,18 +10,28 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.guards import cost
+from benchmarks.guards import cost, verdict
 from benchmarks.guards.world import SCENARIOS
 from benchmarks.measure import Paper, machine
 
-FLEETS = (1, 10, 100)
+FLEETS = {1: 2, 10: 3, 100: 1}
+"""Clients, and seeds for so many: one core does all of it in less than ten minutes."""
 Told = dict[str, dict[str, float]]
+NEVER_S = 60.0
 
 
-def one(scenario: str, fleet: int, seeds: int) -> Told:
+def one(scenario: str, fleet: int, seeds: int, only: str) -> Told:
     """Run one scenario in a process of its own."""
     ended = subprocess.run(
-        [sys.executable, "-m", "benchmarks.guards.behaviour", scenario, str(fleet), str(seeds)],
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.guards.behaviour",
+            scenario,
+            str(fleet),
+            str(seeds),
+            only,
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -30,34 +40,49 @@ def one(scenario: str, fleet: int, seeds: int) -> Told:
     return told
 
 
-def behaviour(paper: Paper, *, quick: bool, seeds: int) -> None:
+def behaviour(paper: Paper, *, fleets: dict[int, int], jobs: int, only: str) -> None:
     """Print what became of each fleet in each scenario."""
-    fleets = (10,) if quick else FLEETS
-    runs = [(scenario.name, fleet) for scenario in SCENARIOS for fleet in fleets]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        told = list(pool.map(lambda run: one(run[0], run[1], 1 if quick else seeds), runs))
-    for (name, fleet), figures in zip(runs, told, strict=True):
-        rows = [
-            [
-                stack,
-                f"{f['useful']:.1f}",
-                f"{f['load']:.2f}",
-                f"{f['per_useful']:.2f}",
-                f"{f['flaps']:.1f}",
-                "never" if f["recovery_s"] >= 60 else f"{f['recovery_s']:.1f}",  # noqa: PLR2004
-            ]
-            for stack, f in figures.items()
+    runs = [(scenario.name, fleet) for fleet in fleets for scenario in SCENARIOS]
+    with ThreadPoolExecutor(jobs) as pool:
+        told = list(pool.map(lambda run: one(run[0], run[1], fleets[run[1]], only), runs))
+    titled = {
+        f"{name}, fleet of {fleet}, seeds: {fleets[fleet]}": figures
+        for (name, fleet), figures in zip(runs, told, strict=True)
+    }
+    for title, figures in titled.items():
+        show(paper, title, figures)
+    head = ["", "better than another in", "another is better in"]
+    paper.table("all of these: pairs of stacks", head, verdict.summary(titled))
+
+
+def show(paper: Paper, title: str, figures: Told) -> None:
+    """Print one scenario: each stack, then ours beside the best figure of each column."""
+    rows = [
+        [
+            stack,
+            f"{f['useful']:.1f}",
+            f"{f['load']:.2f}",
+            f"{f['per_useful']:.2f}",
+            f"{f['flaps']:.1f}",
+            "never" if f["recovery_s"] >= NEVER_S else f"{f['recovery_s']:.1f}",
         ]
-        head = ["", "useful %", "load", "requests / useful", "flaps a client", "recovered after s"]
-        paper.table(f"{name}, fleet of {fleet}", head, rows)
-        paper.keep(f"{name}, fleet of {fleet}", figures)
+        for stack, f in figures.items()
+    ]
+    head = ["", "useful %", "load", "requests / useful", "flaps a client", "recovered after s"]
+    paper.table(title, head, rows)
+    head = ["beside the best of each column", "useful x", "load x", "recovery s", "better peers",
+            "better than"]  # fmt: skip
+    paper.table("", head, verdict.rows(figures))
+    paper.keep(title, figures)
 
 
 def main(
     *,
     quick: Annotated[bool, typer.Option(help="Fewer rounds, one fleet, one seed.")] = False,
     parts: Annotated[str, typer.Option(help="1: cost of a call. 2: behaviour.")] = "12",
-    seeds: Annotated[int, typer.Option(help="Seeds of each simulated run.")] = 2,
+    seeds: Annotated[int, typer.Option(help="Seeds of each run; 0: by fleet.", min=0)] = 0,
+    only: Annotated[str, typer.Option(help="Stacks whose name contains this.")] = "",
+    jobs: Annotated[int, typer.Option(help="Simulations at a time.", min=1)] = os.cpu_count() or 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write figures here.")] = None,
 ) -> None:
     """Measure guards beside other libraries."""
@@ -67,7 +92,8 @@ def main(
     if "1" in parts:
         cost.measure(paper, quick=quick)
     if "2" in parts:
-        behaviour(paper, quick=quick, seeds=seeds)
+        fleets = {10: 1} if quick else {fleet: seeds or few for fleet, few in FLEETS.items()}
+        behaviour(paper, fleets=fleets, jobs=jobs, only=only)
     if json_file is not None:
         json_file.write_text(json.dumps(paper.kept, indent=1), encoding="utf-8")
 

@@ -13,18 +13,20 @@ import statistics  # noqa: E402
 import sys  # noqa: E402
 from dataclasses import asdict  # noqa: E402
 
-from benchmarks.guards.stacks import STACKS  # noqa: E402
+from benchmarks.guards.stacks import RETRY_ALONE, STACKS  # noqa: E402
 from benchmarks.guards.world import SCENARIOS, simulate  # noqa: E402
 from firedoor.testing.loop import run  # noqa: E402
 
 
-def measure(name: str, fleet: int, seeds: int) -> dict[str, dict[str, float]]:
-    """Return the mean figures of each stack in one scenario."""
+def measure(name: str, fleet: int, seeds: int, only: str) -> dict[str, dict[str, float]]:
+    """Return the mean figures in one scenario of each stack whose name contains ``only``."""
     scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
     told = {}
     for stack_name, stack in STACKS.items():
+        if only not in stack_name:
+            continue
         found = []
-        for seed in range(seeds):
+        for seed in range(1 if stack_name in RETRY_ALONE else seeds):
             random.seed(seed)  # the peers draw from here
             found.append(asdict(run(simulate(stack, scenario, fleet=fleet, seed=seed))))
         told[stack_name] = {
@@ -34,4 +36,5 @@ def measure(name: str, fleet: int, seeds: int) -> dict[str, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    json.dump(measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])), sys.stdout)
+    told = measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    json.dump(told, sys.stdout)

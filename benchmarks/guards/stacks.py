@@ -20,6 +20,7 @@ import hyx.retry.backoffs
 import nopanic
 import purgatory
 import purgatory.domain.model
+import pybreaker
 import pyresilience
 import resilix
 import stamina
@@ -39,6 +40,7 @@ REFUSALS = (
     hyx.circuitbreaker.exceptions.BreakerFailing,
     nopanic.ResilienceError,
     purgatory.domain.model.OpenedState,
+    pybreaker.CircuitBreakerError,
     pyresilience.CircuitOpenError,
     resilix.CircuitOpenError,
 )
@@ -87,6 +89,32 @@ def in_aiobreaker(call: Call) -> Call:
         await breaker.call_async(call)
 
     return guarded
+
+
+def in_pybreaker(call: Call) -> Call:
+    """Return a call behind pybreaker's context manager, which awaits as well as it calls."""
+    breaker = pybreaker.CircuitBreaker(reset_timeout=OPEN_S)
+
+    async def guarded() -> None:
+        with breaker.calling():
+            await call()
+
+    return guarded
+
+
+def in_locked_pybreaker(call: Call) -> Call:
+    """Return the same behind a lock: as a decorator pybreaker holds its own while it calls.
+
+    Its lock is one of threads, of which virtual time has none; this one makes tasks wait as it
+    makes threads wait, first come first served, outside the timeout.
+    """
+    guarded, lock = in_pybreaker(call), asyncio.Lock()
+
+    async def alone_at_a_time() -> None:
+        async with lock:
+            await guarded()
+
+    return alone_at_a_time
 
 
 def with_stamina(call: Call, _: random.Random) -> Call:
@@ -173,6 +201,8 @@ def resilix_breaker(call: Call) -> Call:
     return made
 
 
+RETRY_ALONE = ("tenacity", "stamina")
+"""What only retries, run for the first seed only: it is half of the work, and always the same."""
 STACKS: dict[str, Stack] = {
     "firedoor: retry, breaker": with_guard(retry=3),
     "firedoor: and limit": with_guard(retry=3, limit=True),
@@ -182,6 +212,8 @@ STACKS: dict[str, Stack] = {
     "circuitbreaker": with_tenacity(in_circuitbreaker),
     "aiobreaker": with_tenacity(in_aiobreaker),
     "purgatory": with_tenacity(in_purgatory),
+    "pybreaker, calling()": with_tenacity(in_pybreaker),
+    "pybreaker, decorator": with_tenacity(in_locked_pybreaker),
     "resilix": with_tenacity(resilix_breaker),
     "hyx": with_hyx,
     "nopanic": with_nopanic(),

@@ -476,7 +476,7 @@ def test_an_explanation_is_plain_data_and_a_page_for_the_night() -> None:
     assert json.loads(json.dumps(told.as_dict()))["state"] == "open"
     text = str(told)
     for part in (
-        "serve->features: open. Opened because 10 of 10 calls were bad in 10 s.",
+        "serve->features: open. Opened because 10 calls in a row were bad.",
         "next probe: in ", "last 10 s: 10 calls, 10 bad", "0.0 s ago: ConnectionError",
         "refused 1 calls of World.work", "0 of 20 calls under way", "retry budget: ",
     ):  # fmt: skip

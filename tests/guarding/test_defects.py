@@ -302,7 +302,7 @@ def test_one_failure_in_a_hundred_opens_nothing_however_many_calls_there_are() -
 def test_a_dependency_that_is_slow_instead_of_failing_is_noticed() -> None:
     world = World()
     naive, guard = Naive(world.clock), world.guard(timeout_s=1.0)
-    for _ in range(10):
+    for _ in range(5):
         naive.call(world.work, "late", 0.8)
         guard.call(world.work, "late", 0.8)
     assert naive.state == "closed"

@@ -13,7 +13,7 @@ from firedoor.guards import events
 from firedoor.guards.window import Counts
 
 POLICY = b.BreakerPolicy()
-TEN_BAD = Counts(calls=10, bad=10, consecutive=10)
+TEN_BAD = Counts(calls=10, bad=10, consecutive=10, span_s=10.0)
 
 
 def opened(now_s: float = 0.0, **more: float) -> b.Breaker:
@@ -38,6 +38,8 @@ class BreakerMachine(RuleBasedStateMachine):
         self.due_s = 0.0
         self.length_s = 0.0
         self.grown_s = POLICY.open_s
+        self.most_s = POLICY.open_max_s
+        self.openings_s: list[float] = []
         self.fresh: list[int] = []
         self.late: list[int] = []
         self.probe: int | None = None
@@ -81,7 +83,7 @@ class BreakerMachine(RuleBasedStateMachine):
             case "half-open" if self.now_s >= self.due_s:
                 assert isinstance(answer, b.Turned)
                 self.turn("open")
-                self.grown_s = min(self.grown_s * POLICY.growth, POLICY.open_max_s)
+                self.grown_s = min(self.grown_s * POLICY.growth, self.most_s)
                 self.wait(b.Bad(generation=0, chance=chance))
                 assert [type(event) for event in told] == [events.ProbeFailed]
             case _:
@@ -92,10 +94,14 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(
         what=st.sampled_from(["good", "bad", "neutral", "denied"]),
         counts=st.builds(
-            lambda good, bad, run: Counts(calls=good + bad, bad=bad, consecutive=min(run, bad)),
+            lambda good, bad, run, row_s, span_s: Counts(
+                calls=good + bad, bad=bad, consecutive=min(run, bad), row_s=row_s, span_s=span_s
+            ),
             st.integers(0, 20),
             st.integers(1, 20),
             st.integers(1, 20),
+            st.sampled_from([0.0, 0.9, 1.0, 5.0]),
+            st.sampled_from([1.0, 4.0, 10.0]),
         ),
         asked_s=st.none() | st.floats(0, 300),
         chance=st.floats(0, 1),
@@ -110,12 +116,16 @@ class BreakerMachine(RuleBasedStateMachine):
         event = results[what]
         was_probe = ticket == self.probe
         self.state, _ = b.step(self.state, event, POLICY, self.now_s)
-        trips = counts.consecutive >= 10 or (counts.calls >= 10 and counts.bad * 2 >= counts.calls)
+        trips = (
+            counts.consecutive >= 10
+            or (counts.consecutive >= 5 and counts.row_s >= 1)
+            or (counts.calls >= 20 and counts.bad * 2 >= counts.calls)
+        )
         if was_probe and what == "good":
             self.turn("closed")
         elif was_probe and what == "bad":
             self.turn("open")
-            self.grown_s = min(self.grown_s * POLICY.growth, POLICY.open_max_s)
+            self.grown_s = min(self.grown_s * POLICY.growth, self.most_s)
             self.wait(bad)
         elif was_probe:
             self.turn("open")
@@ -123,6 +133,10 @@ class BreakerMachine(RuleBasedStateMachine):
         elif self.word == "closed" and what == "bad" and trips:
             self.turn("open")
             self.grown_s = POLICY.open_s
+            most_s = min(5.0, max(1.0, 20 * counts.span_s / counts.calls))
+            lately = any(0 <= self.now_s - at < POLICY.flap_s for at in self.openings_s)
+            self.most_s = min(most_s, self.most_s) if lately else most_s
+            self.openings_s.append(self.now_s)
             self.wait(bad)
 
     @precondition(lambda self: self.late)
@@ -165,14 +179,17 @@ TestBreaker = BreakerMachine.TestCase
     ("counts", "opens"),
     [
         (Counts(calls=9, bad=9, consecutive=9), False),
-        (Counts(calls=10, bad=5, consecutive=1), True),
-        (Counts(calls=11, bad=5, consecutive=1), False),
-        (Counts(calls=10, bad=4, consecutive=4), False),
+        (Counts(calls=20, bad=10, consecutive=1), True),
+        (Counts(calls=19, bad=18, consecutive=1), False),
+        (Counts(calls=21, bad=10, consecutive=1), False),
+        (Counts(calls=10, bad=4, consecutive=4, row_s=9.0), False),
+        (Counts(calls=10, bad=5, consecutive=5, row_s=1.0), True),
+        (Counts(calls=10, bad=9, consecutive=9, row_s=0.9), False),
         (Counts(calls=1_000, bad=10, consecutive=10), True),
         (Counts(calls=1_000, bad=499, consecutive=9), False),
     ],
 )
-def test_half_of_ten_calls_or_ten_in_a_row_open_it(
+def test_half_of_twenty_calls_or_ten_in_a_row_or_five_over_a_second_open_it(
     counts: Counts,
     opens: bool,  # noqa: FBT001 - a column of the table above
 ) -> None:
@@ -190,6 +207,22 @@ def test_it_is_open_for_longer_after_each_failed_probe_up_to_a_cap() -> None:
         state, _, _ = b.ask(state, POLICY, now_s, lease_s=1.0)
         state, _ = b.step(state, b.Bad(generation=state.generation), POLICY, now_s)
     assert waits == pytest.approx([1.0, 1.5, 2.25, 3.375, 5.0, 5.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("calls", "longest_s"), [(5, 5.0), (40, 5.0), (100, 2.0), (200, 1.0), (10_000, 1.0)]
+)
+def test_who_calls_often_waits_less_long_for_a_probe(calls: int, longest_s: float) -> None:
+    counts = Counts(calls=calls, bad=10, consecutive=10, span_s=10.0)
+    state, _ = b.step(b.Breaker(), b.Bad(generation=0, counts=counts), POLICY, 0.0)
+    now_s = 0.0
+    for _ in range(5):
+        assert isinstance(state.mode, b.Open)
+        now_s = state.mode.until_s
+        state, _, _ = b.ask(state, POLICY, now_s, lease_s=1.0)
+        state, _ = b.step(state, b.Bad(generation=state.generation), POLICY, now_s)
+    assert isinstance(state.mode, b.Open)
+    assert state.mode.until_s - now_s == pytest.approx(longest_s)
 
 
 def test_closing_forgets_how_long_it_had_grown() -> None:
@@ -266,6 +299,7 @@ def test_a_probe_that_tells_nothing_makes_room_for_the_next_at_once() -> None:
         ("calls_min", 2.5), ("calls_min", True), ("window_s", -1), ("consecutive", 0),
         ("slow_s", 0), ("open_s", 0), ("growth", 0.5), ("open_max_s", 0.5), ("jitter", 1),
         ("flaps", 1), ("flap_s", 0), ("open_s", float("inf")), ("window_s", "10"),
+        ("row_s", -1), ("probe_every", 0),
     ],
 )  # fmt: skip
 def test_numbers_that_cannot_work_are_refused_with_their_range(field: str, value: object) -> None:

@@ -18,6 +18,7 @@ class WindowMachine(RuleBasedStateMachine):
         self.now_s = self.latest_s = 0.0
         self.good_total = 0
         self.calls: list[tuple[int, str]] = []
+        self.row_from_s = self.bad_s = 0.0
 
     def bucket(self) -> int:
         self.latest_s = max(self.latest_s, self.now_s)
@@ -40,6 +41,9 @@ class WindowMachine(RuleBasedStateMachine):
 
     @rule(slow=st.booleans())
     def fail(self, slow: bool) -> None:  # noqa: FBT001 - drawn
+        if not self.calls or self.calls[-1][1] == "good":
+            self.row_from_s = self.now_s
+        self.bad_s = self.now_s
         self.calls.append((self.bucket(), "slow" if slow else "failed"))
         counts = self.window.add_bad(self.now_s, self.good_total, slow=slow)
         assert counts == self.expected()
@@ -50,7 +54,11 @@ class WindowMachine(RuleBasedStateMachine):
         kinds = [kind for _, kind in self.calls]
         run = next((i for i, kind in enumerate(reversed(kinds)) if kind == "good"), len(kinds))
         bad = [kind for kind in held if kind != "good"]
-        return Counts(calls=len(held), bad=len(bad), slow=bad.count("slow"), consecutive=run)
+        return Counts(
+            calls=len(held), bad=len(bad), slow=bad.count("slow"), consecutive=run,
+            row_s=self.bad_s - self.row_from_s if run else 0.0,
+            span_s=min(10.0, max(1.0, self.bad_s)),
+        )  # fmt: skip
 
     @invariant()
     def counts_are_those_of_the_last_ten_buckets(self) -> None:

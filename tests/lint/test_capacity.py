@@ -140,14 +140,14 @@ def breaking(
 
 
 @pytest.mark.parametrize(
-    ("peak", "severities"), [(1, []), (0.9, ["warning"]), (0.02, ["warning"]), (0.016, ["error"])]
+    ("peak", "severities"), [(2, []), (1.9, ["warning"]), (0.01, ["warning"]), (0.008, ["error"])]
 )
 def test_a_breaker_needs_calls_to_judge_by(peak: float, severities: list[str]) -> None:
     told = rule("FD111", *breaking(peak))
     assert [severity for severity, _, _ in told] == severities
-    if peak == 0.016:
-        assert "10 s hold 0.16 calls at the peak, and it judges from 10 on" in told[0][2]
-        assert "10 bad ones in a row take 625 s" in told[0][2]
+    if peak == 0.008:
+        assert "10 s hold 0.08 calls at the peak, and it judges from 20 on" in told[0][2]
+        assert "enough bad ones in a row take 625 s" in told[0][2]
 
 
 def test_a_window_shorter_than_a_call_is_a_warning() -> None:

@@ -151,7 +151,7 @@ def lines_before(line: int) -> str:
 
 def test_a_guard_tells_its_numbers() -> None:
     assert fd.Guard("a->b").plan() == GuardPlan(
-        name="a->b", breaker=BreakerPlan(calls_min=10, window_s=10.0, consecutive=10)
+        name="a->b", breaker=BreakerPlan(calls_min=20, window_s=10.0, consecutive=10, row_s=1.0)
     )
     whole = fd.Guard(
         "a->b", timeout_s=2, retry=4, limit=True, rate=5, breaker=False, priority="critical",

@@ -27,6 +27,7 @@ def note(name: str, policies: Policies) -> GuardPlan:
             calls_min=breaker.calls_min,
             window_s=float(breaker.window_s),
             consecutive=breaker.consecutive,
+            row_s=float(breaker.row_s),
         ),
         limit=_most(policies.limit),
         rate=None if policies.rate is None else float(policies.rate.per_s),

@@ -17,6 +17,7 @@ Sources: Nygard, *Release It!*, 2nd ed., section 5.2; the figures behind the def
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeVar, assert_never
 
@@ -36,12 +37,14 @@ class BreakerPolicy:
 
     bad_share: float = 0.5
     """Share of bad calls in the window at which it opens. More than 0, at most 1."""
-    calls_min: int = 10
+    calls_min: int = 20
     """Calls in the window below which the share is not judged. 1 to 1,000,000."""
     window_s: float = 10.0
     """Seconds that the window looks back. 0.1 to 3,600."""
     consecutive: int = 10
     """Bad calls in a row at which it opens, whatever the share. 1 to 1,000,000."""
+    row_s: float = 1.0
+    """Seconds without a good call after which half of ``consecutive`` are enough. 0 to 3,600."""
     slow_s: float | None = None
     """Seconds after which a call is bad although it succeeds. Default: half the timeout."""
     open_s: float = 1.0
@@ -50,6 +53,9 @@ class BreakerPolicy:
     """Factor on ``open_s`` after each probe that fails. 1 to 10."""
     open_max_s: float = 5.0
     """Longest wait before a probe, ``Retry-After`` aside. ``open_s`` to 86,400."""
+    probe_every: int = 20
+    """Calls refused for each probe, about: who calls often need not wait for ``open_max_s``.
+    1 to 1,000,000."""
     jitter: float = 0.2
     """Share by which the wait is lengthened or shortened by chance. 0 to 0.9."""
     flaps: int = 3
@@ -63,11 +69,13 @@ class BreakerPolicy:
         within("calls_min", self.calls_min, 1, 10**6, "calls", whole=True)
         within("window_s", self.window_s, 0.1, 3_600, "seconds")
         within("consecutive", self.consecutive, 1, 10**6, "calls", whole=True)
+        within("row_s", self.row_s, 0, 3_600, "seconds")
         if self.slow_s is not None:
             within("slow_s", self.slow_s, 0.000_001, 86_400, "seconds")
         within("open_s", self.open_s, 0.001, 3_600, "seconds")
         within("growth", self.growth, 1, 10, "as a factor")
         within("open_max_s", self.open_max_s, self.open_s, 86_400, "seconds: open_s or more")
+        within("probe_every", self.probe_every, 1, 10**6, "calls", whole=True)
         within("jitter", self.jitter, 0, 0.9, "as a share of the wait")
         within("flaps", self.flaps, 2, 100, "openings", whole=True)
         within("flap_s", self.flap_s, 1, 86_400, "seconds")
@@ -128,6 +136,8 @@ class Breaker:
     openings_s: tuple[float, ...] = ()
     """When it opened last, at most ``flaps`` times."""
     flapping: bool = False
+    wait_max_s: float = math.inf
+    """Longest wait before a probe since it opened last, ``Retry-After`` aside."""
 
 
 # ---- what happens to it
@@ -280,10 +290,14 @@ def _judge(breaker: Breaker, bad: Bad, policy: BreakerPolicy, now_s: float) -> M
     """Open if the window holds too many bad calls."""
     counts = bad.counts
     by_share = counts.calls >= policy.calls_min and counts.share >= policy.bad_share
-    if not by_share and counts.consecutive < policy.consecutive:
+    enough = policy.consecutive if counts.row_s < policy.row_s else -(-policy.consecutive // 2)
+    if not by_share and counts.consecutive < enough:
         return breaker, ()
     recent = tuple(at for at in breaker.openings_s if 0 <= now_s - at < policy.flap_s)
     openings_s = (*recent, now_s)[-policy.flaps :]
+    wait_max_s = _wait_max_s(counts, policy)
+    if recent:  # the window is young, and knows little of how often calls come
+        wait_max_s = min(wait_max_s, breaker.wait_max_s)
     flaps = len(openings_s) >= policy.flaps
     wait_s = _wait_s(policy.open_s, bad, policy)
     why = (
@@ -292,7 +306,7 @@ def _judge(breaker: Breaker, bad: Bad, policy: BreakerPolicy, now_s: float) -> M
         else f"{counts.consecutive} calls in a row were bad"
     )
     moved = _move(
-        replace(breaker, openings_s=openings_s, flapping=flaps),
+        replace(breaker, openings_s=openings_s, flapping=flaps, wait_max_s=wait_max_s),
         Open(since_s=now_s, until_s=now_s + wait_s, open_s=policy.open_s),
     )
     told: tuple[events.Event, ...] = (
@@ -330,7 +344,7 @@ def _fail_probe(
     breaker: Breaker, mode: HalfOpen, bad: Bad, policy: BreakerPolicy, now_s: float
 ) -> Moved:
     """Open again, for somewhat longer."""
-    open_s = min(mode.open_s * policy.growth, policy.open_max_s)
+    open_s = min(mode.open_s * policy.growth, breaker.wait_max_s)
     wait_s = _wait_s(open_s, bad, policy)
     back = Open(since_s=now_s, until_s=now_s + wait_s, open_s=open_s, probes=mode.probes + 1)
     told = events.ProbeFailed(probe=mode.probes + 1, cause=bad.cause, wait_s=wait_s)
@@ -355,6 +369,15 @@ def _order(breaker: Breaker, event: Ordered) -> Moved:
 def _move(breaker: Breaker, mode: Mode) -> Breaker:
     """Begin a new generation."""
     return replace(breaker, mode=mode, generation=breaker.generation + 1)
+
+
+def _wait_max_s(counts: Counts, policy: BreakerPolicy) -> float:
+    """Return how long to wait for a probe at most: less for who calls often.
+
+    The calls before it opened tell: a layer further out may hold back those that come after.
+    """
+    every_s = policy.probe_every * counts.span_s / counts.calls if counts.calls else math.inf
+    return min(max(every_s, policy.open_s), policy.open_max_s)
 
 
 def _wait_s(open_s: float, bad: Bad, policy: BreakerPolicy) -> float:

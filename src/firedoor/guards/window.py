@@ -27,6 +27,10 @@ class Counts(NamedTuple):
     """Of the bad ones, those that were good but slow."""
     consecutive: int = 0
     """Bad calls since the latest good one."""
+    row_s: float = 0.0
+    """Seconds from the first of these to the last."""
+    span_s: float = 0.0
+    """Seconds in which these calls were made: a bucket at least, the window at most."""
 
     @property
     def share(self) -> float:
@@ -41,17 +45,19 @@ NOTHING = Counts()
 class Window:
     """Counters kept in place, because they are touched by every failing call. Not thread-safe."""
 
-    __slots__ = ("_cells", "_consecutive", "_good_seen", "_good_when_bad", "_newest_s", "_width_s")
+    __slots__ = ("_bad_s", "_begun_s", "_cells", "_consecutive", "_good_seen", "_good_when_bad",
+                 "_newest_s", "_row_from_s", "_width_s")  # fmt: skip
 
     def __init__(self, window_s: float, now_s: float) -> None:
         """Begin empty."""
         self._width_s = window_s / BUCKETS
-        self._newest_s = now_s
+        self._newest_s = self._begun_s = now_s
         # Good, bad and slow calls of the oldest bucket, then of the next: one list is the smallest.
         self._cells = [0] * (3 * BUCKETS)
         self._good_seen = 0
         self._good_when_bad = 0
         self._consecutive = 0
+        self._row_from_s = self._bad_s = now_s
 
     @property
     def edge_s(self) -> float:
@@ -75,6 +81,9 @@ class Window:
         self.advance(now_s, good_total)
         if good_total != self._good_when_bad:
             self._consecutive = 0
+        if not self._consecutive:
+            self._row_from_s = now_s
+        self._bad_s = now_s
         self._good_when_bad = good_total
         self._consecutive += 1
         self._cells[BAD - 3] += 1
@@ -84,9 +93,12 @@ class Window:
     def counts(self, good_total: int) -> Counts:
         """Return what the window holds, with the successes that it was not told of yet."""
         bad = sum(self._cells[BAD::3])
+        in_row = self._consecutive if good_total == self._good_when_bad else 0
         return Counts(
             calls=sum(self._cells[GOOD::3]) + good_total - self._good_seen + bad,
             bad=bad,
             slow=sum(self._cells[SLOW::3]),
-            consecutive=self._consecutive if good_total == self._good_when_bad else 0,
+            consecutive=in_row,
+            row_s=self._bad_s - self._row_from_s if in_row else 0.0,
+            span_s=min(max(self._bad_s - self._begun_s, self._width_s), BUCKETS * self._width_s),
         )

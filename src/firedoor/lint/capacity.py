@@ -139,13 +139,14 @@ def cannot_open(case: Case) -> Iterator[Said]:
         held = round(calls_s * breaker.window_s, 9)
         if held >= breaker.calls_min:
             continue
-        opens_s = breaker.consecutive / calls_s
+        in_row_s = breaker.consecutive / calls_s
+        opens_s = min(in_row_s, max(breaker.row_s, in_row_s / 2))
         yield Finding(
             severity="error" if opens_s > OUTAGE_S else "warning",
             zone=hop.zone,
             about=hop.guard.name,
             why=f"{breaker.window_s:g} s hold {held:.3g} calls at the peak, and it judges from "
-            f"{breaker.calls_min} on; {breaker.consecutive} bad ones in a row take {opens_s:.3g} s",
+            f"{breaker.calls_min} on; enough bad ones in a row take {opens_s:.3g} s",
             remedy="write breaker=fd.BreakerPolicy(window_s=..., calls_min=..., consecutive=...) "
             f"for {calls_s:.3g} calls a second",
         )

@@ -132,6 +132,8 @@ class BreakerPlan(msgspec.Struct, frozen=True, kw_only=True):
     calls_min: int
     window_s: float
     consecutive: int
+    row_s: float = 3_600.0
+    """Seconds of bad calls alone after which half of ``consecutive`` are enough."""
 
 
 class GuardPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
