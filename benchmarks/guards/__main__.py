@@ -41,16 +41,15 @@ def one(scenario: str, fleet: int, seeds: int, only: str) -> Told:
 
 
 def behaviour(paper: Paper, *, fleets: dict[int, int], jobs: int, only: str) -> None:
-    """Print what became of each fleet in each scenario."""
+    """Print what became of each fleet in each scenario, as it becomes known."""
     runs = [(scenario.name, fleet) for fleet in fleets for scenario in SCENARIOS]
+    titled = {}
     with ThreadPoolExecutor(jobs) as pool:
-        told = list(pool.map(lambda run: one(run[0], run[1], fleets[run[1]], only), runs))
-    titled = {
-        f"{name}, fleet of {fleet}, seeds: {fleets[fleet]}": figures
-        for (name, fleet), figures in zip(runs, told, strict=True)
-    }
-    for title, figures in titled.items():
-        show(paper, title, figures)
+        told = pool.map(lambda run: one(run[0], run[1], fleets[run[1]], only), runs)
+        for (name, fleet), figures in zip(runs, told, strict=True):
+            title = f"{name}, fleet of {fleet}, seeds: {fleets[fleet]}"
+            titled[title] = figures
+            show(paper, title, figures)
     head = ["", "better than another in", "another is better in"]
     paper.table("all of these: pairs of stacks", head, verdict.summary(titled))
 
