@@ -71,7 +71,9 @@ def show(paper: Paper, title: str, figures: Told) -> None:
     paper.table(title, head, rows)
     head = ["beside the best of each column", "useful x", "load x", "recovery s", "better peers",
             "better than"]  # fmt: skip
-    paper.table("", head, verdict.rows(figures))
+    beside = verdict.rows(figures)
+    if beside:
+        paper.table("", head, beside)
     paper.keep(title, figures)
 
 
