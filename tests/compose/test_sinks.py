@@ -17,7 +17,7 @@ from firedoor.compose.sinks import ParquetSink, build_sink
 from firedoor.compute import ipc
 from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.ports.stage import Handled
-from firedoor.spec.plan import SinkPlan, ZonePlan
+from firedoor.spec.plan import Plan, SinkPlan, ZonePlan
 from firedoor.wire.envelope import Envelope, checksum
 
 FRAME = pl.DataFrame(
@@ -202,7 +202,9 @@ def test_a_killed_writer_leaves_no_half_file_under_the_name(tmp_path: Path) -> N
     )  # fmt: skip
     assert done.returncode < 0, done.stderr
     assert [file.suffix for file in tmp_path.iterdir()] == [".tmp"]
-    sink = build_sink(zone_of(tmp_path), None)  # type: ignore[arg-type]
+    zone = zone_of(tmp_path)
+    plan = Plan(pipeline="p", owner="me", file="", sys_path=(), zones=(zone,), edges=())
+    sink = build_sink(zone, plan)
     assert list(tmp_path.iterdir()) == []
     assert isinstance(sink, ParquetSink)
     assert pl.read_parquet(write(sink, *batch_of()).sink).equals(FRAME)

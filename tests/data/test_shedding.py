@@ -22,6 +22,7 @@ FRAME = pl.DataFrame(
         "day": [n % 7 for n in range(2_000)],
     }
 )
+MANY = pl.DataFrame({"tail": [f"N{n}" for n in range(20_000)]})
 NUMBERS = [2 * n for n in range(2_000)]
 
 
@@ -73,6 +74,24 @@ def test_the_same_keys_are_kept_by_another_process() -> None:
     small = FRAME.head(50)
     assert told.strip() == str(made(plan, frame=small)[2])
     assert told.strip() == "[4, 10, 11, 12, 13, 16, 17, 21, 25, 27, 31, 39]"
+
+
+def weighed(first: str, second: str) -> float:
+    """Return how many rows the rows stand for that two samples in turn have kept, each a half."""
+    _, rows, _ = made(ShedPlan(keep=0.5, key=("tail",), salt=first), frame=MANY)
+    _, rows, _ = made(ShedPlan(keep=0.5, key=("tail",), salt=second), frame=rows)
+    return rows.height * 2 * 2
+
+
+def test_two_samples_in_turn_stand_for_all_rows_because_each_has_its_own_salt() -> None:
+    assert 0.95 * MANY.height < weighed("src:mid", "mid") < 1.05 * MANY.height
+    assert weighed("mid", "mid") > 1.9 * MANY.height, "by one hash the second keeps every key"
+
+
+def test_a_sample_has_the_share_of_keys_that_it_says_whatever_the_salt() -> None:
+    for salt in ("mid", "out", "src:mid"):
+        _, rows, _ = made(ShedPlan(keep=0.1, key=("tail",), salt=salt), frame=MANY)
+        assert rows["tail"].n_unique() * 10 == pytest.approx(MANY.height, rel=0.05)
 
 
 def test_keys_of_several_columns_and_nulls_are_keys_of_their_own() -> None:

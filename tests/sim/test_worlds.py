@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import pytest
 
 from firedoor.adapters.memory.streams import MemoryStreams
-from firedoor.testing.worlds import play
+from firedoor.data import degrading
+from firedoor.flow.ladder import LadderPolicy
+from firedoor.testing.drawing import draw
+from firedoor.testing.loop import run
+from firedoor.testing.worlds import World, play
 from firedoor.wire.envelope import Envelope
 
 SEEDS = int(os.environ.get("FIREDOOR_SEEDS", "50"))
@@ -16,6 +21,30 @@ SEEDS = int(os.environ.get("FIREDOOR_SEEDS", "50"))
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_world_ends_with_every_row_once_where_it_belongs(seed: int) -> None:
     assert play(seed).complaints == []
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_where_zones_degrade_what_is_left_out_and_sent_elsewhere_is_exact(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here steps are taken at the least pressure: that they are taken at all is not judged."""
+    eager = partial(LadderPolicy, high=0.2, low=0.1, climb_s=0.0, patience_s=2.0)
+    monkeypatch.setattr(degrading, "LadderPolicy", eager)
+    assert play(seed, degrading=True).complaints == []
+
+
+def test_worlds_in_which_zones_degrade_do_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    eager = partial(LadderPolicy, high=0.2, low=0.1, climb_s=0.0, patience_s=2.0)
+    monkeypatch.setattr(degrading, "LadderPolicy", eager)
+    sampled, elsewhere = 0, 0
+    for seed in range(20):
+        world = World(draw(seed, degrading=True))
+        run(world.live(), seed=seed)
+        records = world.store.records.values()
+        sampled += sum(record.dropped.get("sampled", 0) for record in records)
+        elsewhere += sum(len(record.elsewhere) for record in records)
+    assert sampled > 10
+    assert elsewhere > 10
 
 
 @pytest.mark.parametrize("seed", range(3))

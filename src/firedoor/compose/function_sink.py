@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
+from firedoor.compose.tagging import Tags
 from firedoor.compute.conversation import Manner
 from firedoor.compute.crew import Crew
 from firedoor.compute.effect import Effect
@@ -32,7 +33,7 @@ class FunctionSink:
     made under it (a row with this primary key, an object of this name) is made once.
     """
 
-    def __init__(self, zone: ZonePlan, plan: Plan) -> None:
+    def __init__(self, zone: ZonePlan, plan: Plan, tags: Tags | None = None) -> None:
         """Prepare; workers start at the first batch."""
         assert zone.step is not None, "a sink that is no folder has a function"
         sys.path[:] = [*sys.path, *(path for path in plan.sys_path if path not in sys.path)]
@@ -43,6 +44,7 @@ class FunctionSink:
         options = WallOptions(**cast("WallArguments", wall))
         self._name = zone.name
         self._orders: tuple[GuardOrder, ...] = ()
+        self._tags = tags
         self._effect = Effect(reference, options, name=zone.name)
         self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix=zone.name)
 
@@ -59,10 +61,16 @@ class FunctionSink:
             attempt=envelope.attempt,
             orders=self._orders,
         )
-        held = Held.of_bytes(payload[: envelope.frame_bytes], envelope.rows)
-        work = functools.partial(self._effect.call, held, manner)
+        work = functools.partial(self._call, envelope, payload, manner)
         await loop.run_in_executor(self._threads, work)
         return Handled(Parcel(b"", 0, envelope.rows), sink=manner.key or "")
+
+    def _call(self, envelope: Envelope, payload: bytes, manner: Manner) -> None:
+        """Call the function, in a thread of the stage."""
+        held = Held.of_bytes(payload[: envelope.frame_bytes], envelope.rows)
+        if self._tags is not None:
+            held = Held.of_frame(self._tags.put(held.frame, envelope))
+        self._effect.call(held, manner)
 
     def workers_lost(self) -> int:
         """Return how many workers died so far."""

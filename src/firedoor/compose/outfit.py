@@ -20,11 +20,18 @@ HOST_MAX = 40
 
 def stage_of(zone: ZonePlan, plan: Plan, project: Project) -> Stage:
     """Return what the zone does with a batch."""
+    stage: Stage
     if zone.kind == "sink":
-        return LateSink(zone, plan)
-    from firedoor.compose.stage import build_stage  # noqa: PLC0415 - polars, for those who need it
+        stage = LateSink(zone, plan)
+    else:
+        from firedoor.compose.stage import build_stage  # noqa: PLC0415 - polars, for who needs it
 
-    return build_stage(zone, plan, project=project.folder)
+        stage = build_stage(zone, plan, project=project.folder)
+    if zone.demand is None or zone.demand.below == "zone":  # its publisher sends the others on
+        return stage
+    from firedoor.compose.requiring import RequiringStage  # noqa: PLC0415 - as above
+
+    return RequiringStage(stage, zone, zone.demand)
 
 
 class LateSink:
@@ -125,8 +132,9 @@ def version() -> str:
 
 
 def shedder_of(zone: ZonePlan, plan: Plan) -> Shedder:
-    """Return what makes a batch less where an inbox is full."""
-    if not any(edge.when_full == "shed" for edge in plan.outlets(zone.name)):
+    """Return what makes a batch less where an inbox is full, or the zone samples."""
+    samples = zone.ladder is not None and zone.ladder.sample is not None
+    if not samples and not any(edge.when_full == "shed" for edge in plan.outlets(zone.name)):
         return keep_all
     from firedoor.data.shedding import shed  # noqa: PLC0415 - polars, for those who shed
 

@@ -20,7 +20,15 @@ from firedoor.errors import DeclarationError
 from firedoor.spec.graph import sensitive_of
 from firedoor.spec.lookup import Lookup
 from firedoor.spec.pipeline import Pipeline
-from firedoor.spec.plan import LookupPlan, Plan, SinkPlan, SourcePlan, StepNote, ZonePlan
+from firedoor.spec.plan import (
+    LadderPlan,
+    LookupPlan,
+    Plan,
+    SinkPlan,
+    SourcePlan,
+    StepNote,
+    ZonePlan,
+)
 from firedoor.spec.schema_note import note_schema
 from firedoor.spec.sources import Frames
 from firedoor.spec.zone import Zone
@@ -81,8 +89,18 @@ def _zone(zone: Zone, pipeline: Pipeline, file: Path, sensitive: tuple[str, ...]
         depends=zone.upkeep.depends,
         load=zone.upkeep.load,
         exempt=zone.upkeep.exempt,
+        ladder=_ladder(zone),
+        demand=zone.demand,
     )
     return msgspec.structs.replace(plan, version=_version(zone, plan))
+
+
+def _ladder(zone: Zone) -> LadderPlan | None:
+    """Return what a zone does under pressure; it samples as no other zone does."""
+    if zone.ladder is None or zone.ladder.sample is None:
+        return zone.ladder
+    sample = msgspec.structs.replace(zone.ladder.sample, salt=zone.name)
+    return msgspec.structs.replace(zone.ladder, sample=sample)
 
 
 def _step(zone: Zone, file: Path) -> StepNote | None:
@@ -161,6 +179,7 @@ def _lookup(lookup: Lookup, folder: Path) -> LookupPlan:
         path=_absolute(lookup.path, folder) if lookup.path else "",
         key=lookup.key,
         refresh_s=lookup.refresh_s,
+        live_s=lookup.live_s,
     )
 
 
@@ -201,6 +220,8 @@ def _version(zone: Zone, plan: ZonePlan) -> str:
     digest = hashlib.blake2b(digest_size=5)
     said = (plan.kind, options, plan.lookups, plan.gate, plan.expands, reads)
     digest.update(msgspec.json.encode(said, order="sorted"))
+    if plan.ladder or plan.demand:
+        digest.update(msgspec.json.encode((plan.ladder, plan.demand), order="sorted"))
     for name, source in sorted(_sources(zone).items()):
         digest.update(f"\n{name}\n".encode())
         digest.update(source)

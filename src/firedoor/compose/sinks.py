@@ -20,6 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from firedoor.compose.function_sink import FunctionSink
+from firedoor.compose.tagging import Tags, tags_of
 from firedoor.compute import ipc
 from firedoor.errors import DependencyDown, StepAtFault, shorten
 from firedoor.ports.stage import Handled, Journal, Parcel
@@ -43,13 +44,19 @@ def build_sink(zone: ZonePlan, plan: Plan) -> ParquetSink | FunctionSink:
         DependencyDown: if there is no room for it.
     """
     assert zone.sink is not None, f"{zone.name} is a sink"
-    return FunctionSink(zone, plan) if zone.sink.form == "function" else ParquetSink(zone)
+    tags = tags_of(plan, zone.name)
+    if zone.sink.form == "function":
+        return FunctionSink(zone, plan, tags)
+    return ParquetSink(zone, tags)
 
 
 class ParquetSink:
-    """Writes each batch as a file, its rows exactly as they came. See ``ports.stage.Stage``."""
+    """Writes each batch as a file, its rows as they came, and perhaps tags beside them.
 
-    def __init__(self, zone: ZonePlan) -> None:
+    See ``ports.stage.Stage``.
+    """
+
+    def __init__(self, zone: ZonePlan, tags: Tags | None = None) -> None:
         """Make the folder; remove what a killed run left half-written.
 
         Raises:
@@ -58,6 +65,7 @@ class ParquetSink:
         """
         assert zone.sink is not None, f"{zone.name} is a sink"
         self._zone = zone.name
+        self._tags = tags
         self._folder = Path(zone.sink.path)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix=zone.name)
         self._written = 0
@@ -115,7 +123,11 @@ class ParquetSink:
         file = io.BytesIO()
         try:
             frame = ipc.decode(io.BytesIO(payload[: envelope.frame_bytes]))
+            if self._tags is not None:
+                frame = self._tags.put(frame, envelope)
             frame.write_parquet(file, metadata={KEY: mark})
+        except StepAtFault:
+            raise
         except Exception as error:
             # polars raises many kinds, over a type that Parquet has not.
             message = f"{envelope.batch} cannot be written as Parquet: {shorten(str(error))}"

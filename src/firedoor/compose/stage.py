@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
-import json
 import sys
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
+from firedoor.compose.pinned import PinnedLookups
 from firedoor.compute import ipc, letters
 from firedoor.compute.conversation import Manner
 from firedoor.compute.crew import Crew
@@ -71,17 +71,18 @@ def build_stage(zone: ZonePlan, plan: Plan, *, project: Path) -> WallStage:
         folder = project / "lookups"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         options["reads"] = [*cast("list[str]", options.get("reads") or []), str(folder)]
-    return WallStage(zone, WallOptions(**cast("WallArguments", options)), project=project)
+    lookups = PinnedLookups(zone, plan, project=project)
+    return WallStage(zone, WallOptions(**cast("WallArguments", options)), lookups)
 
 
 class WallStage:
     """Takes batches through a wall. See ``ports.stage.Stage``."""
 
-    def __init__(self, zone: ZonePlan, options: WallOptions, *, project: Path) -> None:
+    def __init__(self, zone: ZonePlan, options: WallOptions, lookups: PinnedLookups) -> None:
         """Prepare; workers start at the first batch, or at ``warm``."""
         assert zone.step is not None, "a transform has a step"
         self._zone = zone
-        self._project = project
+        self._lookups = lookups
         self._orders: tuple[GuardOrder, ...] = ()
         reference = StepReference(
             zone.step.name, zone.step.pickled, zone.step.main_path, zone.step.main_module
@@ -114,9 +115,10 @@ class WallStage:
 
         marks = BatchId.parse(envelope.batch).marks
         replayed = any(mark.startswith("~r") for mark in marks)
+        joined = self._lookups.of(envelope)
         manner = Manner(
             compress=True,
-            lookups=self._files(envelope),
+            lookups=joined.files,
             journal=note,
             lenient=replayed,
             attempt=envelope.attempt,
@@ -124,7 +126,8 @@ class WallStage:
         )
         work = functools.partial(self._work, envelope, payload, manner)
         try:
-            return await loop.run_in_executor(self._threads, work)
+            handled = await loop.run_in_executor(self._threads, work)
+            return replace(handled, quality=joined.grades, lookups=joined.versions)
         except StepAtFault as fault:
             kind = fault.signature.partition(" at ")[0].rpartition(".")[2]
             if kind in DEPENDENCY_ERRORS or kind in self._failed_calls():
@@ -184,31 +187,6 @@ class WallStage:
         if numbers is not None:
             reasons = reasons.with_columns(row=numbers.gather(reasons["row"]))
         return letters.pack(rows, reasons, sensitive=self._zone.sensitive)
-
-    def _files(self, envelope: Envelope) -> Mapping[str, str]:
-        """Return the file of each lookup, in the version that the batch is pinned to.
-
-        Raises:
-            DependencyDown: if it is not there.
-        """
-        files = {}
-        for parameter, name in self._zone.lookups.items():
-            version = envelope.lookups.get(name) or self._current(name)
-            file = self._project / "lookups" / name / f"{version}.parquet"
-            if not file.is_file():
-                message = f"lookup {name!r} in version {version} is not at {file}"
-                raise DependencyDown(message)
-            files[parameter] = str(file)
-        return files
-
-    def _current(self, name: str) -> str:
-        """Return the version of a lookup that holds now: for batches that are pinned to none."""
-        current = self._project / "lookups" / "current.json"
-        try:
-            return str(json.loads(current.read_text())[name])
-        except (OSError, ValueError, KeyError) as error:
-            message = f"lookup {name!r} has no version yet ({current}: {error})"
-            raise DependencyDown(message) from error
 
 
 def decode_numbers(section: bytes) -> pl.Series:

@@ -184,6 +184,11 @@ def no_reasons() -> pl.DataFrame:
     return pl.DataFrame(schema=REASONS)
 
 
+def no_attempts() -> pl.Expr:
+    """Return the attempts of rows that no run was made of."""
+    return pl.struct(pl.lit(0, dtype=pl.UInt16).alias(str(cause)) for cause in Cause)
+
+
 def guilty_reasons(guilty: Sequence[Guilty]) -> pl.DataFrame:
     """Return guilty rows as a table of reasons."""
     none = {str(cause): 0 for cause in Cause}
@@ -199,13 +204,12 @@ def guilty_reasons(guilty: Sequence[Guilty]) -> pl.DataFrame:
 
 def rule_reasons(rejected: pl.DataFrame, code: str) -> pl.DataFrame:
     """Return rows that failed rules as a table of reasons."""
-    nothing = pl.struct(pl.lit(0, dtype=pl.UInt16).alias(str(cause)) for cause in Cause)
     return rejected.select(
         pl.col("row").cast(pl.UInt32),
         pl.lit(code).alias("code"),
         pl.concat_str(pl.lit("rule "), pl.col("rules").list.join(", ")).alias("signature"),
         pl.col("message"),
-        nothing.alias("attempts"),
+        no_attempts().alias("attempts"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from firedoor.control.degraded import in_short
 from firedoor.control.harm import ZoneView, first_line, view_zones
 from firedoor.control.status import Snapshot
 from firedoor.spec.plan import Plan
@@ -121,7 +122,7 @@ def _row(plan: Plan, snapshot: Snapshot, view: ZoneView, now_s: float) -> tuple[
         view.zone,
         view.condition,
         ago(now_s - beat.since_s) if beat else "",
-        _cut(view.cause),
+        _cut(view.cause or ("" if view.condition in ENDED else in_short(beat))),
         inbox,
         f"{beat.dead_a_min:.0f}" if beat and view.condition not in ENDED else "",
         plan.zone(view.zone).owner or plan.owner,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from firedoor.control.board import ago, align, next_command
+from firedoor.control.degraded import in_full
 from firedoor.control.guards import show_guards, tell_order
 from firedoor.control.harm import ZoneView, view_zones
 from firedoor.control.letters import Group, Selection, gather_groups
@@ -130,6 +131,7 @@ def show_why(
         command = _remedy(zone, view)
     if command:
         lines.append(f"next: {command}")
+    lines += in_full(beat)
     if beat and beat.transitions:
         lines += ["", "what it went through, the latest last:"]
         told = beat.transitions[-TRANSITIONS_MAX:]

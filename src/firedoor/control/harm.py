@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from firedoor.control.degraded import in_short
 from firedoor.control.status import Kept, Snapshot
 from firedoor.spec.plan import Plan
 from firedoor.wire.records import State, ZoneStatus
@@ -229,6 +230,11 @@ def _tell_well(harm: Harm, views: tuple[ZoneView, ...]) -> str:
         said += " was published while cut"
     slow = [
         f"{v.zone} is throttled ({_short(v.cause)})" for v in views if v.condition == "throttled"
+    ]
+    slow += [
+        f"{v.zone} is {in_short(v.beat)}"
+        for v in views
+        if in_short(v.beat) and v.condition in {"running", "blocked"}
     ]
     if harm.blocked:
         slow.append(f"{_join(harm.blocked)} {_verb(harm.blocked, 'wait')} for a slower reader")

@@ -21,6 +21,7 @@ from firedoor.errors import DeclarationError, NotKnown, StreamFull
 from firedoor.names import BatchId
 from firedoor.ports.stage import Parcel
 from firedoor.ports.streams import Streams
+from firedoor.quality.grades import QUALITY
 from firedoor.spec.plan import Plan
 from firedoor.wire.envelope import Envelope, checksum
 from firedoor.wire.records import BatchRecord, DeadEntry
@@ -221,6 +222,9 @@ async def _envelope(
         cut_s=entry.cut_s,
         parent=entry.batch,
         only=record.only if record else (),
+        weight=entry.weight,
+        quality=entry.quality,
+        waived=(entry.zone,) if any(group.code == QUALITY for group in entry.groups) else (),
     )
 
 

@@ -7,11 +7,12 @@ that is not published and buried; what is done twice has the same key both times
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from firedoor.data.conduct import Conduct
+from firedoor.data.degrading import SAMPLED, Degrading, Taken
 from firedoor.data.faults import Leaving, trouble_of
 from firedoor.data.insist import LEAVE_S, Insist
 from firedoor.data.outlets import Outlets, Sent
@@ -22,8 +23,9 @@ from firedoor.flow import attempts
 from firedoor.flow.attempts import AttemptsPolicy
 from firedoor.flow.zone import DEAD_LETTERS, Emptied, Filled, Passed, ProbeVoid, Troubled
 from firedoor.ports.clock import Clock
-from firedoor.ports.stage import DeadRows, Handled, Stage
+from firedoor.ports.stage import DeadRows, Handled, Parcel, Stage
 from firedoor.ports.streams import Delivery, Streams
+from firedoor.quality.grades import REFUSED, merged
 from firedoor.spec.plan import ZonePlan
 from firedoor.units import format_bytes
 from firedoor.wire.envelope import PAYLOAD_MAX, WIRE_VERSION, Damaged, Envelope, checksum
@@ -90,6 +92,7 @@ class Carrier:
         conduct: Conduct,
         insist: Insist,
         outlets: Outlets,
+        degrading: Degrading,
         policy: AttemptsPolicy | None = None,
     ) -> None:
         """Take what a zone has."""
@@ -100,6 +103,7 @@ class Carrier:
         self._conduct = conduct
         self._insist = insist
         self._outlets = outlets
+        self._degrading = degrading
         self._policy = AttemptsPolicy() if policy is None else policy
         self._room = Room()
 
@@ -146,16 +150,21 @@ class Carrier:
         alone = await self._weigh(held, tries, envelope.batch)
         async with self._room.entered(alone=alone):
             began_s = self._clock.utc_s()
-            tried = self._tried(envelope, held.delivery.deliveries)
-            handled = await self._stage.handle(tried, held.delivery.payload, tries.journal)
-            record = self._check(envelope, handled)
+            again = held.delivery.deliveries > 1
+            taken = await self._degrading.take(
+                envelope, held.delivery.payload, tries, first=not again
+            )
+            handled = await self._handle(taken, tries, held.delivery.deliveries)
+            record = self._check(envelope, taken, handled, tries)
             self._judge(record)
             self._conduct.tell(Passed(probe))
-            again = held.delivery.deliveries > 1
-            out = self._envelope(envelope, handled)
+            if self._outlets.by_quality and tries.noted.quality is None:
+                await tries.graded(record.quality)
+            out = self._envelope(envelope, record, handled)
             sent = await self._outlets.send(out, handled.parcel.payload, tries=tries, again=again)
             if handled.dead is not None and handled.dead.rows:
-                await self._bury(self._entry(held, envelope, handled.dead), handled.dead.payload)
+                entry = self._entry(held, taken.envelope, handled.dead)
+                await self._bury(entry, handled.dead.payload)
             record = self._complete(record, held, sent, tries, began_s=began_s)
             if await self._insist(lambda: self._streams.record(record)):
                 self._conduct.count(record)
@@ -166,6 +175,15 @@ class Carrier:
         """Return the envelope with the number of this attempt: a late batch has had its first."""
         late = envelope.deadline_s is not None and self._clock.utc_s() > envelope.deadline_s
         return msgspec.structs.replace(envelope, attempt=max(deliveries, 2 if late else 1))
+
+    async def _handle(self, taken: Taken, tries: Tries, deliveries: int) -> Handled:
+        """Take what is taken of a batch through the zone's work; without a row there is none."""
+        if not taken.envelope.rows and taken.dropped:
+            return Handled(Parcel(b"", 0, 0), dropped=taken.dropped)
+        envelope = self._tried(taken.envelope, deliveries)
+        handled = await self._stage.handle(envelope, taken.payload, tries.journal)
+        self._degrading.used(handled.quality)
+        return replace(handled, dropped={**handled.dropped, **taken.dropped})
 
     async def _weigh(self, held: Held, tries: Tries, batch: str) -> bool:
         """Note an earlier delivery that came to nothing; return whether to go alone.
@@ -191,8 +209,12 @@ class Carrier:
             )
         return found.action == "alone"
 
-    def _check(self, envelope: Envelope, handled: Handled) -> BatchRecord:
+    def _check(
+        self, envelope: Envelope, taken: Taken, handled: Handled, tries: Tries
+    ) -> BatchRecord:
         """Return the record as far as it is known now.
+
+        The quality by which it was decided where the batch goes holds when it comes again.
 
         Raises:
             StepAtFault: if rows are missing, or the output is too large to be published.
@@ -215,6 +237,9 @@ class Carrier:
                 code="miscounted",
                 signature="miscounted rows",
             )
+        quality = tries.noted.quality
+        if quality is None:
+            quality = merged(envelope.quality, handled.quality)
         signatures: dict[str, int] = {}
         for group in dead.groups if dead else ():
             signatures[group.signature] = signatures.get(group.signature, 0) + group.rows
@@ -234,17 +259,24 @@ class Carrier:
             numbered=handled.numbered,
             parent=envelope.parent,
             only=envelope.only,
-            lookups=envelope.lookups,
+            lookups={**envelope.lookups, **handled.lookups},
             sink=handled.sink,
+            weight=taken.envelope.weight,
+            quality=quality,
         )
 
     def _judge(self, record: BatchRecord) -> None:
         """Ask the gate before anything of the batch is published or buried.
 
+        Rows that did not come to the step tell nothing about it.
+
         Raises:
             StepAtFault: if the zone is to halt.
         """
-        halt = self._conduct.judge(record.rows_in, record.signatures)
+        if REFUSED in record.signatures:
+            return
+        rows = record.rows_in - record.dropped.get(SAMPLED, 0)
+        halt = self._conduct.judge(rows, record.signatures)
         if halt is not None:
             raise StepAtFault(
                 f"{halt.why}; nothing of this batch was dead-lettered: correct the step or its "
@@ -264,13 +296,14 @@ class Carrier:
             published=sent.published,
             shed=sent.shed,
             missed=sent.missed,
+            elsewhere=sent.elsewhere,
             deliveries=held.delivery.deliveries,
             attempts=tries.noted.counts,
             began_s=began_s,
             ended_s=self._clock.utc_s(),
         )
 
-    def _envelope(self, envelope: Envelope, handled: Handled) -> Envelope:
+    def _envelope(self, envelope: Envelope, record: BatchRecord, handled: Handled) -> Envelope:
         """Return the envelope under which the output travels."""
         parcel = handled.parcel
         return msgspec.structs.replace(
@@ -282,6 +315,9 @@ class Carrier:
             zone_version=self._plan.version,
             schema=parcel.schema,
             attempt=1,
+            lookups=record.lookups,
+            weight=record.weight,
+            quality=record.quality,
             wire=WIRE_VERSION,
         )
 
@@ -300,6 +336,8 @@ class Carrier:
             cut_s=envelope.cut_s,
             sensitive=self._plan.sensitive,
             lookups=envelope.lookups,
+            weight=envelope.weight,
+            quality=envelope.quality,
         )
 
     async def _bury(self, entry: DeadEntry, payload: bytes) -> None:

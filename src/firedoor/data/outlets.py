@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 import msgspec
 
 from firedoor.data.conduct import Conduct
+from firedoor.data.degrading import lesser
 from firedoor.data.faults import Leaving
 from firedoor.data.insist import Insist
+from firedoor.data.routing import decides, routes
 from firedoor.data.tries import Tries
 from firedoor.errors import StreamFull, StreamsUnavailable
 from firedoor.flow import full
@@ -22,7 +24,7 @@ from firedoor.ports.clock import Clock
 from firedoor.ports.stage import Parcel
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import EdgePlan, ShedPlan
-from firedoor.wire.envelope import Envelope, checksum
+from firedoor.wire.envelope import Envelope
 
 Shedder = Callable[[bytes, Envelope, ShedPlan], Parcel]
 """Returns the part of a payload that is kept."""
@@ -35,6 +37,8 @@ class Sent:
     published: dict[str, int] = field(default_factory=dict)
     shed: dict[str, int] = field(default_factory=dict)
     missed: tuple[str, ...] = ()
+    elsewhere: dict[str, int] = field(default_factory=dict)
+    """Its quality sent it to the reader of another edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,11 @@ class Outlets:
         self._outlets: dict[str, Outlet] = {}
         self._cut: set[str] = set()
 
+    @property
+    def by_quality(self) -> bool:
+        """Whether the quality of a batch decides where it goes."""
+        return decides(self._edges)
+
     async def refresh(self) -> None:
         """Learn which edges are cut, and which are attached again.
 
@@ -99,7 +108,8 @@ class Outlets:
         """Publish a batch to each edge that it may go to; returns when each is settled.
 
         Args:
-            envelope: of the batch as every edge gets it. Without rows it is not published.
+            envelope: of the batch as every edge gets it. Without rows it is not published; its
+                quality decides between a reader that requires one and the one beside it.
             payload: its rows.
             tries: what is noted of the batch.
             again: whether it was delivered before, so that it may be published already.
@@ -108,9 +118,7 @@ class Outlets:
             Leaving: if the zone drains and an inbox stays full.
             StreamsUnavailable: if it drains and the broker stays away.
         """
-        edges = [edge for edge in self._edges if not envelope.only or edge.reader in envelope.only]
-        if not envelope.rows:
-            edges = []
+        edges, below = routes(self._edges, envelope) if envelope.rows else ((), ())
         if len(edges) == 1:
             fates = [await self._send(edges[0], envelope, payload, tries, again=again)]
         else:
@@ -120,7 +128,7 @@ class Outlets:
                     for edge in edges
                 ]
             fates = [task.result() for task in tasks]
-        return _sum(edges, fates)
+        return replace(_sum(edges, fates), elsewhere={edge.name: envelope.rows for edge in below})
 
     async def _send(
         self, edge: EdgePlan, envelope: Envelope, payload: bytes, tries: Tries, *, again: bool
@@ -193,15 +201,8 @@ class Outlets:
         assert plan is not None, f"{edge.name} sheds, and does not say what"
         kept = self._shed(payload, envelope, plan)
         sampled = not plan.priority and plan.keep > 0
-        lesser = msgspec.structs.replace(
-            envelope,
-            rows=kept.rows,
-            frame_bytes=kept.frame_bytes,
-            crc32=checksum(kept.payload),
-            schema=kept.schema or envelope.schema,
-            weight=envelope.weight / plan.keep if sampled else envelope.weight,
-        )
-        return lesser, kept.payload
+        weight = envelope.weight / plan.keep if sampled else envelope.weight
+        return lesser(envelope, kept, weight=weight), kept.payload
 
 
 class _Knock:

@@ -16,11 +16,12 @@ import msgspec
 
 from firedoor.data.carry import Carrier, Held
 from firedoor.data.conduct import Conduct
+from firedoor.data.degrading import Degrading
 from firedoor.data.insist import Insist
 from firedoor.data.outlets import Outlets, Shedder, keep_all
 from firedoor.data.probing import Probing
 from firedoor.errors import StreamsUnavailable
-from firedoor.flow.zone import BrokerAway, Drained, Ordered, ProbeSent, Prompted, Pull
+from firedoor.flow.zone import BrokerAway, Drained, Ordered, ProbeSent, Prompted, Pull, pause_s
 from firedoor.ports.clock import Clock
 from firedoor.ports.stage import Stage
 from firedoor.ports.streams import Streams
@@ -64,7 +65,8 @@ class Runner:
             replica: which process this is: small letters, digits and ``-``.
             chance: for waits that are not in step with others.
             concurrency: batches in flight: one more than the stage can work on at once.
-            shed: what makes a batch less where an inbox is full and the edge sheds.
+            shed: what makes a batch less where an inbox is full and the edge sheds, or the zone
+                samples.
             memory_bytes: what the zone's processes use, for its status.
         """
         assert concurrency >= 1, "nothing would ever be in flight"
@@ -85,6 +87,7 @@ class Runner:
             insist=self._insist,
             shed=shed,
         )
+        self._degrading = Degrading(zone, plan, streams, clock, conduct=self.conduct, sample=shed)
         self._carrier = Carrier(
             zone,
             streams,
@@ -93,6 +96,7 @@ class Runner:
             conduct=self.conduct,
             insist=self._insist,
             outlets=self._outlets,
+            degrading=self._degrading,
         )
         self._edges = [edge.name for edge in plan.inboxes(zone.name)]
         self._probing = Probing(
@@ -118,11 +122,12 @@ class Runner:
 
     def status(self) -> ZoneStatus:
         """Return what is known of the zone."""
-        return self.conduct.status(
+        status = self.conduct.status(
             wall=self._stage.report(),
             workers_lost=self._stage.workers_lost(),
             guards=self._stage.guards(),
         )
+        return msgspec.structs.replace(status, degraded=self._degrading.told())
 
     async def run(self) -> None:
         """Run until the zone has drained, by ``drain`` or by an order."""
@@ -130,6 +135,7 @@ class Runner:
             aside = [
                 group.create_task(self._beat()),
                 group.create_task(self._say_working()),
+                group.create_task(self._degrading.watch()),
             ]
             if await self._begin():
                 aside.append(group.create_task(self._follow_orders()))
@@ -227,7 +233,7 @@ class Runner:
 
     def _throttled_s(self) -> float:
         """Return how long the gate still keeps the next batch."""
-        return self._started_s + self.conduct.state.throttle_s - self._clock.now_s()
+        return self._started_s + pause_s(self.conduct.state) - self._clock.now_s()
 
     def _start(self, held: Held, group: asyncio.TaskGroup, *, probe: bool) -> None:
         """Send one batch on its way."""

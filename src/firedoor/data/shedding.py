@@ -1,7 +1,9 @@
-"""Keep a part of a batch where an inbox is full and its edge sheds.
+"""Keep a part of a batch: where an inbox is full and its edge sheds, or a zone samples.
 
 By key, the same keys are kept in every batch and every process: a key is kept if its BLAKE2 hash,
-as a share of all hashes, is below ``keep``. (polars' own hash changes between its versions.)
+as a share of all hashes, is below ``keep``. (polars' own hash changes between its versions.) Each
+edge and zone hashes with a salt of its own: by the same hash, the second that samples would keep
+every key that the first has kept, and rows would weigh more than they stand for.
 Without a key, rows are drawn by batch and row number, so that a batch that comes again is shed
 alike. By priority, the rows of most priority are kept.
 """
@@ -40,10 +42,11 @@ def shed(payload: bytes, envelope: Envelope, plan: ShedPlan) -> Parcel:
     if plan.priority:
         rows = _first(frame[plan.priority], plan.keep)
     elif plan.key:
-        rows = _drawn_by_key(frame.select(plan.key), plan.keep)
+        rows = _drawn_by_key(frame.select(plan.key), plan)
     else:
         root = str(BatchId.parse(envelope.batch).root)
-        rows = _drawn([f"{root}/{number}" for number in numbers.to_list()], plan.keep)
+        texts = [f"{root}/{number}" for number in numbers.to_list()]
+        rows = _drawn(texts, plan.keep, plan.salt)
     kept = _encode(frame[rows])
     section = _encode(numbers.gather(rows).to_frame())
     return Parcel(kept + section, len(kept), len(rows), envelope.schema)
@@ -56,7 +59,7 @@ def _check_columns(frame: pl.DataFrame, envelope: Envelope, plan: ShedPlan) -> N
     if missing:
         message = (
             f"{envelope.batch} has no column {missing[0]!r} to shed by; its columns are "
-            f"{', '.join(frame.columns[:20])}: name one of them in fd.Shed"
+            f"{', '.join(frame.columns[:20])}: name one of them in fd.Shed or fd.Sample"
         )
         raise StepAtFault(message, code="wrong_schema", signature="no column to shed by")
 
@@ -69,16 +72,16 @@ def _first(priority: pl.Series, keep: float) -> list[int]:
     return sorted(ranked["row"].head(count).to_list())
 
 
-def _drawn_by_key(keys: pl.DataFrame, keep: float) -> list[int]:
+def _drawn_by_key(keys: pl.DataFrame, plan: ShedPlan) -> list[int]:
     """Return the rows whose key is kept."""
     rows = keys.cast(pl.String).rows()
     texts = ["\x1f".join("\x00" if part is None else part for part in row) for row in rows]
-    return _drawn(texts, keep)
+    return _drawn(texts, plan.keep, plan.salt)
 
 
-def _drawn(texts: list[str], keep: float) -> list[int]:
+def _drawn(texts: list[str], keep: float, salt: str = "") -> list[int]:
     """Return the places of the texts that are kept."""
-    kept = {text: _share(text) < keep for text in set(texts)}
+    kept = {text: _share(f"{salt}\x1e{text}" if salt else text) < keep for text in set(texts)}
     return [place for place, text in enumerate(texts) if kept[text]]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from firedoor.data.insist import Insist
 from firedoor.flow import attempts
 from firedoor.ports.streams import Streams
+from firedoor.quality.grades import Grade
 from firedoor.wire.records import Attempts
 
 
@@ -44,6 +46,15 @@ class Tries:
         """Note that an edge gets less of the batch, before it gets it."""
         await self._note(shed={**self.noted.shed, edge: how})
 
+    async def keep(self, share: float) -> None:
+        """Note which share of the keys the zone takes, before it takes them."""
+        if self.noted.keep != share:
+            await self._note(keep=share)
+
+    async def graded(self, quality: Mapping[str, Grade]) -> None:
+        """Note by which quality it is decided where the batch goes, before it goes there."""
+        await self._note(quality=dict(quality))
+
     async def returned(self, delivery: int) -> None:
         """Note that a delivery is given back on purpose."""
         await self._note(returned=delivery)
@@ -65,6 +76,8 @@ class Tries:
         last: str | None = None,
         returned: int | None = None,
         shed: dict[str, str] | None = None,
+        keep: float | None = None,
+        quality: dict[str, Grade] | None = None,
     ) -> None:
         """Write what changed with what stays."""
         old = self.noted
@@ -73,6 +86,8 @@ class Tries:
             last=old.last if last is None else last,
             returned=old.returned if returned is None else returned,
             shed=old.shed if shed is None else shed,
+            keep=old.keep if keep is None else keep,
+            quality=old.quality if quality is None else quality,
         )
         self._kept = True
         async with self._writing:  # in turn, and always the latest: edges are settled at once

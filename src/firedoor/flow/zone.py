@@ -14,7 +14,7 @@ gravest:
 | ``paused`` | there is no room for dead letters | room again | no |
 | ``blocked`` | the broker is away | its next answer | tries |
 | ``blocked`` | an outlet is full | room again | no |
-| ``throttled`` | too many bad rows | fewer bad rows | slowly |
+| ``throttled`` | too many bad rows, or pressure | fewer of them, or less of it | slowly |
 | ``running`` | nothing is the matter | | yes |
 | ``starting`` | its order is not known yet | ``Ordered`` | no |
 
@@ -63,7 +63,9 @@ class ZoneState:
     away: str = ""
     """Why the broker does not answer; empty: it does."""
     throttle_s: float = 0.0
-    """Wait between two batches."""
+    """Wait between two batches, as the gate wants it."""
+    slower_s: float = 0.0
+    """The same, as the zone's ladder wants it; the longer of the two holds."""
     ended: Literal["", "done", "stopped"] = ""
 
 
@@ -155,13 +157,20 @@ class Throttled:
 
 
 @dataclass(frozen=True, slots=True)
+class Slowed:
+    """The zone's ladder wants so long a wait between two batches; 0: none."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """Nothing is in flight any more; ``done``: and a source has no more."""
 
     done: bool = False
 
 
-Condition = Filled | Emptied | BrokerAway | BrokerBack | Throttled | Drained
+Condition = Filled | Emptied | BrokerAway | BrokerBack | Throttled | Slowed | Drained
 Probed = ProbeSent | ProbeVoid | Prompted | Relieved | Deferred
 Event = Ordered | Troubled | Passed | Probed | Condition
 
@@ -183,7 +192,7 @@ def step(state: ZoneState, event: Event, policy: ZonePolicy, now_s: float) -> Zo
             return _note(state, event)
 
 
-def _note(state: ZoneState, event: Condition) -> ZoneState:
+def _note(state: ZoneState, event: Condition) -> ZoneState:  # noqa: PLR0911 - a line a condition
     """Return the state with a condition that came or went."""
     match event:
         case Filled(outlet):
@@ -196,6 +205,8 @@ def _note(state: ZoneState, event: Condition) -> ZoneState:
             return replace(state, away="")
         case Throttled(wait_s):
             return replace(state, throttle_s=wait_s)
+        case Slowed(wait_s):
+            return replace(state, slower_s=wait_s)
         case Drained(done):
             return replace(state, ended="done" if done else "stopped")
         case _:
@@ -216,7 +227,12 @@ def word(state: ZoneState) -> Word:  # noqa: PLR0911 - a line a word, the graves
         return "blocked"
     if state.generation < 0:
         return "starting"
-    return "throttled" if state.throttle_s > 0 else "running"
+    return "throttled" if pause_s(state) > 0 else "running"
+
+
+def pause_s(state: ZoneState) -> float:
+    """Return the wait between two batches."""
+    return max(state.throttle_s, state.slower_s)
 
 
 def cause(state: ZoneState) -> tuple[str, str]:  # noqa: PLR0911 - a line a cause
@@ -235,6 +251,8 @@ def cause(state: ZoneState) -> tuple[str, str]:  # noqa: PLR0911 - a line a caus
             return "broker_away", state.away
         case "blocked":
             return "inbox_full", f"full: {', '.join(sorted(state.full))}"
+        case "throttled" if state.slower_s > state.throttle_s:
+            return "degraded", f"under pressure: {state.slower_s:.1f} s between batches"
         case "throttled":
             return "throttle_share", f"many bad rows: {state.throttle_s:.1f} s between batches"
         case "draining" | "stopped":

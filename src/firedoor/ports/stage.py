@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from firedoor.quality.grades import Grade
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.records import DeadGroup, GuardNote, GuardOrder
 
@@ -43,6 +44,10 @@ class Handled:
     numbered: bool = True
     sink: str = ""
     """At a sink: what was written."""
+    quality: dict[str, Grade] = field(default_factory=dict)
+    """How good what this zone made them of was, by lookup or guard."""
+    lookups: dict[str, str] = field(default_factory=dict)
+    """Versions of lookups that it joined to, where they are not the pinned ones."""
 
 
 class Stage(Protocol):

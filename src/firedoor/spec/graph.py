@@ -8,8 +8,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from firedoor.errors import DeclarationError
-from firedoor.spec.plan import EdgePlan, WhenFull
+from firedoor.spec.compat import misfits
+from firedoor.spec.plan import EdgePlan, ShedPlan, WhenFull
+from firedoor.spec.schema_note import note_schema
 from firedoor.spec.zone import Inbox, Zone
 
 
@@ -50,8 +54,10 @@ def join(zones: Sequence[Zone]) -> tuple[EdgePlan, ...]:
             reader=zone.name,
             when_full=_when_full(inbox, readers[inbox.publisher]),
             bytes_max=inbox.bytes_max,
-            shed=inbox.shed,
+            shed=_salted(inbox.shed, f"{inbox.publisher}:{zone.name}"),
             by_way=_has_other_way(inbox, zone, origins),
+            demand=zone.demand if zone.demand and zone.demand.below == "zone" else None,
+            instead_of=_relieved(zone, inbox, zones),
         )
         for zone in zones
         for inbox in zone.inboxes
@@ -80,6 +86,23 @@ def sensitive_of(zones: Sequence[Zone]) -> dict[str, tuple[str, ...]]:
     return masked
 
 
+def check_fit(zone: Zone, zones: Mapping[str, Zone]) -> None:
+    """Refuse a zone that reads other columns than those that are declared to it.
+
+    Raises:
+        DeclarationError: naming what does not fit.
+    """
+    read = note_schema("schema", zone.schema)
+    for inbox in zone.inboxes:
+        publisher = zones[inbox.publisher]
+        field = "schema" if publisher.kind == "source" else "out_schema"
+        problems = misfits(note_schema(field, publisher.published), read)
+        if problems:
+            why = f"does not fit the schema of {zone.name!r}: {'; '.join(problems)}"
+            remedy = f"make {field}= of {publisher.name} and schema= of {zone.name} agree"
+            raise DeclarationError("reads", publisher.name, why, remedy)
+
+
 def check_masked(zone: Zone) -> None:
     """Refuse a column to mask that the zone's schemas do not declare: misspelt, it would be shown.
 
@@ -106,6 +129,22 @@ def _when_full(inbox: Inbox, readers: int) -> WhenFull:
     if inbox.when_full is not None:
         return inbox.when_full
     return "block" if readers == 1 else "detach"
+
+
+def _salted(shed: ShedPlan | None, salt: str) -> ShedPlan | None:
+    """Return what is kept where an inbox is full, hashed as nowhere else."""
+    return None if shed is None else msgspec.structs.replace(shed, salt=salt)
+
+
+def _relieved(zone: Zone, inbox: Inbox, zones: Sequence[Zone]) -> tuple[str, ...]:
+    """Return the readers of a publisher for which a zone takes what is below their demands."""
+    return tuple(
+        other.name
+        for other in zones
+        if other.demand is not None
+        and other.demand.otherwise == zone.name
+        and any(theirs.publisher == inbox.publisher for theirs in other.inboxes)
+    )
 
 
 def _has_other_way(inbox: Inbox, zone: Zone, origins: Mapping[str, frozenset[str]]) -> bool:

@@ -25,6 +25,14 @@ class Lookup:
     """Returns the table, as a polars, pandas or pyarrow frame."""
     key: tuple[str, ...]
     refresh_s: float | None
+    fresh_s: float | None = None
+
+    @property
+    def live_s(self) -> float | None:
+        """Age up to which it counts as live: two refreshes, if nothing is said; None: any."""
+        if self.fresh_s is not None or self.refresh_s is None:
+            return self.fresh_s
+        return 2 * self.refresh_s
 
 
 def lookup(
@@ -33,6 +41,7 @@ def lookup(
     *,
     key: Sequence[str] = (),
     refresh_s: float | None = None,
+    fresh_s: float | None = None,
 ) -> Lookup:
     """Declare a table that steps join to.
 
@@ -41,6 +50,8 @@ def lookup(
         table: a Parquet, CSV or Arrow file, or a function without arguments that returns a frame.
         key: columns that identify a row; a table with two rows of one key is refused when read.
         refresh_s: how often a new version is looked for, 1 s to 30 days; None: at start only.
+        fresh_s: the age up to which it counts as live, from ``refresh_s`` to 60 days; above it rows
+            are told to be made of an older version. Default: two refreshes.
 
     Raises:
         DeclarationError: for anything that cannot work. That the file exists is checked at start.
@@ -48,13 +59,20 @@ def lookup(
     check_name("lookup", name)
     if refresh_s is not None:
         check_number("refresh_s", refresh_s, 1, 30 * 86_400, "seconds")
+    if fresh_s is not None:
+        if refresh_s is None:
+            why = "is of no use for a table that is read at start only"
+            raise DeclarationError("fresh_s", fresh_s, why, "give refresh_s= as well")
+        check_number("fresh_s", fresh_s, refresh_s, 60 * 86_400, "seconds")
     columns = check_columns("key", key)
     if isinstance(table, str | Path):
-        return Lookup(
-            name=name, path=_check_file(table), make=None, key=columns, refresh_s=refresh_s
-        )
-    _check_function(table)
-    return Lookup(name=name, path="", make=table, key=columns, refresh_s=refresh_s)
+        path, make = _check_file(table), None
+    else:
+        _check_function(table)
+        path, make = "", table
+    return Lookup(
+        name=name, path=path, make=make, key=columns, refresh_s=refresh_s, fresh_s=fresh_s
+    )
 
 
 def check_lookups(lookups: object, known: Mapping[str, Lookup]) -> dict[str, Lookup]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, Unpack, overload
 
 from firedoor.errors import DeclarationError
 from firedoor.names import check_name
+from firedoor.quality.grades import Demand
 from firedoor.spec import graph, steps
 from firedoor.spec.checking import (
     check_bytes,
@@ -18,21 +19,26 @@ from firedoor.spec.checking import (
     check_switch,
     check_text,
 )
-from firedoor.spec.compat import misfits
+from firedoor.spec.degrade import Quality, check_demand, check_ladder
 from firedoor.spec.edge import INBOX
 from firedoor.spec.exempt import Exempt, check_exempt
 from firedoor.spec.lookup import Lookup, check_lookups
+from firedoor.spec.options import (
+    FOLDER_SINK_OPTIONS,
+    STEP_OPTIONS,
+    TRANSFORM_OPTIONS,
+    FolderSinkOptions,
+    StepOptions,
+    TransformOptions,
+)
 from firedoor.spec.plan import EdgePlan, WhenFull
-from firedoor.spec.reads import Known, Reads, resolve
-from firedoor.spec.schema_note import check_schema, check_times, note_schema
+from firedoor.spec.reads import Known, Reads, found, resolve
+from firedoor.spec.schema_note import check_schema, check_times
 from firedoor.spec.slo import SLO, check_slo
 from firedoor.spec.sources import Files, Frames, check_folder
 from firedoor.spec.upkeep import (
-    STEP_OPTIONS,
     ZONE_UPKEEP,
     SourceUpkeep,
-    StepOptions,
-    ZoneUpkeep,
     check_runbook,
     declared_at,
     take_upkeep,
@@ -51,14 +57,16 @@ DEAD_MIN_BYTES, DEAD_MAX_BYTES = 2**20, 2**44
 RETENTION_MAX_DAYS = 3_650
 _TRANSFORM = (
     "reads", "name", "schema", "out_schema", "lookups", "expands", "when_full", "inbox",
-    "throttle_share", "dead_max", "sensitive", "owner", "slo", *STEP_OPTIONS,
+    "throttle_share", "dead_max", "sensitive", "owner", "slo", *TRANSFORM_OPTIONS,
 )  # fmt: skip
 _FUNCTION_SINK = (
     "reads", "name", "schema", "when_full", "inbox", "throttle_share", "dead_max", "sensitive",
     "owner", "slo", *STEP_OPTIONS,
 )  # fmt: skip
 _SOURCE = ("peak", *ZONE_UPKEEP)
-_FOLDER_SINK = ("name", "to", "reads", "when_full", "inbox", "owner", "slo", *ZONE_UPKEEP)
+_FOLDER_SINK = (
+    "name", "to", "reads", "when_full", "inbox", "owner", "slo", *FOLDER_SINK_OPTIONS,
+)  # fmt: skip
 
 
 class Pipeline:
@@ -208,7 +216,7 @@ class Pipeline:
         sensitive: Sequence[str] = (),
         owner: str | None = None,
         slo: SLO | None = None,
-        **more: Unpack[StepOptions],
+        **more: Unpack[TransformOptions],
     ) -> Callable[[Function], Function]:
         """Declare a step that rows flow through. Decorates a plain function, and returns it.
 
@@ -228,8 +236,9 @@ class Pipeline:
             owner: default: the pipeline's.
             slo: what it promises.
             more: limits of the wall, see ``WallOptions``, whose ``reads`` is ``may_read`` here;
-                and what ``firedoor check`` judges by: ``depends``, the guards that the step calls
-                through, ``batch_s``, ``batch_bytes``, ``runbook`` and ``exempt``.
+                what ``firedoor check`` judges by: ``depends``, the guards that the step calls
+                through, ``batch_s``, ``batch_bytes``, ``runbook`` and ``exempt``; ``degrade``, what
+                it does under pressure, and ``requires_quality``, which batches it takes.
 
         Raises:
             DeclarationError: for anything that cannot work.
@@ -238,8 +247,10 @@ class Pipeline:
         upkeep, wall = take_upkeep(more, self.runbook)
         check_switch("expands", expands)
         options, given = check_wall({**wall, "expands": expands}, self.folder)
-        joined = self._lookups(lookups)
+        joined = check_lookups(lookups, {lookup.name: lookup for lookup in self.lookups})
+        ladder = check_ladder(more.get("degrade", ()), joined)
         inboxes = self._inboxes(reads, when_full, inbox)
+        demand = self._demand(more.get("requires_quality"), inboxes)
         gate, masked = check_gate(throttle_share, dead_max), check_columns("sensitive", sensitive)
         schemas = (check_schema("schema", schema), check_schema("out_schema", out_schema))
         promised, told = check_slo(slo), self._owner(owner)
@@ -251,7 +262,7 @@ class Pipeline:
                 doc=steps.doc_of(step), inboxes=inboxes, step=step,
                 schema=schemas[0], out_schema=schemas[1], options=options, given=given,
                 lookups=joined, gate=gate, sensitive=masked, expands=expands, slo=promised,
-                upkeep=upkeep, where=declared_at(),
+                upkeep=upkeep, ladder=ladder, demand=demand, where=declared_at(),
             )  # fmt: skip
             self._steps.append((step, self._add(zone)))
             return step
@@ -269,7 +280,7 @@ class Pipeline:
         inbox: int | str = INBOX,
         owner: str | None = None,
         slo: SLO | None = None,
-        **more: Unpack[ZoneUpkeep],
+        **more: Unpack[FolderSinkOptions],
     ) -> Zone: ...
 
     @overload
@@ -326,13 +337,15 @@ class Pipeline:
             written["sensitive"] = sensitive
         check_known(written.items(), known, "a sink" if to is None else "a sink that writes files")
         inboxes = self._inboxes(reads, when_full, inbox)
+        demand = self._demand(more.get("requires_quality"), inboxes)
         promised, told = check_slo(slo), self._owner(owner)
         upkeep, wall = take_upkeep(more, self.runbook)
         if to is not None:
             folder = check_folder(to)
             zone = Zone(
                 name=check_name("sink", name), kind="sink", pipeline=self.name, owner=told,
-                inboxes=inboxes, folder=folder, slo=promised, upkeep=upkeep, where=declared_at(),
+                inboxes=inboxes, folder=folder, slo=promised, upkeep=upkeep, demand=demand,
+                where=declared_at(),
             )  # fmt: skip
             return self._add(zone)
         options, given = check_wall(wall, self.folder)
@@ -345,7 +358,7 @@ class Pipeline:
                 name=steps.name_of(name, step), kind="sink", pipeline=self.name, owner=told,
                 doc=steps.doc_of(step), inboxes=inboxes, step=step, schema=checked,
                 options=options, given=given, gate=gate, sensitive=masked, slo=promised,
-                upkeep=upkeep, where=declared_at(),
+                upkeep=upkeep, demand=demand, where=declared_at(),
             )  # fmt: skip
             self._steps.append((step, self._add(zone)))
             return step
@@ -361,21 +374,9 @@ class Pipeline:
             remedy = "give each zone a name of its own: name="
             raise DeclarationError(zone.kind, zone.name, "is declared already", remedy)
         graph.check_masked(zone)
-        self._check_fit(zone)
+        graph.check_fit(zone, self._zones)
         self._zones[zone.name] = zone
         return zone
-
-    def _check_fit(self, zone: Zone) -> None:
-        """Refuse a zone that reads other columns than those that are declared to it."""
-        read = note_schema("schema", zone.schema)
-        for inbox in zone.inboxes:
-            publisher = self._zones[inbox.publisher]
-            field = "schema" if publisher.kind == "source" else "out_schema"
-            problems = misfits(note_schema(field, publisher.published), read)
-            if problems:
-                why = f"does not fit the schema of {zone.name!r}: {'; '.join(problems)}"
-                remedy = f"make {field}= of {publisher.name} and schema= of {zone.name} agree"
-                raise DeclarationError("reads", publisher.name, why, remedy)
 
     def _owner(self, owner: str | None) -> str:
         """Return who is told about a zone."""
@@ -385,9 +386,13 @@ class Pipeline:
         self, reads: Reads, when_full: WhenFull | None, inbox: int | str
     ) -> tuple[Inbox, ...]:
         """Return what a zone reads, in order."""
-        known = Known(zones=self._zones, steps=self._steps)
-        return resolve(reads, known, when_full=when_full, inbox=inbox)
+        return resolve(reads, self._known(), when_full=when_full, inbox=inbox)
 
-    def _lookups(self, lookups: Mapping[str, Lookup] | None) -> dict[str, Lookup]:
-        """Return what a step joins to, by parameter."""
-        return check_lookups(lookups, {lookup.name: lookup for lookup in self.lookups})
+    def _demand(self, quality: Quality | None, inboxes: Sequence[Inbox]) -> Demand | None:
+        """Return what a zone requires of the batches that it takes."""
+        known = self._known()
+        return check_demand(quality, inboxes, known.zones, lambda zone: found(zone, known, "below"))
+
+    def _known(self) -> Known:
+        """Return what is declared so far."""
+        return Known(zones=self._zones, steps=self._steps)

@@ -10,6 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from firedoor.quality.grades import Demand
+
 PLAN_VERSION = 1
 """Rises when who reads the number before would misread a plan. Fields not known are skipped."""
 BATCH_MAX_BYTES = 4 * 2**20
@@ -57,11 +59,24 @@ class GatePolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ShedPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is kept when an inbox is full: a share by hashed key, or the rows of most priority."""
+    """What is kept of a batch: a share by hashed key, or the rows of most priority."""
 
     keep: float
     key: tuple[str, ...] = ()
     priority: str = ""
+    salt: str = ""
+    """Hashed with each key: where two that sample follow each other, the second must not keep just
+    the keys that the first has kept."""
+
+
+class LadderPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a zone does under pressure, or while a lookup cannot be read; None: not that."""
+
+    older_s: float | None = None
+    """Age of a lookup beyond which it pauses."""
+    sample: ShedPlan | None = None
+    slower_s: float | None = None
+    """Wait between two batches."""
 
 
 class EdgePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,6 +89,10 @@ class EdgePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     shed: ShedPlan | None = None
     by_way: bool = False
     """Whether batches can reach the reader by several ways, so that their ids say which."""
+    demand: Demand | None = None
+    """What is required of a batch to go here, where a zone beside takes the others."""
+    instead_of: tuple[str, ...] = ()
+    """Readers beside whose demands a batch has to miss to go here; none: every batch does."""
 
     @property
     def name(self) -> str:
@@ -114,6 +133,8 @@ class LookupPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: tuple[str, ...] = ()
     """Columns that must be unique, if declared."""
     refresh_s: float | None = None
+    live_s: float | None = None
+    """Age up to which it is live; None: however old."""
 
 
 class RungPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -217,6 +238,9 @@ class ZonePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     depends: tuple[DependencyPlan, ...] = ()
     load: LoadPlan = LoadPlan()
     exempt: tuple[ExemptPlan, ...] = ()
+    ladder: LadderPlan | None = None
+    demand: Demand | None = None
+    """What it requires of the batches that it takes."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,20 +74,24 @@ def _way(edge: Edge, publisher: str, when_full: WhenFull | None) -> WhenFull | N
 
 def _published(zone: object, known: Known) -> str:
     """Return the name of a zone that can be read."""
-    found = _found(zone, known)
-    if found.kind == "sink":
+    publisher = found(zone, known)
+    if publisher.kind == "sink":
         why = "is a sink, which publishes nothing"
-        raise DeclarationError("reads", found.name, why, _remedy(known))
-    return found.name
+        raise DeclarationError("reads", publisher.name, why, _remedy(known))
+    return publisher.name
 
 
-def _found(zone: object, known: Known) -> Zone:
-    """Return the zone that a handle, a function or a name stands for."""
+def found(zone: object, known: Known, field: str = "reads") -> Zone:
+    """Return the zone that a handle, a function or a name stands for.
+
+    Raises:
+        DeclarationError: if it stands for none, or for one of another pipeline.
+    """
     remedy = _remedy(known)
     if isinstance(zone, Zone):
         if known.zones.get(zone.name) is not zone:
             why = f"is a zone of another pipeline, {zone.pipeline!r}"
-            raise DeclarationError("reads", zone.name, why, remedy)
+            raise DeclarationError(field, zone.name, why, remedy)
         return zone
     if isinstance(zone, str):
         if zone in known.zones:
@@ -98,10 +102,10 @@ def _found(zone: object, known: Known) -> Zone:
         made = [other for step, other in known.steps if step is zone]
         if len(made) > 1:
             why = f"is the step of several zones: {', '.join(other.name for other in made)}"
-            raise DeclarationError("reads", zone, why, "name the zone")
+            raise DeclarationError(field, zone, why, "name the zone")
         if made:
             return made[0]
-    raise DeclarationError("reads", zone, "is no zone that is declared so far", remedy)
+    raise DeclarationError(field, zone, "is no zone that is declared so far", remedy)
 
 
 def _remedy(known: Known) -> str:

@@ -11,7 +11,6 @@ from firedoor.spec.checking import check_bytes, check_number, check_text
 from firedoor.spec.dependency import Depends, check_depends
 from firedoor.spec.exempt import Exempt, check_exempt
 from firedoor.spec.plan import BATCH_MAX_BYTES, DependencyPlan, ExemptPlan, LoadPlan
-from firedoor.spec.zone_wall import ZONE_WALL, ZoneWall
 
 PEAK_MAX = 1e9
 BATCH_MAX_S = 86_400
@@ -46,12 +45,9 @@ class StepUpkeep(ZoneUpkeep, total=False):
     """Size of a batch that waits for it."""
 
 
-class StepOptions(ZoneWall, StepUpkeep, total=False):
-    """Further keyword arguments of a transform, and of a sink that is a function."""
-
-
 ZONE_UPKEEP = tuple(ZoneUpkeep.__annotations__)
-STEP_OPTIONS = (*ZONE_WALL, *StepUpkeep.__annotations__)
+OF_OTHERS = ("degrade", "requires_quality")
+"""Arguments that come among these and are neither upkeep nor limits of a wall."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,4 +111,4 @@ def _float(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-_UPKEEP = {*StepUpkeep.__annotations__, *SourceUpkeep.__annotations__}
+_UPKEEP = {*StepUpkeep.__annotations__, *SourceUpkeep.__annotations__, *OF_OTHERS}

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from firedoor.quality.grades import Demand
 from firedoor.spec.checking import check_share
 from firedoor.spec.lookup import Lookup
-from firedoor.spec.plan import GatePolicy, Kind, ShedPlan, WhenFull
+from firedoor.spec.plan import GatePolicy, Kind, LadderPlan, ShedPlan, WhenFull
 from firedoor.spec.sources import Files, Frames
 from firedoor.spec.upkeep import Upkeep
 from firedoor.spec.wall import WallOptions
@@ -66,6 +67,8 @@ class Zone:
     expands: bool = False
     slo: Mapping[str, float] = field(default_factory=dict)
     upkeep: Upkeep = field(default_factory=Upkeep)
+    ladder: LadderPlan | None = None
+    demand: Demand | None = None
     where: str = ""
     """``file:line`` of its declaration."""
 

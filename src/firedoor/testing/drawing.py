@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import random
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from firedoor.spec.plan import EdgePlan, GatePolicy, Kind, Plan, ShedPlan, WhenFull, ZonePlan
+import msgspec
+
+from firedoor.quality.grades import Demand
+from firedoor.spec.plan import (
+    EdgePlan,
+    GatePolicy,
+    Kind,
+    LadderPlan,
+    Plan,
+    ShedPlan,
+    WhenFull,
+    ZonePlan,
+)
 
 SOURCES_MAX = 2
 ZONES_MAX = 5
@@ -72,8 +84,9 @@ class Drawn:
 
     @property
     def lossy(self) -> bool:
-        """Whether rows may be shed or batches missed, as declared."""
-        return any(edge.when_full != "block" for edge in self.plan.edges)
+        """Whether rows may be shed or sampled, or batches missed or sent elsewhere, as declared."""
+        ladders = any(zone.ladder is not None for zone in self.plan.zones)
+        return ladders or any(edge.when_full != "block" or edge.demand for edge in self.plan.edges)
 
     def fate(self, zone: str, row: int) -> Fate:
         """Return what becomes of a row in a zone: the same each time."""
@@ -89,8 +102,14 @@ class Drawn:
         return list(range(first, first + self.rows))
 
 
-def draw(seed: int, *, faults: bool = True) -> Drawn:
-    """Return the world of a seed; without ``faults`` the same pipeline and rows, undisturbed."""
+def draw(seed: int, *, faults: bool = True, degrading: bool = False) -> Drawn:
+    """Return the world of a seed.
+
+    Args:
+        seed: of the world.
+        faults: without them it is the same pipeline and rows, undisturbed.
+        degrading: zones have ladders, and some readers require a quality.
+    """
     chance = random.Random(f"world {seed}")  # noqa: S311 - not a secret
     reads = _draw_graph(chance)
     lossy = chance.random() < 0.25  # noqa: PLR2004
@@ -111,7 +130,30 @@ def draw(seed: int, *, faults: bool = True) -> Drawn:
         life_calls=chance.choice((10, 30, 100)),
         ack_wait_s=chance.choice((12.0, 30.0)),
     )
+    if degrading:
+        drawn = replace(drawn, plan=_with_ladders(drawn.plan, chance))
     return drawn if faults else _undisturbed(drawn)
+
+
+def _with_ladders(plan: Plan, chance: random.Random) -> Plan:
+    """Return a plan whose transforms may degrade, and of whose readers some require a quality."""
+    sample = ShedPlan(keep=0.5, key=("row",))
+    ladders = (None, LadderPlan(sample=sample), LadderPlan(sample=sample, slower_s=0.5))
+    zones = tuple(
+        msgspec.structs.replace(zone, ladder=chance.choice(ladders), slo={"freshness_s": 1.0})
+        if zone.kind == "transform"
+        else zone
+        for zone in plan.zones
+    )
+    edges = {edge.name: edge for edge in plan.edges}
+    for zone in plan.zones:
+        outlets = plan.outlets(zone.name)
+        if zone.kind == "transform" and len(outlets) > 1 and chance.random() < 0.8:  # noqa: PLR2004
+            best, spare = chance.sample(outlets, 2)
+            demand = Demand(below="zone", otherwise=spare.reader)
+            edges[best.name] = msgspec.structs.replace(best, demand=demand)
+            edges[spare.name] = msgspec.structs.replace(spare, instead_of=(best.reader,))
+    return msgspec.structs.replace(plan, zones=zones, edges=tuple(edges.values()))
 
 
 def _draw_graph(chance: random.Random) -> dict[str, list[str]]:

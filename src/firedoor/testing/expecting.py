@@ -60,13 +60,20 @@ def _unsettled(drawn: Drawn, record: BatchRecord) -> list[str]:
     for edge in drawn.plan.outlets(record.zone) if record.rows_out else ():
         told = record.published.get(edge.name, 0) + record.shed.get(edge.name, 0)
         missed = edge.name in record.missed
-        if told != (0 if missed else record.rows_out):
+        if told != (0 if missed or _goes_elsewhere(edge, record) else record.rows_out):
             found.append(f"{record.zone} {record.batch} at {edge.name}: not settled: {record}")
         if (missed and edge.when_full != "detach") or (
             edge.name in record.shed and edge.when_full != "shed"
         ):
             found.append(f"{edge.name} loses rows, and is declared {edge.when_full}")
     return found
+
+
+def _goes_elsewhere(edge: EdgePlan, record: BatchRecord) -> bool:
+    """Return whether the quality of a batch sent it to another reader."""
+    beside = [f"{edge.publisher}:{reader}" for reader in edge.instead_of]
+    taken = any(name in record.elsewhere for name in beside)
+    return edge.name in record.elsewhere or (bool(beside) and not taken)
 
 
 def _journals(store: MemoryStore, effects: Effects) -> list[str]:

@@ -11,6 +11,7 @@ import msgspec
 from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.names import BatchId
 from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
+from firedoor.quality.grades import Code, Grade
 from firedoor.spec.plan import ShedPlan
 from firedoor.testing.drawing import Drawn
 from firedoor.testing.process import Process
@@ -90,6 +91,8 @@ class SimulatedStage:
         for row in decode_rows(payload):
             rows[self._drawn.fate(self._zone, row)].append(row)
         self._effects.handled[key] += 1
+        drawn = f"{key} {self._effects.handled[key]}"  # another each time
+        code: Code = "live" if zlib.crc32(drawn.encode()) % 2 else "older"
         if self._is_sink:
             self._write(key, rows["passes"])
         passed = encode_rows(rows["passes"])
@@ -98,6 +101,7 @@ class SimulatedStage:
             dead=bury_rows(rows["dead"]) if rows["dead"] else None,
             dropped={"drawn": len(rows["dropped"])} if rows["dropped"] else {},
             sink=envelope.batch if self._is_sink else "",
+            quality={f"{self._zone}_sky": Grade(code, 1.0)},
         )
 
     def workers_lost(self) -> int:

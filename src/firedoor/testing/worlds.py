@@ -51,9 +51,9 @@ class Ending:
     """Processes that lived, all told."""
 
 
-def play(seed: int, *, faults: bool = True) -> Ending:
-    """Run the world of a seed to its end, and judge it."""
-    world = World(draw(seed, faults=faults))
+def play(seed: int, *, faults: bool = True, degrading: bool = False) -> Ending:
+    """Run the world of a seed to its end, and judge it. See ``drawing.draw``."""
+    world = World(draw(seed, faults=faults, degrading=degrading))
     try:
         lasted_s = run(world.live(), seed=seed)
     except (Deadlock, Unended) as error:

@@ -11,6 +11,8 @@ import zlib
 
 import msgspec
 
+from firedoor.quality.grades import Grade
+
 WIRE_VERSION = 1
 WIRE_VERSIONS_READ = (0, 1)
 """Readers accept N and N - 1."""
@@ -48,7 +50,12 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lookups: dict[str, str] = {}
     """Version of each lookup, pinned when the batch was cut."""
     weight: float = 1.0
-    """How many rows each row stands for, where some were shed by sampling."""
+    """How many rows each row stands for, where some were left out by sampling."""
+    quality: dict[str, Grade] = {}
+    """By lookup or guard, how good what its rows were made of was, the worst on its way. All rows
+    of a batch share it, so no step can lose it."""
+    waived: tuple[str, ...] = ()
+    """Zones whose demands a person waived: set by a replay of what they had refused."""
     traceparent: str | None = None
     firedoor: str = ""
     wire: int = WIRE_VERSION

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from firedoor.guards.explain import Explanation
+from firedoor.quality.grades import Grade
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,12 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lookups: dict[str, str] = {}
     sink: str = ""
     """At a sink: what was written, a path or a word."""
+    weight: float = 1.0
+    """How many rows each row that passed stands for."""
+    quality: dict[str, Grade] = {}
+    """How good what they were made of was, by lookup or guard."""
+    elsewhere: dict[str, int] = {}
+    """Rows not published because their quality sent them to another reader, by edge."""
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +132,9 @@ class DeadEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why rows of it were discarded, and by whom."""
     sensitive: tuple[str, ...] = ()
     lookups: dict[str, str] = {}
+    weight: float = 1.0
+    quality: dict[str, Grade] = {}
+    """Of the batch as it came: a replay has them as well."""
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,6 +148,10 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Number of the latest delivery that was given back on purpose: it counts for nobody."""
     shed: dict[str, str] = {}
     """Edges that get less of the batch, decided before it was published: ``share`` or ``all``."""
+    keep: float = 1.0
+    """Share of the keys that the zone takes, decided before it began: 1 is all."""
+    quality: dict[str, Grade] | None = None
+    """By which it was decided where the batch goes, before it was published."""
 
 
 State = Literal[
@@ -145,6 +159,20 @@ State = Literal[
 ]
 """``blocked``: an inbox behind it is full. ``paused``: by a person, or by a dependency's failure.
 ``halted``: the step or its input is at fault; the input waits. ``done``: a source has no more."""
+
+
+class Degraded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which steps of its ladder a zone is on, and how good what it joins to is."""
+
+    rungs: tuple[str, ...] = ()
+    """Those in force, in the order of the ladder: ``older``, ``sample``, ``slower``; () is none."""
+    since_s: float = 0.0
+    """When the latest of them was taken or left."""
+    why: str = ""
+    weight: float = 1.0
+    """How many rows each row stands for that it takes now."""
+    quality: dict[str, Grade] = {}
+    """Of the lookups and guards that it used for the latest batch."""
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +218,8 @@ class ZoneStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The most frequent ten."""
     guards: tuple[GuardNote, ...] = ()
     """Of its step, a note a worker and guard."""
+    degraded: Degraded | None = None
+    """None: it joins to nothing, and takes every row at full pace."""
 
 
 class GuardNote(msgspec.Struct, frozen=True, kw_only=True):
