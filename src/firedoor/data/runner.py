@@ -35,6 +35,8 @@ BEAT_S = 1.0
 WORKING_S = 10.0
 LOOK_S = 1.0
 """Longest time between two looks at what may be done."""
+LOOK_MIN_S = 0.001
+"""Shortest wait for the next batch: a rest of a rounding error may be too short to pass at all."""
 
 
 class Runner:
@@ -210,7 +212,7 @@ class Runner:
             times.append(probe_in_s)
         throttled_s = self._throttled_s()
         if throttled_s > 0:
-            times.append(throttled_s)
+            times.append(max(throttled_s, LOOK_MIN_S))
         await self.conduct.bell.wait(min(times))
 
     # ---- dispatching
@@ -232,7 +234,7 @@ class Runner:
         return len(self._flying) < self._concurrency and self._throttled_s() <= 0
 
     def _throttled_s(self) -> float:
-        """Return how long the gate still keeps the next batch."""
+        """Return how long the gate or the ladder still keeps the next batch."""
         return self._started_s + pause_s(self.conduct.state) - self._clock.now_s()
 
     def _start(self, held: Held, group: asyncio.TaskGroup, *, probe: bool) -> None:
