@@ -170,6 +170,11 @@ def test_a_lookup_is_dashed_and_an_edge_says_what_it_does_when_it_is_full() -> N
         pipeline="p", owner="", file="", sys_path=(), zones=plan.zones, edges=(shed,)
     ))  # fmt: skip
     assert ">shed to 10%, 8 MiB</text>" in drawing
+    beside = EdgePlan(publisher="flights", reader="raw", instead_of=("best",))
+    drawing = svg(Plan(
+        pipeline="p", owner="", file="", sys_path=(), zones=plan.zones, edges=(beside,)
+    ))  # fmt: skip
+    assert ">block, 256 MiB, what is not good enough for best</text>" in drawing
     assert "dasharray" not in drawing
     assert svg(FLIGHTS).count("stroke-dasharray") == 2  # the lookup, and its line
     assert ">block, 256 MiB</text>" in svg(FLIGHTS)

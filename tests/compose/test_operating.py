@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from control.opening import open_world
 from control.world import World, make_plan
 from firedoor.adapters.memory import MemoryStore, MemoryStreams
-from firedoor.compose.operating import Verb, give_order
+from firedoor.compose.loading import load_plan
+from firedoor.compose.operating import Verb, give_order, prepare_deploy
 from firedoor.control.status import KEEPER_KEY, KeeperWord, read_order
-from firedoor.errors import NotKnown, StreamsUnavailable
+from firedoor.errors import NotKnown, StoreRefused, StreamsUnavailable
+from firedoor.spec.plan import LadderPlan
 from firedoor.testing.loop import VirtualClock
 from firedoor.wire.records import Order
 
@@ -69,3 +72,43 @@ def test_an_order_that_cannot_be_kept_says_why_if_that_is_known(fault: str, says
             await order(World(streams, plan), "pause")
 
     asyncio.run(main())
+
+
+DEGRADING = """
+import firedoor as fd
+
+pipeline = fd.Pipeline("p", owner="me")
+source = pipeline.source("s", fd.jsonl("*.jsonl"))
+table = fd.lookup("t", "t.csv", refresh_s=60)
+
+
+@pipeline.transform(reads=source, lookups={{"t": table}}, degrade=[{rungs}])
+def mid(frame, t):
+    return frame
+
+
+spare = pipeline.sink("spare", fd.parquet("spare"), reads=mid)
+pipeline.sink("best", fd.parquet("best"), reads=mid, requires_quality=fd.Quality(below={below}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("rungs", "below", "fits"),
+    [
+        ("fd.Slower(wait_s=2)", "spare", True),
+        ("", "spare", False),
+        ("fd.Slower(wait_s=1)", "'dead'", False),
+    ],
+)
+def test_a_deployment_changes_no_columns_of_sinks_and_no_ways_of_batches(
+    tmp_path: Path, rungs: str, below: str, *, fits: bool
+) -> None:
+    for folder, said in (("old", ("fd.Slower(wait_s=1)", "spare")), ("new", (rungs, below))):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "p.py").write_text(DEGRADING.format(rungs=said[0], below=said[1]))
+    plan = load_plan(tmp_path / "old" / "p.py")
+    if fits:
+        assert prepare_deploy(plan, "mid", tmp_path / "new").zone.ladder == LadderPlan(slower_s=2.0)
+        return
+    with pytest.raises(StoreRefused, match="has a ladder where there was none"):
+        prepare_deploy(plan, "mid", tmp_path / "new")

@@ -11,9 +11,10 @@ from control.world import make_plan
 from firedoor.control.board import show_board
 from firedoor.control.causes import show_why
 from firedoor.control.harm import first_line
+from firedoor.control.provenance import _counts
 from firedoor.control.status import Snapshot, decode_snapshot, encode_snapshot
 from firedoor.quality.grades import Grade
-from firedoor.wire.records import Degraded
+from firedoor.wire.records import BatchRecord, Degraded
 
 PLAN = make_plan(CHAIN)
 FOUND = Degraded(
@@ -73,6 +74,18 @@ def test_a_graver_cause_is_told_first_and_what_has_ended_is_degraded_no_more() -
     assert "degraded" not in row(halted)
     assert "degraded" not in row(shown(FOUND, "stopped"))
     assert "degraded" not in first_line(PLAN, shown(FOUND, "done"))
+
+
+def test_a_trace_tells_weight_and_what_a_row_was_made_of() -> None:
+    record = BatchRecord(
+        zone="clean", batch="flights-000001", zone_version="1", rows_in=10, rows_out=4, passed=4,
+        dropped={"sampled": 6}, began_s=0.0, ended_s=0.0, cut_s=0.0, weight=2.5,
+        quality=FOUND.quality | {"dew": Grade("live", 3.0)}, elsewhere={"clean:best": 4},
+    )  # fmt: skip
+    assert _counts(record, None, known=True) == (
+        "4 of 10 rows passed, dropped as declared: 6 sampled, each stands for 2.5, made of fees, "
+        "default, made of sky, older, 130 s old, not good enough for best"
+    )
 
 
 def test_json_has_all_of_it() -> None:

@@ -322,7 +322,7 @@ def test_quality_travels_and_only_gets_worse_and_a_change_of_it_is_told() -> Non
             await until(lambda: world.record(2) is not None)
             assert degraded(runner).rungs == ("older",)
             assert degraded(runner).why == "sky is older, 130 s old, and was live"
-            work.grades = {"sky": Grade("live", 1.0)}
+            work.grades = {}  # as a guard that was not called
             await world.put([3])
             await until(lambda: world.record(3) is not None)
             assert degraded(runner).rungs == ()

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from firedoor.data.shedding import _drawn
+from pipelines import test_zone_alone
 from pipelines.shops import LIMIT_S, Process, Shop, opened
 
 ROWS = 4_000
@@ -205,3 +206,49 @@ def test_under_pressure_a_run_samples_exactly_and_a_kill_of_the_zone_changes_no_
         places = _drawn([str(n) for n in sampled], 0.1, "priced")
         assert ids(stored.filter(pl.col("fd_weight") == 10.0)) == [sampled[n] for n in places]
         assert stored["fd_weight"].sum() == pytest.approx(20_000, rel=0.1)
+
+
+FOLLOWING = """
+import polars as pl
+import firedoor as fd
+
+pipeline = fd.Pipeline("shop", owner="shop@example.com")
+orders = pipeline.source("orders", fd.jsonl("orders.jsonl", follow=True), batch_rows=500)
+rates = fd.lookup("rates", "rates.csv", key=["count"], refresh_s=1)
+
+
+@pipeline.transform(reads=orders, lookups={"rates": rates})
+def priced(orders: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
+    return orders.join(rates, on="count", how="left", maintain_order="left")
+
+
+pipeline.sink("store", fd.parquet("out"), reads=priced)
+"""
+
+
+def test_a_source_that_nobody_supervises_reads_lookups_again_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_zone_alone, "PIPELINE", FOLLOWING)
+    with opened(tmp_path, rows=100) as shop:
+        rates = shop.folder / "rates.csv"
+        rates.write_text("count,rate\n0,1\n1,1\n2,1\n")
+        alone = test_zone_alone.Alone(shop)
+        try:
+            alone.start_broker()
+            assert alone.server is not None
+            own = alone.server.endpoint()  # of who may declare, as --pipeline does
+            (shop.folder / "orders.credentials").write_text(
+                json.dumps({"user": own.user, "password": own.password})
+            )
+            run = alone.run("orders", "--pipeline", "shop.py")
+            current = shop.project / "lookups" / "current.json"
+            shop.until(run, current.exists, "the lookup is read")
+            before = current.read_text()
+            rates.write_text("count,rate\n0,2\n1,2\n2,2\n")
+            shop.until(run, lambda: current.read_text() != before, "it is read again")
+            run.send_signal(signal.SIGTERM)
+            told, _ = run.communicate(timeout=LIMIT_S)
+            assert run.returncode == 0, told
+        finally:
+            alone.close()

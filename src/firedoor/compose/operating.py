@@ -211,9 +211,19 @@ async def deploy(
 
 
 def _shape(plan: Plan) -> tuple[object, ...]:
-    """Return what a deployment must not change: the pipeline's name, zones, and edges."""
-    zones = frozenset((zone.name, zone.kind) for zone in plan.zones)
-    return plan.pipeline, zones, frozenset(edge.name for edge in plan.edges)
+    """Return what a deployment must not change: the pipeline's name, zones, and edges.
+
+    Whether a zone has a ladder decides which columns sinks write; a demand, where batches go.
+    """
+    zones = frozenset((zone.name, zone.kind, zone.ladder is not None) for zone in plan.zones)
+    edges = frozenset((edge.name, edge.demand, edge.instead_of) for edge in plan.edges)
+    return plan.pipeline, zones, edges
+
+
+_DIFFERENTLY = (
+    "a zone is of another kind, has a ladder where there was none or none where there was one, or "
+    "sends batches elsewhere by their quality"
+)
 
 
 def _differences(old: Plan, new: Plan) -> str:
@@ -224,4 +234,4 @@ def _differences(old: Plan, new: Plan) -> str:
     now = {zone.name for zone in new.zones} | {edge.name for edge in new.edges}
     more = [f"more: {', '.join(sorted(now - was))}"] if now - was else []
     less = [f"missing: {', '.join(sorted(was - now))}"] if was - now else []
-    return "; ".join([*more, *less]) or "a zone is of another kind"
+    return "; ".join([*more, *less]) or _DIFFERENTLY

@@ -25,6 +25,7 @@ from firedoor.compute.suspicion import Rules
 from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.names import BatchId
 from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
+from firedoor.quality.grades import merged
 from firedoor.spec.plan import Plan, SchemaNote, ZonePlan
 from firedoor.spec.wall import WallOptions
 from firedoor.wire.envelope import Envelope
@@ -127,7 +128,9 @@ class WallStage:
         work = functools.partial(self._work, envelope, payload, manner)
         try:
             handled = await loop.run_in_executor(self._threads, work)
-            return replace(handled, quality=joined.grades, lookups=joined.versions)
+            return replace(
+                handled, quality=merged(handled.quality, joined.grades), lookups=joined.versions
+            )
         except StepAtFault as fault:
             kind = fault.signature.partition(" at ")[0].rpartition(".")[2]
             if kind in DEPENDENCY_ERRORS or kind in self._failed_calls():

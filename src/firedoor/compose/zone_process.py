@@ -13,7 +13,7 @@ import logging
 import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +79,7 @@ class ZoneProcess:
     _go: asyncio.Event = field(default_factory=asyncio.Event)
     _clock: SystemClock = field(default_factory=SystemClock)
     _runner: Runner | SourceRunner | None = None
+    _keep_fresh: Callable[[], Coroutine[None, None, None]] | None = None
 
     async def run(self) -> int:
         """Run until the zone has drained or a source has no more; return the exit code.
@@ -143,6 +144,9 @@ class ZoneProcess:
         lookups = Lookups(project=project, plan=plan, clock=self._clock, tell=_say)
         if plan.lookups:
             await lookups.snapshot()
+        # Who pins versions to batches looks for new ones, where no supervisor does.
+        pins = any(zone.name == self.options.zone and zone.kind == "source" for zone in plan.zones)
+        self._keep_fresh = lookups.keep_fresh if pins else None
 
     async def _prepare_stage(
         self, stack: AsyncExitStack, zone: ZonePlan, plan: Plan, project: Project
@@ -262,6 +266,9 @@ class ZoneProcess:
             running = group.create_task(self._run_through(streams))
             watching = group.create_task(self._watch_restarts(streams))
             leaving = group.create_task(self._leave.wait())
+            aside = [watching, leaving]
+            if self._keep_fresh is not None:
+                aside.append(group.create_task(self._keep_fresh()))
             await asyncio.wait([running, leaving], return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
                 self._runner.drain()
@@ -269,7 +276,7 @@ class ZoneProcess:
             if not running.done():
                 _say(f"not drained within {DRAIN_S:g} s: what is in flight comes again")
                 self.code = LATE
-            for task in (running, watching, leaving):
+            for task in (running, *aside):
                 task.cancel()
 
     async def _run_through(self, streams: Streams) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from firedoor.quality.grades import Grade
@@ -30,7 +31,7 @@ def in_full(beat: ZoneStatus | None) -> list[str]:
         lines.append(f"  at {at}: {found.why}")
     grades = sorted(found.quality.items())[:NAMES_MAX]
     head = ["what the latest batch was made of:"] if grades else []
-    return [*lines, *head, *(f"  {name}: {_grade(grade)}" for name, grade in grades)]
+    return [*lines, *head, *(f"  {name}: {tell(grade)}" for name, grade in grades)]
 
 
 def _steps(found: Degraded) -> str:
@@ -39,6 +40,12 @@ def _steps(found: Degraded) -> str:
     return ", ".join(rung + (weight if rung == "sample" else "") for rung in found.rungs)
 
 
-def _grade(grade: Grade) -> str:
+def tell(grade: Grade) -> str:
     """Return a code and an age."""
     return grade.code if grade.age_s is None else f"{grade.code}, {grade.age_s:.0f} s old"
+
+
+def worse_than_live(quality: Mapping[str, Grade]) -> list[tuple[str, Grade]]:
+    """Return what is less than live, by name."""
+    found = [(name, grade) for name, grade in sorted(quality.items()) if grade.code != "live"]
+    return found[:NAMES_MAX]

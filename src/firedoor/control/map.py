@@ -226,9 +226,10 @@ def _lines_of(zone: ZonePlan, state: str) -> list[str]:
 
 
 def _label(edge: EdgePlan) -> str:
-    """Return what is written on an edge: ``block``, ``shed 10%``, ``detach``, and the room."""
+    """Return what is written on an edge: ``block``, ``shed 10%``, ``detach``, room, what comes."""
     way = f"shed to {edge.shed.keep:.0%}" if edge.shed is not None else edge.when_full
-    return f"{way}, {format_bytes(edge.bytes_max)}"
+    beside = f", what is not good enough for {' and '.join(edge.instead_of)}"
+    return f"{way}, {format_bytes(edge.bytes_max)}" + (beside if edge.instead_of else "")
 
 
 def _lookups_used(plan: Plan) -> list[str]:

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 
 from firedoor.control import settling
+from firedoor.control.degraded import tell, worse_than_live
 from firedoor.control.letters import parse_row
 from firedoor.control.payloads import ROW, decode_dead
 from firedoor.errors import NotKnown
@@ -357,6 +358,10 @@ def _counts(record: BatchRecord, row: int | None, *, known: bool) -> str:
     if record.dropped:
         unknown = "; whether this row is among them is not kept" if row is not None else ""
         parts.append(f"dropped as declared: {_reasons(record)}{unknown}")
+    if record.weight > 1:
+        parts.append(f"each stands for {record.weight:g}")
+    parts += [f"made of {name}, {tell(grade)}" for name, grade in worse_than_live(record.quality)]
+    parts += [f"not good enough for {edge.partition(':')[2]}" for edge in record.elsewhere]
     if row is not None and not known:
         parts.append("rows have no numbers here, since a zone before made new ones")
     return ", ".join(parts)

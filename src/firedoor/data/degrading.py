@@ -159,14 +159,14 @@ class Degrading:
 
     def used(self, grades: Mapping[str, Grade]) -> None:
         """Note how good the lookups and guards were that a batch was made of; tell a change."""
-        for name, grade in grades.items():
-            before = self._grades.get(name, Grade())
+        for name in {**self._grades, **grades}:
+            before, grade = self._grades.get(name, Grade()), grades.get(name, Grade())
             if grade.code != before.code:
                 age = "" if grade.age_s is None else f", {grade.age_s:.0f} s old"
                 self._why = f"{name} is {grade.code}{age}, and was {before.code}"
                 self._since_s = self._clock.utc_s()
                 self._conduct.note(f"degrading: {self._why}")
-        self._grades.update(grades)
+        self._grades = dict(grades)
 
     # ---- telling
 
