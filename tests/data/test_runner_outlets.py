@@ -25,7 +25,7 @@ from firedoor.spec.plan import Plan, ShedPlan
 from firedoor.testing.loop import run
 from firedoor.wire.envelope import Envelope
 
-ONE = 500
+ONE = 440
 """Bytes of an inbox with room for one batch."""
 
 
@@ -41,9 +41,9 @@ def two_readers(**options: object) -> Plan:
     return plan_of(edge("src:mid"), edge("mid:a"), edge("mid:b", **full))  # type: ignore[arg-type]
 
 
-SHED = two_readers(when_full="shed", shed=ShedPlan(keep=0.5, key=("tail",)), bytes_max=3_500)
+SHED = two_readers(when_full="shed", shed=ShedPlan(keep=0.5, key=("tail",)), bytes_max=3_450)
 PADDING = 2_000
-"""With it an inbox of 3,500 bytes has room for a batch and the half of one."""
+"""With it an inbox of 3,450 bytes has room for a batch and the half of one."""
 DETACH = two_readers(when_full="detach")
 
 

@@ -18,6 +18,7 @@ from firedoor.compute.conversation import PLAIN, Manner
 from firedoor.compute.held import Held
 from firedoor.compute.passage import Passage
 from firedoor.compute.step import refer
+from firedoor.quality.grades import Grade
 from firedoor.spec.wall import WallOptions
 from firedoor.wire.records import GuardOrder
 from wall import calls_out
@@ -209,6 +210,28 @@ def test_guards_of_workers_are_explained_and_do_as_they_are_told(
     assert take(way, Manner(orders=(order("reset", 3),))).height == ROWS.height
     assert way.guards()[0].explained.state == "closed"
     assert take(way, Manner(orders=(order("open", 2),))).height == ROWS.height, "an older order"
+
+
+def test_what_a_ladder_answered_is_told_with_its_code_and_age(
+    passage: Callable[..., Passage], service: Service
+) -> None:
+    way = passage(calls_out.go_on_without)
+
+    def quality(rows: list[int]) -> dict[str, Grade]:
+        frame = pl.DataFrame({"x": rows})
+        return way.take(Held.of_frame(frame), PLAIN).quality
+
+    (live,) = quality([1, 2, 3]).items()
+    assert live == ("aged->service", Grade("live", 0.0))
+    service.be("down")
+    (older,) = quality([1, 2, 3]).values()
+    assert older.code == "older"
+    assert older.age_s is not None
+    assert older.age_s > 0
+    (default,) = quality([7, 8]).values()
+    assert (default.code, default.age_s) == ("default", None)
+    service.be("up")
+    assert quality([7, 8]) == {"aged->service": Grade("live", 0.0)}
 
 
 def test_a_fresh_worker_is_told_what_was_ordered_before(

@@ -179,6 +179,7 @@ class WallStage:
             dead=self._dead(settled, held, numbers),
             dropped=settled.dropped,
             numbered=settled.rows is not None,
+            quality=settled.quality,
         )
 
     def _dead(self, settled: Settled, held: Held, numbers: pl.Series | None) -> DeadRows | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from firedoor.compute.suspicion import Suspicion, Terms
 from firedoor.errors import StepAtFault
 from firedoor.isolation import agreement, narrow
 from firedoor.isolation.narrow import Cause, Failure, Guilty, Search
+from firedoor.quality.grades import Grade, merged
 from firedoor.units import format_bytes
 from firedoor.wire.messages import Proved
 
@@ -345,7 +347,10 @@ class Isolation:
             rows = self._kept_rows.gather(rows).alias("row")
         good = outputs.concatenated([o.held for o in came]) if came else self._nothing()
         schema = came[0].schema if came else ""
-        return Settled(good, rows, outputs.in_order(tables), outputs.drops_of(came), schema)
+        nothing: dict[str, Grade] = {}
+        quality = functools.reduce(merged, (output.quality for output in came), nothing)
+        reasons, dropped = outputs.in_order(tables), outputs.drops_of(came)
+        return Settled(good, rows, reasons, dropped, schema, quality)
 
     def _numbered(self, reasons: pl.DataFrame) -> pl.DataFrame:
         """Number reasons by the rows of the frame instead of those that the gate kept."""

@@ -18,6 +18,7 @@ from firedoor.compute import ipc
 from firedoor.compute.held import Held
 from firedoor.errors import StepAtFault
 from firedoor.isolation.narrow import Cause, Guilty
+from firedoor.quality.grades import Grade, merged
 from firedoor.wire.framing import Garbled, sections
 from firedoor.wire.messages import Gated, Passed
 
@@ -49,6 +50,8 @@ class Output:
     drops: dict[str, int]
     expanded: bool = False
     schema: str = ""
+    quality: dict[str, Grade] = field(default_factory=dict)
+    """Of the answers that the step got by guards."""
 
     @property
     def vanished(self) -> int:
@@ -70,6 +73,8 @@ class Settled:
     dropped: dict[str, int] = field(default_factory=dict)
     schema: str = ""
     """Fingerprint of the columns and types of ``good``, where it is known."""
+    quality: dict[str, Grade] = field(default_factory=dict)
+    """Of the answers that the step got by guards, the worst."""
 
 
 def decode(part: io.BytesIO) -> pl.DataFrame:
@@ -107,7 +112,15 @@ def of_passed(reply: Passed, payload: io.BytesIO, *, as_bytes: bool) -> Output:
         raise Garbled(message)
     expanded = reply.identity == "expanded"
     return Output(
-        reply.start, reply.stop, held, rows, rejected, reply.drops, expanded, reply.schema
+        reply.start,
+        reply.stop,
+        held,
+        rows,
+        rejected,
+        reply.drops,
+        expanded,
+        reply.schema,
+        reply.quality,
     )
 
 
@@ -168,6 +181,7 @@ def joined(pieces: Sequence[Settled]) -> Settled:
         pl.concat([piece.reasons for piece in pieces]),
         dict(dropped),
         pieces[0].schema,
+        functools.reduce(merged, (piece.quality for piece in pieces)),
     )
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from firedoor.errors import DeadlineSpent, GuardOpen, GuardRefused
+from firedoor.quality.grades import Grade, merged, of_answer
 from firedoor.wire.records import GuardNote, GuardOrder
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class Outward:
         self._row = 0
         """Failed calls of the search since one passed."""
         self._notes: tuple[GuardNote, ...] = ()
+        self._good: dict[str, int] = {}
+        """Good calls through each guard before the batch came."""
+        self._grades: dict[str, Grade] = {}
+        """Of answers from fallback ladders, for this batch."""
 
     def begin(self, batch: Batch) -> None:
         """Take what came with a batch: which attempt it is, the time there is, orders."""
@@ -74,7 +79,14 @@ class Outward:
         self._again, self._row = batch.attempt > 1, 0
         for order in batch.orders:
             self._obey(order)
-        self._open = frozenset(edge.name for edge in _edges() if _refuses(edge))
+        edges = _edges()
+        self._open = frozenset(edge.name for edge in edges if _refuses(edge))
+        self._good = {edge.name: _good(edge) for edge in edges}
+        self._grades = {}
+        if edges:
+            from firedoor.guarding.registry import SWITCH  # noqa: PLC0415 - there are guards
+
+            SWITCH.witness = self._answered
 
     def passed(self) -> None:
         """Note that a run came through."""
@@ -154,6 +166,17 @@ class Outward:
         if not self._searching:
             self._notes = tuple(_notes())[:NOTES_MAX]
         return self._notes
+
+    def quality(self) -> dict[str, Grade]:
+        """Return how good the answers were that the step got for this batch, by guard."""
+        called = {
+            edge.name: Grade() for edge in _edges() if _good(edge) > self._good.get(edge.name, 0)
+        }
+        return merged(called, self._grades)
+
+    def _answered(self, guard: str, source: str, age_s: float | None) -> None:
+        """Note an answer that came from a guard's ladder."""
+        self._grades = merged(self._grades, {guard: of_answer(source, age_s)})
 
     def _obey(self, order: GuardOrder) -> None:
         """Do as a person wants, once; a guard that is not there yet is told with a later batch."""

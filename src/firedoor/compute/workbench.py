@@ -221,6 +221,7 @@ class Workbench:
             schema=frames.fingerprint(output),
             sections=tuple(ipc.size(part) for part in parts),
             guards=self._outward.notes(),
+            quality=self._outward.quality(),
         )
         return reply, tuple(itertools.chain(*parts))
 

@@ -314,6 +314,8 @@ def rungs(edge: Edge, asked: Asked, error: Exception) -> list[Answer | Function]
 def tell_degraded(edge: Edge, answer: Answer, error: Exception) -> Answer:
     """Tell that an answer came from the ladder, and give it."""
     edge.degraded += 1
+    if SWITCH.witness is not None:
+        SWITCH.witness(edge.name, answer.source, answer.age_s)
     told = events.Degraded(source=answer.source, age_s=answer.age_s, cause=describe(error))
     edge.tell((told,))
     return answer

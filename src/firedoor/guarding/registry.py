@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakSet
 
@@ -31,14 +32,16 @@ class Enrolled(Protocol):
 
 
 class Switch:
-    """What tests may switch off; read by every guard."""
+    """What tests may switch off, and who is told of answers from ladders; read by every guard."""
 
-    __slots__ = ("instant", "off")
+    __slots__ = ("instant", "off", "witness")
 
     def __init__(self) -> None:
         """Begin with everything on."""
         self.off = False
         self.instant = False
+        self.witness: Callable[[str, str, float | None], object] | None = None
+        """Called with the guard's name, and source and age of an answer that is not live."""
 
 
 SWITCH = Switch()

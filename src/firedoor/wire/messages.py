@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from firedoor.quality.grades import Grade
 from firedoor.wire.records import GuardNote, GuardOrder
 
 
@@ -125,6 +126,8 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True, tag="passed"):
     """Fingerprint of the output's columns and types."""
     sections: tuple[int, ...] = ()
     guards: tuple[GuardNote, ...] = ()
+    quality: dict[str, Grade] = {}
+    """Of the answers that the step got by guards, for the batch so far."""
 
 
 class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
