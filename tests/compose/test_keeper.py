@@ -15,6 +15,7 @@ import pytest
 
 from control.world import make_plan
 from firedoor.adapters.clock import SystemClock
+from firedoor.compose.children import Child
 from firedoor.compose.deploys import Deploy
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.project import Project
@@ -156,5 +157,34 @@ def test_a_zone_that_is_to_be_drained_is_not_started_until_it_is_wanted_again(
             keeper.hear({}, Order(want="run", generation=1), None)
             await kept.lines(1)
             keeper.leave()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("order", "drained"),
+    [
+        (Order(want="drain"), True),
+        (Order(want="run", generation=1), True),
+        (Order(want="run"), False),
+    ],
+    ids=["drained", "and wanted again", "nobody asked"],
+)
+def test_a_process_that_ends_by_an_order_which_it_read_first_has_not_died(
+    tmp_path: Path, order: Order, *, drained: bool
+) -> None:
+    async def main() -> None:
+        kept = Kept(tmp_path, RestartPolicy(wait_min_s=0.0, wait_max_s=0.0))
+        process = await asyncio.create_subprocess_exec("true", stdin=asyncio.subprocess.DEVNULL)
+        ended = Child(zone="clean", version="1", process=process, began_s=0.0)
+        async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as group:
+            judged = group.create_task(kept.keeper._account(ended))
+            await process.wait()
+            for heard in (Order(), order):
+                assert not judged.done(), "judged by what was wanted before"
+                await asyncio.sleep(0)
+                kept.keeper.hear({}, heard, None)
+        assert kept.deaths == ([] if drained else ["clean"])
+        assert kept.keeper.kept().deaths == (0 if drained else 1)
 
     asyncio.run(main())

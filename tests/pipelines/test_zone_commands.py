@@ -88,7 +88,7 @@ def test_rows_are_neither_lost_nor_doubled_whatever_is_wanted_of_a_zone(story: S
     assert story.run.returncode == 0, story.printed
     assert story.every_row_once
     assert "every row is accounted for" in story.printed
-    assert "restarts" not in story.printed, "what a person wants is no death"
+    assert "restarts" not in story.printed, story.printed
 
 
 def test_where_nothing_more_can_come_up_says_so_once_and_goes_on(story: Story) -> None:

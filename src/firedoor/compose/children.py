@@ -41,6 +41,8 @@ class Child:
     """Whether it was told to begin."""
     leaving: bool = False
     """Whether it was told to end."""
+    generation: int = 0
+    """Of the order that held when it was started."""
 
     @property
     def pid(self) -> int:

@@ -26,6 +26,8 @@ from firedoor.wire.records import Order, ZoneStatus
 READY_S = 60.0
 """For a deployed version to say that it is at work."""
 LOOK_S = 1.0
+HEAR_S = 5.0
+"""For the order by which a process may have ended: it reads orders itself, perhaps before us."""
 AT_WORK = frozenset({"running", "throttled", "blocked", "paused", "done"})
 
 Tell = Callable[[str], None]
@@ -66,6 +68,8 @@ class Keeper:
     _wanted: Deploy | None = None
     _bell: Bell = field(default_factory=Bell)
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+    _heard: int = 0
+    """How often it was told what is wanted."""
     _others: list[Child] = field(default_factory=list)
     """Processes besides ``child`` while one is replaced."""
 
@@ -119,6 +123,7 @@ class Keeper:
             self.done = False
             self.restarts = forgiven(self.restarts)
         self.order = order
+        self._heard += 1
         if deploy is not None and deploy.state == "wanted" and deploy.version != self.version:
             self._wanted = deploy
         self._bell.ring()
@@ -198,7 +203,9 @@ class Keeper:
     async def _account(self, ended: Child) -> None:
         """Judge an end: asked for, or a death after which another process is started."""
         code = await ended.process.wait()
-        asked_for = code == 0 and (ended.leaving or self.order.want == "drain" or self.done)
+        if code == 0 and not ended.leaving:
+            await self._hear_again()
+        asked_for = code == 0 and (ended.leaving or self._drained(ended) or self.done)
         if self.leaving or asked_for or ended.leaving:
             return
         lived_s = self.clock.now_s() - ended.began_s
@@ -212,6 +219,19 @@ class Keeper:
         self.tell(f"zone {self.zone.name}: process {ended.pid} {_how(code)}; {again}{shown}")
         await self.died(self.zone.name)
         await self._pause(self.restarts.wait_s)
+
+    def _drained(self, ended: Child) -> bool:
+        """Return whether a person had a process drain; by now it may be wanted again."""
+        return self.order.want == "drain" or self.order.generation > ended.generation
+
+    async def _hear_again(self) -> None:
+        """Wait for what is wanted as it was read after now: the next may have been under way."""
+        until_s, heard = self.clock.now_s() + HEAR_S, self._heard
+        while not self.leaving and self._heard < heard + 2:
+            left_s = until_s - self.clock.now_s()
+            if left_s <= 0:
+                return
+            await self._bell.wait(left_s)
 
     async def _pause(self, wait_s: float) -> None:
         """Wait before the next start, unless the zone is to leave, or a person wants it now."""
@@ -286,6 +306,7 @@ class Keeper:
             at_s=self.clock.utc_s(),
             deployed=deployed,
         )
+        child.generation = self.order.generation
         self._group.create_task(self._ring_at_end(child))
         if self.opened:
             child.go()
