@@ -25,7 +25,7 @@ JOBS ?= 2
 # Further arguments for pytest: `make test ARGS="-k narrow -x"`.
 ARGS ?=
 
-.PHONY: help setup run test check sim soak bench docs clean data api lock fix test-integration bench-peers bench-guards
+.PHONY: help setup run test check sim soak mutants bench docs clean data api lock fix test-integration bench-peers bench-guards
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -53,8 +53,12 @@ sim: $(VENV)/.test ## run simulated worlds: SEEDS=5000 for the search for bad ro
 	@FIREDOOR_SEEDS=$(WORLDS) $(BIN)/python -m pytest tests/sim tests/flow tests/control/test_settling.py \
 		tests/compose/test_restarts.py tests/compose/test_ending.py tests/data/test_room.py tests/data/test_tries.py --timeout 1800 $(ARGS)
 
-soak: $(VENV)/.test $(DATA) ## run for long: 10,000 batches with 1,000 deaths, 100 kills of every process of a pipeline
+soak: $(VENV)/.test .venv-mutants/.done $(DATA) ## run for long: 10,000 batches with 1,000 deaths, 100 kills of every process of a pipeline, all mutants
 	@$(BIN)/python -m pytest -m soak --timeout 7200 -s $(ARGS)
+	@.venv-mutants/bin/python tools/mutants.py --jobs $(JOBS)
+
+mutants: .venv-mutants/.done ## change the guards in 2,500 small ways, and see that their tests notice (own venv)
+	@.venv-mutants/bin/python tools/mutants.py --jobs $(JOBS) $(ARGS)
 
 bench: $(VENV)/.test $(DATA) ## measure what a wall costs and what it saves
 	@$(BIN)/python -m benchmarks --no-peers --data $(DATA) $(ARGS)
@@ -80,7 +84,7 @@ bench-guards: .venv-bench-guards/.done ## measure guards beside other libraries:
 	@.venv-bench-guards/bin/python -m benchmarks.guards $(ARGS)
 
 clean: ## remove everything that these targets made, the downloaded data too
-	@rm -rf $(VENV) .venv-integration .venv-bench .venv-bench-guards .cache .firedoor dist build .pytest_cache .mypy_cache \
+	@rm -rf $(VENV) .venv-integration .venv-bench .venv-bench-guards .venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 

@@ -20,6 +20,7 @@ lock test "" "${everything[@]}" --group test --group lint "$@"
 lock run requirements/test.txt "${run[@]}" "$@"
 lock integration "" "${everything[@]}" --group test --group integration "$@"
 lock bench "" "${everything[@]}" --group bench "$@"
+lock mutants requirements/test.txt "${run[@]}" --group mutants "$@"
 lock bench-guards requirements/test.txt "${run[@]}" --group bench-guards "$@"
 if grep -nE '://|^--(index|extra|find)|file:' requirements/*.txt; then
     echo "a lock file names a host or a path: see the lines above" >&2

@@ -28,6 +28,18 @@ def test_an_old_answer_is_given_with_its_age_and_never_beyond_its_bound(
             assert answer == Answer(known.value, source, max(0.0, now_s - known.at_s))
 
 
+def test_an_answer_is_young_enough_until_its_age_is_more_than_the_bound() -> None:
+    kept = Kept("then", 100.0)
+    for rung, source in ((Stale(10.0), "stale"), (Previous(10.0), "previous")):
+        assert fallback.judge(rung, kept, kept, 110.0) == Answer("then", source, 10.0)
+        assert fallback.judge(rung, kept, kept, 110.1) is None
+        assert fallback.judge(rung, kept, kept, 90.0) == Answer("then", source, 0.0)
+
+
+def test_an_answer_is_live_and_new_if_nothing_else_is_said() -> None:
+    assert Answer(7) == Answer(7, "live", 0.0)
+
+
 def test_a_constant_has_no_age_and_is_degraded() -> None:
     answer = fallback.judge(Constant(7), None, None, 0.0)
     assert answer == Answer(7, "constant", None)

@@ -66,6 +66,42 @@ def test_a_burst_of_slow_calls_is_one_signal() -> None:
     assert state.limit == pytest.approx(14.0)
 
 
+@pytest.mark.parametrize(
+    ("now_s", "limit_then"),
+    [(100.0, 20.0), (100.2499, 20.0), (100.25, 14.0), (99.9, 14.0)],
+)
+def test_a_cut_is_followed_by_a_pause_on_a_clock_that_goes_forward(
+    now_s: float, limit_then: float
+) -> None:
+    state = limit.Limit(limit=20.0, cut_s=100.0)
+    after = limit.step(state, "slow", LimitPolicy(), now_s, inflight=20)
+    assert after.limit == pytest.approx(limit_then)
+    assert after.cut_s == (100.0 if limit_then == 20.0 else now_s)
+
+
+@pytest.mark.parametrize(("inflight", "grows"), [(9, False), (10, True), (20, True)])
+def test_the_limit_grows_when_half_of_it_is_used(
+    inflight: int,
+    grows: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    state = limit.Limit(limit=20.0, cut_s=3.0)
+    after = limit.step(state, "good", LimitPolicy(), 100.0, inflight=inflight)
+    assert after == (limit.Limit(limit=20.05, cut_s=3.0) if grows else state)
+
+
+def test_the_limit_stays_within_its_bounds() -> None:
+    policy = LimitPolicy(limit_min=4, initial=5, limit_max=6)
+    assert limit.begin(policy) == limit.Limit(limit=5.0, cut_s=None)
+    assert limit.step(limit.begin(policy), "slow", policy, 0.0, inflight=5).limit == 4
+    assert limit.step(limit.Limit(5.9), "good", policy, 0.0, inflight=5).limit == 6
+    assert limit.step(limit.Limit(5.9), "other", policy, 0.0, inflight=5) == limit.Limit(5.9)
+
+
+@pytest.mark.parametrize(("value", "calls"), [(0.5, 1), (1.0, 1), (1.99, 1), (2.0, 2), (7.9, 7)])
+def test_a_limit_is_a_whole_number_of_calls_and_at_least_one(value: float, calls: int) -> None:
+    assert limit.Limit(value).calls == calls
+
+
 class RateMachine(RuleBasedStateMachine):
     """The model: when calls went through, and the rule that no stretch of time holds too many."""
 
@@ -101,6 +137,21 @@ RateMachine.TestCase.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
 )
 TestRate = RateMachine.TestCase
+
+
+def test_a_bucket_is_emptied_by_calls_and_filled_by_time() -> None:
+    policy = RatePolicy(per_s=2.0, burst=3)
+    bucket = rate.begin(policy, 100.0)
+    assert bucket == rate.Bucket(tokens=3.0, at_s=100.0)
+    for left in (2.0, 1.0, 0.0):
+        bucket, wait_s = rate.step(bucket, policy, 100.0)
+        assert (bucket, wait_s) == (rate.Bucket(left, 100.0), 0.0)
+    bucket, wait_s = rate.step(bucket, policy, 100.25)
+    assert (bucket, wait_s) == (rate.Bucket(0.5, 100.25), 0.25)
+    bucket, wait_s = rate.step(bucket, policy, 100.5)
+    assert (bucket, wait_s) == (rate.Bucket(0.0, 100.5), 0.0)
+    bucket, wait_s = rate.step(bucket, policy, 900.0)
+    assert (bucket, wait_s) == (rate.Bucket(2.0, 900.0), 0.0)
 
 
 def test_a_clock_that_goes_back_fills_nothing_and_stops_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,6 +59,31 @@ def test_waits_double_to_their_cap_however_many_attempts_there_are() -> None:
     assert waits == [Again(0.1), Again(0.2), Again(0.4), Again(5.0), Again(5.0)]
 
 
+@pytest.mark.parametrize(
+    ("attempt", "kind", "more", "verdict"),
+    [
+        (1, "data", {}, Stop("a data failure does not pass")),
+        (1, "permanent", {}, Stop("a permanent failure does not pass")),
+        (1, "timeout", {"outer_retries": True},
+         Stop("a layer further out tries again", told=True)),
+        (3, "timeout", {}, Stop("3 of 3 attempts were made", told=True)),
+        (2, "timeout", {}, Again(0.1)),
+        (1, "overload", {"retry_after_s": 5.25},
+         Stop("it asks for 5.2 s without calls", told=True)),
+        (1, "overload", {"retry_after_s": 5.0}, Again(5.0)),
+        (1, "overload", {"retry_after_s": 0.01}, Again(0.05)),
+        (1, "transient", {"remaining_s": 0.05},
+         Stop("the deadline comes before the next attempt", told=True)),
+        (1, "transient", {"remaining_s": 0.06}, Again(0.05)),
+    ],
+)  # fmt: skip
+def test_a_verdict_tells_its_reason_or_its_wait(
+    attempt: int, kind: ErrorClass, more: dict[str, Any], verdict: Again | Stop
+) -> None:
+    assert judge(attempt, kind, POLICY, chance=0.5, **more) == verdict
+    assert Stop("why") == ("why", False)
+
+
 class BudgetMachine(RuleBasedStateMachine):
     """The model: a multiset of retries that are out, and the net of what was earned and spent."""
 
@@ -101,6 +128,13 @@ BudgetMachine.TestCase.settings = settings(
     max_examples=80, stateful_step_count=40, deadline=None, derandomize=True
 )
 TestBudget = BudgetMachine.TestCase
+
+
+def test_calls_that_succeed_bring_their_gain_each() -> None:
+    policy = BudgetPolicy(gain=3)
+    assert budget.step(10, Succeeded(), policy) == (13, None)
+    assert budget.step(10, Succeeded(4), policy) == (22, None)
+    assert budget.step(49, Succeeded(4), policy) == (50, None)
 
 
 def test_an_outage_allows_ten_retries_and_partial_failure_any_number() -> None:

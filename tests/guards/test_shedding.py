@@ -111,6 +111,23 @@ def test_every_class_has_room_for_one_however_low_the_limit() -> None:
     assert [shedding.room(10, rank, POLICY) for rank in range(4)] == [10, 9, 7, 5]
 
 
+def test_a_call_waits_for_an_interval_and_no_longer_and_then_for_the_target() -> None:
+    policy = SheddingPolicy(interval_s=0.5, target_s=0.25)
+    queue, _ = shedding.step(Queue(), Came(number=1, priority="batch"), policy, 10.0)
+    assert queue == Queue((shedding.Waiting(number=1, rank=2, since_s=10.0),), 10.0)
+    assert not shedding.overloaded(queue, policy, 10.4999)
+    assert shedding.overloaded(queue, policy, 10.5)
+    full = Room(inflight=9, limit=9)
+    queue, _ = shedding.step(queue, Came(number=2, priority="batch"), policy, 10.25)
+    assert shedding.step(queue, full, policy, 10.5)[1] == Moves(refuse=(1,))
+    assert shedding.step(queue, full, policy, 10.51)[1] == Moves(refuse=(1, 2))
+    assert shedding.step(queue, full, policy, 10.49)[1] == Moves(begin=(), refuse=())
+
+
+def test_a_call_that_was_not_waiting_leaves_nothing_behind() -> None:
+    assert shedding.step(Queue(), Left(number=7), POLICY, 10.0) == (Queue((), None), Moves((), ()))
+
+
 def test_patience_is_short_once_the_queue_has_not_emptied() -> None:
     queue, _ = shedding.step(Queue(), Came(number=1, priority="default"), POLICY, 10.0)
     assert shedding.patience_s(queue, POLICY, 10.05) == 0.1

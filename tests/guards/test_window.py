@@ -73,6 +73,21 @@ WindowMachine.TestCase.settings = settings(
 TestWindow = WindowMachine.TestCase
 
 
+def test_a_window_forgets_a_tenth_at_a_time() -> None:
+    window = Window(5.0, 100.0)
+    assert window.edge_s == 100.5
+    assert window.counts(0) == (0, 0, 0, 0)
+    assert window.add_bad(100.25, 2) == Counts(calls=3, bad=1, slow=0, consecutive=1)
+    assert window.add_bad(100.25, 2, slow=True) == Counts(calls=4, bad=2, slow=1, consecutive=2)
+    assert window.counts(7) == Counts(calls=9, bad=2, slow=1, consecutive=0)
+    window.advance(101.0, 7)
+    assert window.edge_s == 101.5
+    window.advance(104.9, 7)
+    assert window.counts(7).calls == 9
+    window.advance(105.0, 7)
+    assert window.counts(7) == Counts(calls=0, bad=0, slow=0, consecutive=0)
+
+
 def test_an_empty_window_has_no_share_of_bad_calls() -> None:
     assert Counts().share == 0
     assert Counts(calls=4, bad=1).share == 0.25

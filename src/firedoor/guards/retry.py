@@ -81,7 +81,7 @@ def judge(
         return Stop("a layer further out tries again", told=True)
     if attempt >= policy.attempts:
         return Stop(f"{attempt} of {policy.attempts} attempts were made", told=True)
-    wait_s = chance * min(policy.wait_max_s, policy.wait_min_s * 2 ** min(attempt - 1, 30))
+    wait_s = chance * min(policy.wait_max_s, policy.wait_min_s * 2 ** (attempt - 1))
     if retry_after_s is not None:
         if retry_after_s > policy.wait_max_s:
             return Stop(f"it asks for {retry_after_s:.1f} s without calls", told=True)
