@@ -55,10 +55,10 @@ sim: $(VENV)/.test ## run simulated worlds: SEEDS=5000 for the search for bad ro
 
 soak: $(VENV)/.test .venv-mutants/.done $(DATA) ## run for long: 10,000 batches with 1,000 deaths, 100 kills of every process of a pipeline, all mutants
 	@$(BIN)/python -m pytest -m soak --timeout 7200 -s $(ARGS)
-	@.venv-mutants/bin/python tools/mutants.py --jobs $(JOBS)
+	@PYTHONHASHSEED=0 .venv-mutants/bin/python tools/mutants.py --jobs $(JOBS)
 
-mutants: .venv-mutants/.done ## change the guards in 2,500 small ways, and see that their tests notice (own venv)
-	@.venv-mutants/bin/python tools/mutants.py --jobs $(JOBS) $(ARGS)
+mutants: .venv-mutants/.done ## change the guards in 2,600 small ways, and see that their tests notice (own venv)
+	@PYTHONHASHSEED=0 .venv-mutants/bin/python tools/mutants.py --jobs $(JOBS) $(ARGS)
 
 bench: $(VENV)/.test $(DATA) ## measure what a wall costs and what it saves
 	@$(BIN)/python -m benchmarks --no-peers --data $(DATA) $(ARGS)

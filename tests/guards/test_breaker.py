@@ -7,7 +7,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from firedoor.errors import DeclarationError
 from firedoor.guards import breaker as b
 from firedoor.guards import events
 from firedoor.guards.window import Counts
@@ -290,26 +289,3 @@ def test_a_probe_that_tells_nothing_makes_room_for_the_next_at_once() -> None:
     assert isinstance(told[0], events.ProbeVoid)
     _, answer, _ = b.ask(state, POLICY, 5.5, lease_s=1.0)
     assert isinstance(answer, b.Admitted)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("bad_share", 0), ("bad_share", 1.5), ("bad_share", float("nan")), ("calls_min", 0),
-        ("calls_min", 2.5), ("calls_min", True), ("window_s", -1), ("consecutive", 0),
-        ("slow_s", 0), ("open_s", 0), ("growth", 0.5), ("open_max_s", 0.5), ("jitter", 1),
-        ("flaps", 1), ("flap_s", 0), ("open_s", float("inf")), ("window_s", "10"),
-        ("row_s", -1), ("probe_every", 0),
-    ],
-)  # fmt: skip
-def test_numbers_that_cannot_work_are_refused_with_their_range(field: str, value: object) -> None:
-    with pytest.raises(DeclarationError, match="give ") as refused:
-        b.BreakerPolicy(**{field: value})  # type: ignore[arg-type]
-    assert refused.value.field == field
-    assert refused.value.value == repr(value)
-
-
-@pytest.mark.parametrize(("by", "because"), [("", "x"), ("ada", " "), (None, "x")])
-def test_an_order_of_nobody_or_without_a_reason_is_refused(by: str, because: str) -> None:
-    with pytest.raises(DeclarationError, match="is empty"):
-        b.Ordered("open", by, because)

@@ -9,10 +9,10 @@ from firedoor.guards import events
 from firedoor.guards.window import NOTHING, Counts
 
 POLICY = b.BreakerPolicy(
-    bad_share=0.5, calls_min=10, window_s=10.0, consecutive=10, open_s=1.0, growth=1.5,
-    open_max_s=5.0, jitter=0.2, flaps=3, flap_s=60.0,
+    bad_share=0.5, calls_min=10, window_s=10.0, consecutive=10, row_s=1.0, open_s=1.0, growth=1.5,
+    open_max_s=5.0, probe_every=20, jitter=0.2, flaps=3, flap_s=60.0,
 )  # fmt: skip
-TEN_BAD = Counts(calls=10, bad=10, consecutive=10)
+TEN_BAD = Counts(calls=10, bad=10, consecutive=10, span_s=10.0)
 MANY_BAD = Counts(calls=40, bad=30, slow=3, consecutive=2)
 ROW_BAD = Counts(calls=100, bad=10, consecutive=10)
 
@@ -107,15 +107,69 @@ def test_a_bad_probe_tells_its_number_its_cause_and_the_wait() -> None:
 def test_a_probe_that_tells_nothing_counts_neither_way(
     event: b.Event, why: str, wait_s: float
 ) -> None:
-    state, told = b.step(probing(), event, POLICY, 106.0)
+    third = b.Breaker(mode=b.HalfOpen(105.0, 107.0, open_s=2.25, probes=2), generation=2)
+    state, told = b.step(third, event, POLICY, 106.0)
     assert told == (events.ProbeVoid(why=why, wait_s=wait_s),)
-    assert state.mode == b.Open(since_s=106.0, until_s=106.0 + wait_s, open_s=1.0, probes=0)
+    assert state.mode == b.Open(since_s=106.0, until_s=106.0 + wait_s, open_s=2.25, probes=2)
 
 
 def test_a_good_probe_tells_how_many_it_took() -> None:
     state, told = b.step(probing(), b.Good(2), POLICY, 106.0)
     assert told == (events.BreakerClosed(probes=1),)
     assert (state.mode, state.generation) == (b.Closed(), 3)
+
+
+@pytest.mark.parametrize(
+    ("calls", "bad", "consecutive", "row_s", "opens"),
+    [
+        (10, 5, 1, 0.0, True), (9, 9, 9, 0.0, False), (10, 4, 4, 9.0, False),
+        (100, 10, 10, 0.0, True), (100, 9, 9, 0.999, False),
+        (100, 5, 5, 1.0, True), (100, 4, 4, 1.0, False),
+    ],
+)  # fmt: skip
+def test_a_row_of_half_the_length_is_enough_if_it_lasted(
+    calls: int,
+    bad: int,
+    consecutive: int,
+    row_s: float,
+    opens: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    counts = Counts(calls=calls, bad=bad, consecutive=consecutive, row_s=row_s)
+    state, told = b.step(b.Breaker(), b.Bad(0, counts), POLICY, 100.0)
+    assert (b.word(state) == "open", bool(told)) == (opens, opens)
+
+
+def test_half_of_an_odd_row_is_rounded_up() -> None:
+    odd = b.BreakerPolicy(calls_min=1_000, consecutive=7, row_s=1.0)
+    for consecutive, word in ((3, "closed"), (4, "open")):
+        counts = Counts(calls=100, bad=4, consecutive=consecutive, row_s=1.0)
+        assert b.word(b.step(b.Breaker(), b.Bad(0, counts), odd, 100.0)[0]) == word
+
+
+def wait_max_s(state: b.Breaker, calls: int, span_s: float, now_s: float) -> b.Breaker:
+    """Open it after so many calls in so many seconds, and close it again."""
+    counts = Counts(calls=calls, bad=calls, consecutive=10, span_s=span_s)
+    state, _ = b.step(state, b.Bad(state.generation, counts), POLICY, now_s)
+    return b.step(state, b.Ordered("close", "test", "next"), POLICY, now_s)[0]
+
+
+@pytest.mark.parametrize(
+    ("calls", "span_s", "most_s"),
+    [(100, 10.0, 2.0), (200, 10.0, 1.0), (1_000, 10.0, 1.0), (41, 10.0, 200 / 41),
+     (40, 10.0, 5.0), (10, 10.0, 5.0), (80, 8.0, 2.0), (0, 0.0, 5.0)],
+)  # fmt: skip
+def test_a_probe_is_made_for_every_twenty_refused_calls_within_the_bounds_of_the_policy(
+    calls: int, span_s: float, most_s: float
+) -> None:
+    assert b.Breaker().wait_max_s == float("inf")
+    assert wait_max_s(b.Breaker(), calls, span_s, 100.0).wait_max_s == pytest.approx(most_s)
+
+
+def test_the_shortest_wait_of_a_minute_is_kept_and_forgotten_after_it() -> None:
+    state = wait_max_s(b.Breaker(), 100, 10.0, 100.0)
+    assert wait_max_s(state, 10, 10.0, 159.0).wait_max_s == 2.0
+    assert wait_max_s(state, 200, 10.0, 159.0).wait_max_s == 1.0
+    assert wait_max_s(state, 10, 10.0, 160.0).wait_max_s == 5.0
 
 
 def flaps(*at: float) -> list[tuple[float, events.Event]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firedoor.errors import DeclarationError
 from firedoor.guards import fallback
 from firedoor.guards.fallback import Answer, Constant, Function, Kept, Previous, Stale
 
@@ -51,20 +49,3 @@ def test_a_constant_has_no_age_and_is_degraded() -> None:
 def test_a_function_is_handed_back_to_be_called() -> None:
     rung = Function(len)
     assert fallback.judge(rung, None, None, 0.0) is rung
-
-
-@pytest.mark.parametrize(
-    ("make", "field"),
-    [
-        (lambda: Stale(0), "age_max_s"),
-        (lambda: Stale(keys_max=0), "keys_max"),
-        (lambda: Stale(key=3), "key"),  # type: ignore[arg-type]
-        (lambda: Previous(-1), "age_max_s"),
-        (lambda: Function(3), "function"),  # type: ignore[arg-type]
-    ],
-)
-def test_impossible_rungs_are_refused(make: object, field: str) -> None:
-    assert callable(make)
-    with pytest.raises(DeclarationError) as refused:
-        make()
-    assert refused.value.field == field

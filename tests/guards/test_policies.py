@@ -30,6 +30,7 @@ POLICIES = (
 WHOLE: list[tuple[type, str, int, int, str, dict[str, Any]]] = [
     (BreakerPolicy, "calls_min", 1, 1_000_000, "calls", {}),
     (BreakerPolicy, "consecutive", 1, 1_000_000, "calls", {}),
+    (BreakerPolicy, "probe_every", 1, 1_000_000, "calls", {}),
     (BreakerPolicy, "flaps", 2, 100, "openings", {}),
     (BudgetPolicy, "tokens", 1, 1_000_000, "tokens", {"retry_cost": 1, "timeout_cost": 1}),
     (BudgetPolicy, "retry_cost", 1, 40, "tokens", {"tokens": 40}),
@@ -48,6 +49,7 @@ WHOLE: list[tuple[type, str, int, int, str, dict[str, Any]]] = [
 BROKEN: list[tuple[type, str, float, float, str, dict[str, Any]]] = [
     (BreakerPolicy, "bad_share", 0.001, 1, "as a share of the calls", {}),
     (BreakerPolicy, "window_s", 0.1, 3_600, "seconds", {}),
+    (BreakerPolicy, "row_s", 0, 3_600, "seconds", {}),
     (BreakerPolicy, "slow_s", 0.000_001, 86_400, "seconds", {}),
     (BreakerPolicy, "open_s", 0.001, 3_600, "seconds", {"open_max_s": 3_600}),
     (BreakerPolicy, "growth", 1, 10, "as a factor", {}),
@@ -142,6 +144,7 @@ def test_a_refusal_names_field_value_range_and_remedy() -> None:
          "shares=0.009: is out of range; give 0.01 to 1 as a share of the limit"),
         (SheddingPolicy, {"shares": (1.1, 0.9, 0.7, 0.5)},
          "shares=1.1: is out of range; give 0.01 to 1 as a share of the limit"),
+        (Previous, {"any_request": 1}, "any_request=1: is no switch; write True or False"),
         (Stale, {"key": 3}, "key=3: cannot be called; give a function"),
         (Function, {"function": 3},
          "function=3: cannot be called; write Constant(value) for a value"),
@@ -163,6 +166,7 @@ def test_bounds_that_touch_are_no_contradiction() -> None:
     assert SheddingPolicy(shares=(1, 1, 0.01, 0.01)).shares == (1, 1, 0.01, 0.01)
     assert LimitPolicy(limit_min=7, initial=7, limit_max=7).initial == 7
     assert RetryPolicy(wait_min_s=0, wait_max_s=0).wait_max_s == 0
+    assert Stale(key=repr).key is repr
     assert Constant(3).value == 3
 
 

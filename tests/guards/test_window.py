@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from firedoor.guards.window import BUCKETS, Counts, Window
+from firedoor.guards.window import BUCKETS, NOTHING, Counts, Window
 
 
 class WindowMachine(RuleBasedStateMachine):
@@ -76,16 +76,33 @@ TestWindow = WindowMachine.TestCase
 def test_a_window_forgets_a_tenth_at_a_time() -> None:
     window = Window(5.0, 100.0)
     assert window.edge_s == 100.5
-    assert window.counts(0) == (0, 0, 0, 0)
-    assert window.add_bad(100.25, 2) == Counts(calls=3, bad=1, slow=0, consecutive=1)
-    assert window.add_bad(100.25, 2, slow=True) == Counts(calls=4, bad=2, slow=1, consecutive=2)
-    assert window.counts(7) == Counts(calls=9, bad=2, slow=1, consecutive=0)
-    window.advance(101.0, 7)
-    assert window.edge_s == 101.5
+    assert window.counts(0) == Counts(span_s=0.5)
+    window.advance(100.5, 2)
+    assert window.edge_s == 101.0
+    assert window.add_bad(100.75, 2).calls == 3
+    assert window.add_bad(101.75, 2, slow=True) == Counts(4, 2, 1, 2, row_s=1.0, span_s=1.75)
+    assert window.edge_s == 102.0
+    assert window.counts(7) == Counts(9, 2, 1, 0, row_s=0.0, span_s=1.75)
     window.advance(104.9, 7)
     assert window.counts(7).calls == 9
     window.advance(105.0, 7)
-    assert window.counts(7) == Counts(calls=0, bad=0, slow=0, consecutive=0)
+    assert window.counts(7) == Counts(7, 2, 1, 0, row_s=0.0, span_s=1.75)
+    window.advance(105.5, 7)
+    assert window.counts(7).bad == 1
+    window.advance(107.0, 7)
+    assert window.counts(7).calls == 0
+
+
+def test_a_row_lasts_from_its_first_bad_call_to_its_last() -> None:
+    window = Window(5.0, 100.0)
+    assert window.add_bad(100.25, 0) == Counts(1, 1, 0, 1, row_s=0.0, span_s=0.5)
+    assert window.add_bad(103.0, 0).row_s == 2.75
+    assert window.add_bad(104.0, 1) == Counts(4, 3, 0, 1, row_s=0.0, span_s=4.0)
+    assert window.add_bad(108.0, 1) == Counts(2, 2, 0, 2, row_s=4.0, span_s=5.0)
+
+
+def test_nothing_is_in_a_window_of_which_nothing_is_told() -> None:
+    assert Counts() == NOTHING == (0, 0, 0, 0, 0.0, 0.0)
 
 
 def test_an_empty_window_has_no_share_of_bad_calls() -> None:

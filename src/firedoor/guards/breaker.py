@@ -290,7 +290,7 @@ def _judge(breaker: Breaker, bad: Bad, policy: BreakerPolicy, now_s: float) -> M
     """Open if the window holds too many bad calls."""
     counts = bad.counts
     by_share = counts.calls >= policy.calls_min and counts.share >= policy.bad_share
-    enough = policy.consecutive if counts.row_s < policy.row_s else -(-policy.consecutive // 2)
+    enough = policy.consecutive if counts.row_s < policy.row_s else policy.consecutive / 2
     if not by_share and counts.consecutive < enough:
         return breaker, ()
     recent = tuple(at for at in breaker.openings_s if 0 <= now_s - at < policy.flap_s)

@@ -138,21 +138,19 @@ def _by_client(error: BaseException) -> ErrorClass | None:
         return None
     code = getattr(error, "code", None)
     if callable(code):
-        return _GRPC.get(str(getattr(code(), "name", "")), "permanent")
+        return _GRPC.get(str(getattr(code(), "name", None)), "permanent")
     if any(name in _TIMEOUTS for name in names):
         return "timeout"
     return "data" if any(name in _WRONG for name in names) else "transient"
 
 
-def _by_stdlib(error: BaseException) -> ErrorClass:  # noqa: PLR0911 - a line a class
+def _by_stdlib(error: BaseException) -> ErrorClass:
     """Know the exceptions of the standard library."""
     match error:
         case TimeoutError():
             return "timeout"
         case MemoryError():
             return "overload"
-        case ConnectionError():
-            return "transient"
         case OSError() if isinstance(error, _PERMANENT_OS):
             return "permanent"
         case OSError() if error.errno in _FULL:

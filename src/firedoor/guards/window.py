@@ -54,9 +54,7 @@ class Window:
         self._newest_s = self._begun_s = now_s
         # Good, bad and slow calls of the oldest bucket, then of the next: one list is the smallest.
         self._cells = [0] * (3 * BUCKETS)
-        self._good_seen = 0
-        self._good_when_bad = 0
-        self._consecutive = 0
+        self._good_seen = self._good_when_bad = self._consecutive = 0
         self._row_from_s = self._bad_s = now_s
 
     @property
