@@ -68,7 +68,7 @@ FAULT = 70
 UNREACHABLE = "assert_never("
 """A line with this is for the type checker, which proves that it is never run."""
 
-LIVED, DIED, ENDLESS = "lived", "died", "endless"
+LIVED, DIED = "lived", "died"
 _EXITS = {pytest.ExitCode.OK: LIVED, pytest.ExitCode.TESTS_FAILED: DIED,
           pytest.ExitCode.INTERRUPTED: DIED}  # fmt: skip
 """Interrupted: a module that cannot be imported. All else is a fault of this run."""
@@ -247,7 +247,7 @@ def run(
         mutant = under_way.pop(pid)
         code = os.waitstatus_to_exitcode(status)
         if code in {-signal.SIGXCPU, -signal.SIGKILL}:
-            yield mutant, ENDLESS
+            yield mutant, DIED
         elif code in _EXITS:
             yield mutant, _EXITS[pytest.ExitCode(code)]
         else:
@@ -279,16 +279,14 @@ def tables(results: Sequence[tuple[Mutant, str]], known: Sequence[Reason]) -> st
     """Return the generated part of the page."""
     counts = Counter((mutant.module, fate) for mutant, fate in results)
     modules = sorted({mutant.module for mutant, _ in results})
-    lines = ["| module | mutants | killed | of these endless | live |", "|---|---:|---:|---:|---:|"]
+    lines = ["| module | mutants | killed | live |", "|---|---:|---:|---:|"]
     for module in [*modules, ""]:
-        died, endless, lived = (
+        died, lived = (
             sum(n for (name, got), n in counts.items() if got == fate and name.startswith(module))
-            for fate in (DIED, ENDLESS, LIVED)
+            for fate in (DIED, LIVED)
         )
         name = f"`{module}`" if module else "together"
-        lines.append(
-            f"| {name} | {died + endless + lived} | {died + endless} | {endless} | {lived} |"
-        )
+        lines.append(f"| {name} | {died + lived} | {died} | {lived} |")
     lines += ["", "## Why the rest live", ""]
     for reason in known:
         lines += [f"**{len(reason.mutants)}**: {reason.why}", ""]

@@ -202,6 +202,13 @@ def test_an_order_is_told_with_who_gave_it_and_why(order: b.Order) -> None:
     assert (state.mode, state.generation) == (modes[order], 2)
 
 
+def test_a_clock_that_stands_still_moves_nothing_not_even_by_rounding() -> None:
+    until_s = 1_000.7 + 0.1
+    assert 1_000.7 + until_s - 1_000.7 != until_s
+    state = b.Breaker(mode=b.Open(1_000.7, until_s, open_s=0.1))
+    assert b.ask(state, POLICY, 1_000.7, lease_s=2.0)[0] == state
+
+
 def test_a_clock_that_went_back_begins_the_same_wait_anew() -> None:
     state, answer, _ = b.ask(opened(now_s=100.0), POLICY, 40.0, lease_s=2.0)
     assert answer == b.Turned(1.0)
