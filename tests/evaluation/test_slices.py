@@ -110,9 +110,9 @@ def test_rows_and_values_that_do_not_fit_say_so() -> None:
     assert bad == Unknown("predictions from 0.1 to 2 are no probabilities")
 
 
-def test_fractions_are_refused_with_what_to_do() -> None:
-    with pytest.raises(DeclarationError, match=r"cut it into a few named bins"):
-        slices("brier", [0, 1], [0.1, 0.2], pl.Series("wind", [0.1, 0.2]), seed=1)
+def test_fractions_make_no_parts_and_the_reason_says_what_to_do() -> None:
+    found = slices("brier", [0, 1], [0.1, 0.2], pl.Series("wind", [0.1, 0.2]), seed=1)
+    assert found == Unknown("wind is Float64: cut it into a few named bins (Series.cut)")
 
 
 @pytest.mark.parametrize("wrong", [{"rows_min": 1}, {"slices_max": 0}, {"rows_min": 50.5}])

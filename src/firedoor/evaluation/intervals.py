@@ -3,7 +3,7 @@
 The interval is the bias-corrected and accelerated one (BCa). Percentiles are simpler, and miss on
 one side: over the metrics here and 300 to 1,000 rows, they left the truth below them in 2 to 8 of
 100 samples and above in 1 to 6, where 2.5 and 2.5 were meant, and BCa in 3 to 5 and 1 to 4
-(``docs/adr/0011-evaluation.md``).
+(``docs/adr/0012-evaluation.md``).
 
 Rows that belong together (flights of a day, visits of a patient) are drawn together where
 ``clusters`` names what they belong to: an interval over single rows would be too narrow, often by

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from firedoor.errors import DeclarationError
 from firedoor.evaluation.bounds import within
 from firedoor.evaluation.intervals import Estimate, IntervalPolicy, estimate, widened
 from firedoor.evaluation.metrics import Metric, Unknown, metric, numbers, usable
@@ -100,12 +99,11 @@ def slices(
         clusters: shape (rows,); rows of one value are drawn together.
 
     Raises:
-        DeclarationError: if there is no such metric, or the column is one of fractions.
+        DeclarationError: if there is no such metric.
     """
     how, policy = metric(name), policy or SlicePolicy()
     if by.dtype.is_float() or by.dtype.is_nested():
-        remedy = "cut it into a few named bins first, for example with Series.cut"
-        raise DeclarationError("by", by.name, f"is {by.dtype}: its values make no parts", remedy)
+        return Unknown(f"{by.name} is {by.dtype}: cut it into a few named bins (Series.cut)")
     truth, told = numbers("labels", labels), numbers("predictions", predictions)
     rows = usable(how, labels, predictions)
     if isinstance(truth, Unknown) or isinstance(told, Unknown) or isinstance(rows, Unknown):
