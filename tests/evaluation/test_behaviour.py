@@ -43,6 +43,10 @@ def test_a_row_that_moves_the_wrong_way_is_a_violation(
     assert found.share.value == len(rows) / 4
 
 
+def test_a_tolerance_is_meant_as_it_is_written() -> None:
+    assert known([0.3], [0.4], tolerance=0.1).violations == 0
+
+
 def test_the_size_of_violations_is_told() -> None:
     found = known(BEFORE, AFTER)
     assert found.max_size == pytest.approx(0.3)

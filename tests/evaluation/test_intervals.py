@@ -108,6 +108,20 @@ def test_too_little_has_no_interval_and_says_why(rows: Any, clusters: Any, why: 
     assert found.why.startswith(why)
 
 
+def test_just_enough_is_enough() -> None:
+    rows = ([0] * 90 + [1] * 10, [0.1, 0.2] * 50)
+    days = pl.Series([row % 20 for row in range(100)])
+    assert known("roc_auc", *rows, seed=1, clusters=days).rows == 100
+
+
+def test_a_class_that_only_a_few_clusters_have_makes_no_interval() -> None:
+    labels = [1] * 10 + [0] * 290
+    days = pl.Series([row // 10 for row in range(300)])
+    found = estimate("roc_auc", labels, [0.5] * 300, seed=1, clusters=days)
+    why = "roc_auc has no value in many resamples: all rows have the same label"
+    assert found == Unknown(why)
+
+
 def test_text_names_clusters_as_numbers_do() -> None:
     rows = scored(300, np.random.default_rng(0))
     numbers = pl.Series([row % 30 for row in range(300)])

@@ -100,6 +100,15 @@ def test_rows_that_agree_by_chance_are_told_and_refused_only_where_they_are_many
     assert [leak.rows for leak in found.leaks] == [5]
     assert not found.refused
     assert report(TRAIN, pl.concat([TEST, TRAIN[:50]]), few).refused
+    just = report(TRAIN, pl.concat([TEST[:999], TRAIN[:1]]), LeakPolicy(features=FEATURES))
+    assert (just.leaks[0].share, just.refused) == (0.001, False)
+
+
+def test_a_column_of_mostly_zeros_is_measured_by_what_differs() -> None:
+    train = pl.DataFrame({"rain": [0.0] * 95 + [1e-3, 2e-3, 3e-3, 4e-3, 5e-3]})
+    test = pl.DataFrame({"rain": [1.5e-3, 2.5e-3, 3.5e-3, 5e-3]})
+    (leak,) = report(train, test, LeakPolicy(features=("rain",))).leaks
+    assert leak.examples == ((99, 3),)
 
 
 def test_an_outlier_does_not_make_all_rows_alike() -> None:

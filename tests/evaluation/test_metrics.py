@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_a_figure_of_numbers_is_that_of_scikit_learn(
 def test_weights_are_rows_that_are_there_several_times(name: str) -> None:
     rng = np.random.default_rng(5)
     labels = rng.integers(0, 2, 80).astype(float)
-    predictions = rng.integers(0, 20, 80) / 20
+    predictions = rng.integers(0, 60, 80) / 60
     weights = rng.multinomial(80, [1 / 80] * 80, size=3).astype(float)
     figures = metric(name).prepare(labels, predictions)(weights)
     for figure, counts in zip(figures, weights.astype(int), strict=True):
@@ -101,12 +102,18 @@ def test_weights_are_rows_that_are_there_several_times(name: str) -> None:
         ("mae", [0, 1], [0.1, math.inf], "1 of 2 predictions are missing or not finite"),
         ("mae", [None, 1], [0.1, 0.2], "1 of 2 labels are missing or not finite"),
         ("brier", [0, 1], [0.1, 1.2], "predictions from 0.1 to 1.2 are no probabilities"),
+        ("brier", [0, 1], [-0.1, 0.2], "predictions from -0.1 to 0.2 are no probabilities"),
         ("roc_auc", [1, 2], [0.1, 0.2], "labels are not all 0 or 1"),
         ("r2", [0.1, 0.1, 0.1], [0.1, 0.2, 0.3], "all labels are the same"),
         ("r2", [1.0], [1.0], "all labels are the same"),
         ("rmse", [1e200, 0], [0, 0], "the figure is too large for a number"),
         ("mae", [1, 2, 3], [1, 2], "there are 3 labels and 2 predictions"),
         ("mae", ["a", "b"], [1, 2], "labels are not numbers"),
+        ("mae", ["1", "2"], [1, 2], "labels are not numbers"),
+        ("mae", ["1", None], [1, 2], "labels are not numbers"),
+        ("mae", pl.Series([date(2013, 1, 1)]), [1], "labels are not numbers"),
+        ("mae", [1, [2]], [1, 2], "labels are not numbers"),
+        ("mae", [{}, 2], [1, 2], "labels are not numbers"),
         ("mae", [[1], [2]], [1, 2], "labels have 2 dimensions and not one"),
     ],
 )

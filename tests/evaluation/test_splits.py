@@ -69,6 +69,11 @@ def test_a_key_is_the_same_however_it_is_kept() -> None:
         assert key_texts(cast, ("k",)).equals(key_texts(times, ("k",)))
 
 
+def test_times_a_microsecond_apart_are_two_keys() -> None:
+    times = [datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 1, 0, 0, 0, 1, tzinfo=UTC)]
+    assert key_texts(pl.DataFrame({"k": times}), ("k",)).n_unique() == 2
+
+
 def test_keys_of_several_columns_are_not_mixed_up() -> None:
     keys = pl.DataFrame(
         {"a": ["1", "11", "", None, "1:", "-"], "b": ["11", "1", None, "", "1", None]}

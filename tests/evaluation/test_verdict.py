@@ -12,8 +12,10 @@ import pytest
 
 from evaluation.worlds import scored
 from firedoor.errors import DeclarationError
-from firedoor.evaluation.intervals import Estimate, IntervalPolicy
+from firedoor.evaluation.calibration import calibration
+from firedoor.evaluation.intervals import Estimate, IntervalPolicy, estimate
 from firedoor.evaluation.metrics import Unknown
+from firedoor.evaluation.paired import compare
 from firedoor.evaluation.rules import (
     Rule,
     at_least,
@@ -26,6 +28,7 @@ from firedoor.evaluation.rules import (
     no_worse_than_champion,
     worst_slice,
 )
+from firedoor.evaluation.slices import SliceReport, slices
 from firedoor.evaluation.verdict import (
     Evidence,
     Finding,
@@ -115,6 +118,7 @@ def moved(rows: int) -> dict[str, Any]:
         (directional("check", may="fall"), {"changed": moved(4_000)}, "reject"),
         (directional("check", may="fall"), {"changed": moved(38)}, "hold"),
         (latency_a_row_s(0.005), {"row_s": measured(0)}, "pass"),
+        (latency_a_row_s(0.001), {"row_s": measured(0)}, "pass"),
         (latency_a_row_s(0.005), {"row_s": measured(6)}, "hold"),
         (latency_a_row_s(0.005), {"row_s": measured(60)}, "reject"),
         (latency_a_row_s(0.005), {"row_s": measured(0)[:300]}, "hold"),
@@ -232,6 +236,18 @@ def test_the_sentence_says_what_a_person_needs(
     assert said in sentence
 
 
+def test_the_worst_slice_rejects_only_where_that_is_no_pick_of_the_unluckiest() -> None:
+    report = slices("roc_auc", LABELS, TOLD, pl.Series("k", CARRIERS), seed=1, interval=QUICK)
+    assert isinstance(report, SliceReport)
+    assert report.worst is not None
+    alone, shown = report.worst.found, report.shown(report.worst)
+    assert isinstance(alone, Estimate)
+    assert isinstance(shown, Estimate)
+    between = (alone.high + shown.high) / 2
+    assert finding(worst_slice("carrier", "roc_auc", between)).outcome == "hold"
+    assert finding(worst_slice("carrier", "roc_auc", shown.high + 0.001)).outcome == "reject"
+
+
 def test_a_slice_without_a_figure_holds_the_rule() -> None:
     labels = np.where(CARRIERS == "B6", 0.0, LABELS)
     found = finding(worst_slice("carrier", "roc_auc", 0.7), labels=labels)
@@ -256,3 +272,20 @@ def test_a_verdict_does_not_hang_on_the_order_of_rules_and_is_the_same_again() -
 def test_rules_that_are_none_twice_or_too_many_are_refused(rules: list[Rule]) -> None:
     with pytest.raises(DeclarationError):
         judge(rules, FULL, seed=1)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, "x", True])
+def test_a_seed_that_is_none_is_refused(seed: Any) -> None:
+    for ask in (
+        lambda: judge([ALL[0]], FULL, seed=seed),
+        lambda: estimate("brier", LABELS, TOLD, seed=seed),
+        lambda: compare("brier", LABELS, TOLD, TOLD, seed=seed),
+        lambda: calibration(LABELS, TOLD, seed=seed),
+    ):
+        with pytest.raises(DeclarationError, match="seed"):
+            ask()
+
+
+def test_what_is_no_rule_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="declare it with a function of rules"):
+        judge(["at_least"], FULL, seed=1)  # type: ignore[list-item]

@@ -35,6 +35,15 @@ def share_between(field: str, value: object, low: float, high: float) -> None:
         raise DeclarationError(field, value, "is out of range", remedy)
 
 
+def seeds(seed: object) -> None:
+    """Refuse what no chance can be drawn from.
+
+    Raises:
+        DeclarationError: with the range.
+    """
+    within("seed", seed, 0, 2**63 - 1, "as a whole number", whole=True)
+
+
 def one_of(field: str, value: object, allowed: Sequence[str]) -> None:
     """Refuse a value that is not one of a few.
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firedoor.evaluation.bounds import share_between, within
+from firedoor.evaluation.bounds import seeds, share_between, within
 from firedoor.evaluation.intervals import Estimate, IntervalPolicy, cluster_codes
 from firedoor.evaluation.metrics import Unknown, metric, usable
 
@@ -114,6 +114,7 @@ def calibration(
     >>> f"{badly.rmsce.value:.3f} ({badly.rmsce.low:.3f} to {badly.rmsce.high:.3f})"
     '0.199 (0.169 to 0.231)'
     """
+    seeds(seed)
     policy = policy or CalibrationPolicy()
     rows = usable(metric("brier"), labels, predictions)
     if isinstance(rows, Unknown):

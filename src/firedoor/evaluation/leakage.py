@@ -1,6 +1,6 @@
 """Whether parts share what they must not: keys, and rows that are all but the same.
 
-*Keys* are compared exactly, as ``splits`` writes them.
+*Keys* are compared exactly, as ``splits`` writes them; no key is a key too.
 
 *Near-duplicates* agree in every feature: text but for its case and spaces, fractions to within
 ``near`` of the spread of their column, everything else exactly. The spread is a standard deviation,

@@ -143,7 +143,12 @@ def usable(how: Metric, labels: Values, predictions: Values) -> tuple[Floats, Fl
 def numbers(what: str, values: Values) -> Floats | Unknown:
     """Return values as an array of finite numbers, at least one; or why they are none."""
     try:
-        array = np.asarray(values, dtype=np.float64)
+        given = np.asarray(values)
+        # numpy would read numbers out of text and out of times, which nobody meant.
+        texts = given.dtype == object and any(isinstance(value, str) for value in given.flat)
+        if given.dtype.kind not in "buifO" or texts:
+            return Unknown(f"{what} are not numbers")
+        array = given.astype(np.float64)
     except (TypeError, ValueError):
         return Unknown(f"{what} are not numbers")
     if array.ndim != 1:

@@ -15,7 +15,7 @@ import polars as pl
 
 from firedoor.evaluation.bounds import within
 from firedoor.evaluation.intervals import Estimate, IntervalPolicy, estimate, widened
-from firedoor.evaluation.metrics import Metric, Unknown, metric, numbers, usable
+from firedoor.evaluation.metrics import Metric, Unknown, metric, usable
 
 if TYPE_CHECKING:
     from firedoor.evaluation.metrics import Values
@@ -104,10 +104,10 @@ def slices(
     how, policy = metric(name), policy or SlicePolicy()
     if by.dtype.is_float() or by.dtype.is_nested():
         return Unknown(f"{by.name} is {by.dtype}: cut it into a few named bins (Series.cut)")
-    truth, told = numbers("labels", labels), numbers("predictions", predictions)
     rows = usable(how, labels, predictions)
-    if isinstance(truth, Unknown) or isinstance(told, Unknown) or isinstance(rows, Unknown):
-        return rows if isinstance(rows, Unknown) else Unknown("there are no rows")
+    if isinstance(rows, Unknown):
+        return rows
+    truth, told = rows
     if by.len() != truth.size:
         return Unknown(f"there are {truth.size:,} rows and {by.len():,} values of {by.name}")
     if clusters is not None and clusters.len() != truth.size:

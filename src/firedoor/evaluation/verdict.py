@@ -26,7 +26,6 @@ more makes it harder.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, assert_never
@@ -35,6 +34,7 @@ import numpy as np
 
 from firedoor.errors import DeclarationError
 from firedoor.evaluation.behaviour import behaviour, share_of
+from firedoor.evaluation.bounds import seeds
 from firedoor.evaluation.calibration import CalibrationPolicy, calibration
 from firedoor.evaluation.intervals import Estimate, IntervalPolicy, estimate
 from firedoor.evaluation.metrics import Unknown, metric, numbers
@@ -128,7 +128,7 @@ def judge(
         policy: how intervals are drawn, and from how much at least.
 
     Raises:
-        DeclarationError: if there are no rules, too many, or one twice.
+        DeclarationError: if there are no rules, too many, one twice, or what is none.
 
     >>> from firedoor.evaluation.rules import at_least, deterministic
     >>> did = Evidence(labels=[0, 1] * 200, predictions=[0.2, 0.4, 0.3, 0.25] * 100)
@@ -136,11 +136,16 @@ def judge(
     >>> verdict.word, verdict.why
     ('hold', ('the rows were not predicted a second time',))
     >>> verdict.findings[0].sentence
-    'roc_auc is 0.75 (0.7015 to 0.7983), which is at least 0.6'
+    'roc_auc is 0.75 (0.6953 to 0.7988), which is at least 0.6'
     """
     if not 1 <= len(rules) <= RULES_MAX:
         remedy = f"declare 1 to {RULES_MAX} rules"
         raise DeclarationError("rules", len(rules), "are none, or too many", remedy)
+    seeds(seed)
+    strange = next((rule for rule in rules if not isinstance(rule, Rule)), None)
+    if strange is not None:
+        remedy = 'declare it with a function of rules, for example at_least("roc_auc", 0.68)'
+        raise DeclarationError("rules", strange, "is no rule", remedy)
     said = [str(rule) for rule in rules]
     twice = next((name for name in said if said.count(name) > 1), None)
     if twice is not None:
@@ -148,7 +153,7 @@ def judge(
     policy = policy or IntervalPolicy()
     findings = []
     for rule, name in zip(rules, said, strict=True):
-        outcome, found, sentence = _find(rule, evidence, _seed(seed, name), policy)
+        outcome, found, sentence = _find(rule, evidence, seed, policy)
         findings.append(Finding(rule=name, outcome=outcome, found=found, sentence=sentence))
     return Verdict(word=word([one.outcome for one in findings]), findings=tuple(findings))
 
@@ -157,7 +162,7 @@ def word(outcomes: Sequence[Outcome]) -> Word:
     """Return the verdict that outcomes of rules make."""
     if "reject" in outcomes:
         return "reject"
-    return "promote" if outcomes and set(outcomes) == {"pass"} else "hold"
+    return "promote" if set(outcomes) == {"pass"} else "hold"
 
 
 _Found = tuple[Outcome, Estimate | Unknown, str]
@@ -369,8 +374,3 @@ def _interval(found: Estimate) -> str:
 def _nothing(why: str) -> _Found:
     """Hold where there is nothing to judge."""
     return "hold", Unknown(why), why
-
-
-def _seed(seed: int, rule: str) -> int:
-    """Return the seed of a rule, whatever its place."""
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{rule}".encode(), digest_size=8).digest(), "big")
