@@ -15,7 +15,9 @@ cell. So
   fractions, and else missed with a chance of about (columns x difference / ``near``) ** 4;
 * time and memory grow with the number of rows, and not of pairs.
 
-Where features are few and coarse, rows agree by chance: ``near_share_max`` says how many may.
+Where features are few and coarse, rows agree by chance: ``near_share_max`` says how many may. (A
+timetable repeats itself: 8 to 18 % of real flights agree with one of earlier months, where no
+feature is the day.)
 """
 
 from __future__ import annotations
