@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from firedoor.compose.models import Models
     from firedoor.compute.crew import Lost
     from firedoor.compute.dead import DeadLetters
     from firedoor.compute.report import WallReport
@@ -104,6 +105,7 @@ _HOME = {
     "LimitPolicy": "firedoor.guards.limit",
     "Lost": "firedoor.compute.crew",
     "ModelRefused": "firedoor.errors",
+    "Models": "firedoor.compose.models",
     "ModelsUnavailable": "firedoor.errors",
     "NestedWall": "firedoor.errors",
     "NotKnown": "firedoor.errors",
@@ -178,6 +180,7 @@ __all__ = [
     "LimitPolicy",
     "Lost",
     "ModelRefused",
+    "Models",
     "ModelsUnavailable",
     "NestedWall",
     "NotKnown",

@@ -81,7 +81,7 @@ class Standing(RuleBasedStateMachine):
 
     @rule(digest=digests, lineage=st.lists(digests, max_size=2).map(tuple))
     def a_bundle_is_registered(self, digest: str, lineage: tuple[str, ...]) -> None:
-        known = {version.digest for version in self.state.versions}
+        known = {version.content for version in self.state.versions}
         taken = self.tell(Registered(digest=digest, lineage=lineage))
         assert taken == (digest not in self.barred), "a quarantined digest comes back, or none does"
         if taken and digest not in known:
@@ -129,7 +129,7 @@ class Standing(RuleBasedStateMachine):
 
     @rule(digest=digests)
     def somebody_releases(self, digest: str) -> None:
-        assert self.tell(Released(digest=digest, because="looked at")) == (digest in self.barred)
+        assert self.tell(Released(content=digest, because="looked at")) == (digest in self.barred)
         self.barred.discard(digest)
 
     @rule(number=numbers)
@@ -186,7 +186,7 @@ class Standing(RuleBasedStateMachine):
     def what_is_quarantined_is_barred_and_no_alias(self) -> None:
         assert set(self.state.barred) == self.barred
         for version in self.state.versions:
-            assert (version.state == "quarantined") == (version.digest in self.barred)
+            assert (version.state == "quarantined") == (version.content in self.barred)
             if version.state == "quarantined":
                 state = self.state
                 assert version.number not in {state.champion, state.challenger, *state.lived}
@@ -247,7 +247,7 @@ def lived(*order: int) -> ModelState:
             told(Quarantined(number=1, because="NaN"), state=registered(1)),
             Registered(digest=f"{1:064x}"),
             "quarantined",
-            "000000000000 is quarantined (NaN): train another",
+            "content 000000000000 is quarantined (NaN): train another",
         ),
         (
             told(Quarantined(number=1, because="NaN"), state=registered(1)),
@@ -297,8 +297,17 @@ def test_a_quarantined_digest_stays_barred_when_its_version_is_pruned() -> None:
     assert not state.versions
     with pytest.raises(ModelRefused, match="is quarantined"):
         told(Registered(digest=f"{1:064x}"), state=state)
-    again = told(Released(digest=f"{1:064x}", because="looked at"), state=state)
+    again = told(Released(content=f"{1:064x}", because="looked at"), state=state)
     assert told(Registered(digest=f"{1:064x}"), state=again).versions[0].number == 2
+
+
+def test_the_same_content_of_another_run_is_the_same_version_and_barred_with_it() -> None:
+    first = Registered(digest="a" * 64, content="c" * 64, run="run-1")
+    again = Registered(digest="b" * 64, content="c" * 64, run="run-2")
+    state = told(first, again)
+    assert [version.run for version in state.versions] == ["run-1"]
+    with pytest.raises(ModelRefused, match="content cccccccccccc is quarantined"):
+        told(Quarantined(number=1, because="harm"), again, state=state)
 
 
 def test_a_rejected_version_is_barred_and_a_held_one_is_not() -> None:

@@ -4,7 +4,7 @@
   that were qualified against one champion, the second promotion is refused.
 * A rollback goes to the version that was live last, and asks nothing of the current one. What
   was rolled back is retired; to come back it has to be qualified again.
-* A digest that was quarantined, or rejected by evaluation, comes back under no number until it is
+* A content that was quarantined, or rejected by evaluation, comes back under no number until it is
   released; then it is a candidate. A champion that is quarantined is rolled back by the same step.
 
 An event that changes nothing gives the same state back. What is refused changes nothing.
@@ -33,9 +33,11 @@ Verdict = Literal["promote", "hold", "reject"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A bundle was stored. One that is a version already is not registered again."""
+    """A bundle was stored. A content that is a version already is not registered again."""
 
     digest: str
+    content: str = ""
+    """What it does, whichever run made it; empty: the digest stands for that."""
     run: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     lineage: tuple[str, ...] = ()
@@ -81,9 +83,9 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """A quarantined digest may come back."""
+    """A quarantined content may come back."""
 
-    digest: str
+    content: str
     because: str
 
 
@@ -143,13 +145,14 @@ def _register(state: ModelState, event: Registered, now_s: float) -> ModelState:
             "lineage", f"{len(event.lineage)} digests", f"are more than {LINEAGE_MAX}",
             "name what it was made of directly",
         )  # fmt: skip
-    if event.digest in state.barred:
+    content = event.content or event.digest
+    if content in state.barred:
         raise ModelRefused(
-            f"{event.digest[:SHORT]} is quarantined ({state.barred[event.digest]}): train "
-            "another, or release it with `firedoor models release`",
+            f"content {content[:SHORT]} is quarantined ({state.barred[content]}): train another, "
+            "or release it with `firedoor models release`",
             code="quarantined",
         )
-    if any(version.digest == event.digest for version in state.versions):
+    if any(version.content == content for version in state.versions):
         return state
     if len(state.versions) >= VERSIONS_MAX:
         raise ModelRefused(
@@ -158,6 +161,7 @@ def _register(state: ModelState, event: Registered, now_s: float) -> ModelState:
     version = Version(
         number=state.next_number,
         digest=event.digest,
+        content=content,
         run=event.run,
         metrics=event.metrics,
         lineage=event.lineage,
@@ -248,15 +252,15 @@ def _roll_back(state: ModelState, event: RolledBack, now_s: float) -> ModelState
 
 
 def _quarantine(state: ModelState, version: Version, because: str, now_s: float) -> ModelState:
-    """Bar a digest; where it is live, go back to what was live before, if there is any."""
+    """Bar a content; where it is live, go back to what was live before, if there is any."""
     if version.state == "quarantined":
         return state
     if len(state.barred) >= BARRED_MAX:
-        message = f"{BARRED_MAX} digests are quarantined: release those that no longer exist"
+        message = f"{BARRED_MAX} contents are quarantined: release those that no longer exist"
         raise ModelRefused(message, code="full")
     state = replace(
         _unchallenge(state, version.number),
-        barred={**state.barred, version.digest: because},
+        barred={**state.barred, version.content: because},
         lived=tuple(number for number in state.lived if number != version.number),
     )
     state = _become(state, version.number, "quarantined", because, now_s)
@@ -268,14 +272,14 @@ def _quarantine(state: ModelState, version: Version, because: str, now_s: float)
 
 
 def _release(state: ModelState, event: Released, now_s: float) -> ModelState:
-    """Let a digest come back, as a candidate."""
-    if event.digest not in state.barred:
-        message = f"{event.digest[:SHORT]} is not quarantined"
+    """Let a content come back, as a candidate."""
+    if event.content not in state.barred:
+        message = f"content {event.content[:SHORT]} is not quarantined"
         raise NotKnown(message)
-    barred = {digest: why for digest, why in state.barred.items() if digest != event.digest}
+    barred = {content: why for content, why in state.barred.items() if content != event.content}
     state = replace(state, barred=barred)
     for version in state.versions:
-        if version.digest == event.digest:
+        if version.content == event.content:
             state = _become(state, version.number, "candidate", event.because, now_s)
     return state
 
@@ -339,7 +343,7 @@ def _unchallenge(state: ModelState, number: int) -> ModelState:
 
 
 def _check_not_quarantined(version: Version) -> None:
-    """Refuse a version whose digest is barred."""
+    """Refuse a version whose content is barred."""
     if version.state == "quarantined":
         raise ModelRefused(
             f"version {version.number} is quarantined ({version.because}): release it with "

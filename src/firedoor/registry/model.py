@@ -6,7 +6,7 @@
 | ``qualified`` | evaluation said promote | ``Promoted``, a verdict, ``Retired``, ``Quarantined`` |
 | ``live`` | it is the champion | another ``Promoted``, ``RolledBack``, ``Quarantined`` |
 | ``retired`` | it was live, or a person put it aside | ``RolledBack``, a verdict, ``Quarantined`` |
-| ``quarantined`` | its digest is barred, under any number | ``Released`` |
+| ``quarantined`` | its content is barred, under any number | ``Released`` |
 
 Aliases: ``champion`` is the version that is live; ``challenger`` the one qualified last, as long as
 it is qualified and no more; ``previous`` the one that was live before the champion, and what a
@@ -32,6 +32,8 @@ class Version:
     """From 1; never given twice."""
     digest: str
     """Of its bundle."""
+    content: str
+    """Hash of what it does, whichever run made it: what is barred by a quarantine."""
     run: str = ""
     """The run that made it."""
     metrics: dict[str, float] = field(default_factory=dict)
@@ -58,7 +60,7 @@ class ModelState:
     lived: tuple[int, ...] = ()
     """Versions that were live before the champion, the latest last; none that is quarantined."""
     barred: dict[str, str] = field(default_factory=dict)
-    """Quarantined digests, and why; also of versions that were pruned."""
+    """Quarantined contents, and why; also of versions that were pruned."""
 
     @property
     def previous(self) -> int | None:

@@ -105,6 +105,12 @@ def digest_of(encoded: bytes) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
+def content_of(manifest: Manifest) -> str:
+    """Return a hash of what a bundle does: the same, whichever run made it, wherever and when."""
+    bare = msgspec.structs.replace(manifest, run="", environment={}, created_s=0.0)
+    return digest_of(encode_manifest(bare))
+
+
 def decode_manifest(encoded: bytes) -> Manifest:
     """Return the manifest, judged: whatever it says is safe to follow.
 

@@ -1,0 +1,394 @@
+"""The models of a project: bundles and the registry together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.files.artifacts import FileArtifacts
+from firedoor.adapters.files.registry import FileRegistry
+from firedoor.compose.project import FOLDER
+from firedoor.errors import ChangedMeanwhile, DeclarationError, NotKnown
+from firedoor.names import check_name
+from firedoor.ports.artifacts import Swept
+from firedoor.ports.clock import Clock
+from firedoor.registry.change import (
+    Event,
+    Promoted,
+    Pruned,
+    Qualified,
+    Quarantined,
+    Registered,
+    Released,
+    Retired,
+    RolledBack,
+    Verdict,
+    step,
+)
+from firedoor.registry.model import ModelState, Version, resolve
+from firedoor.registry.retention import DAY_S, Retention, due
+from firedoor.wire.bundle import (
+    Manifest,
+    Signature,
+    check_digest,
+    check_text,
+    content_of,
+    parse_fields,
+)
+from firedoor.wire.models import Entry, Kept, Standing
+
+TRIES = 100
+"""Of a change that does not depend on what others do meanwhile."""
+GRACE_S = DAY_S
+"""How long a bundle stays that no version refers to: somebody may be about to register it."""
+HISTORY_MAX = 10_000
+VERDICTS = ("promote", "hold", "reject")
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """What a prune took away, or would."""
+
+    versions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By model."""
+    bundles: tuple[str, ...] = ()
+    """Digests of bundles that no version refers to."""
+    swept: Swept = field(default_factory=Swept)
+
+
+class Models:
+    """Versions of models: stored as bundles, qualified, promoted, rolled back.
+
+    A version is named ``flights@3``, ``flights@champion``, ``flights@challenger`` or
+    ``flights@previous``. Everything raises ``ModelsUnavailable`` if the folder cannot be used.
+    """
+
+    def __init__(
+        self, project: str | Path = ".", *, by: str = "", clock: Clock | None = None
+    ) -> None:
+        """Use the models of a project; nothing is made before one is added.
+
+        Args:
+            project: the folder that ``.firedoor`` is in, or will be.
+            by: who makes changes; it is kept with each.
+            clock: for tests.
+        """
+        folder = Path(project).absolute() / FOLDER / "models"
+        self._artifacts = FileArtifacts(folder / "artifacts")
+        self._registry = FileRegistry(folder / "registry")
+        self._by = check_text("by", by) or "a program"
+        self._clock: Clock = SystemClock() if clock is None else clock
+
+    # ---- changing
+
+    def add(
+        self,
+        model: str,
+        folder: str | Path,
+        *,
+        format: str = "files",  # noqa: A002 - the field's word
+        loader: str = "",
+        inputs: Mapping[str, str] | None = None,
+        outputs: Mapping[str, str] | None = None,
+        example: str = "",
+        environment: Mapping[str, str] | None = None,
+        run: str = "",
+        metrics: Mapping[str, float] | None = None,
+        lineage: tuple[str, ...] = (),
+    ) -> Version:
+        """Store a folder as a bundle and register it as a candidate; whole or not at all.
+
+        Args:
+            model: its name.
+            folder: the files; they are copied.
+            format: ``files``, ``pickle``, ``skops``, ``onnx``, ``lightgbm`` or ``torch``.
+            loader: of format ``files``: ``module:function`` that is given the folder.
+            inputs: dtype by name, ``{"distance": "Int64", "pixels": "Float32[28, 28]"}``.
+            outputs: likewise.
+            example: file of the folder with example rows.
+            environment: version by library.
+            run: which run made it.
+            metrics: figures that are known.
+            lineage: digests of bundles that it was made of.
+
+        Raises:
+            DeclarationError: if something in the folder or in what is said cannot be stored.
+            ModelRefused: if the same files were quarantined.
+            ArtifactsFull: if there is no room.
+        """
+        check_name("model", model)
+        manifest = Manifest(
+            format=format,
+            loader=loader,
+            files=(),
+            signature=Signature(
+                inputs=parse_fields("inputs", inputs or {}),
+                outputs=parse_fields("outputs", outputs or {}),
+            ),
+            example=example,
+            environment=dict(environment or {}),
+            run=run,
+            created_s=self._clock.utc_s(),
+        )
+        event = Registered(
+            digest="",
+            run=run,
+            metrics=dict(metrics or {}),
+            lineage=tuple(check_digest(digest) for digest in lineage),
+        )
+        step(ModelState(), event, 0.0)  # what makes no sense is refused before it is stored
+        self._artifacts.create()
+        self._registry.create()
+        digest = self._artifacts.put(Path(folder), manifest)
+        content = content_of(self._artifacts.manifest(digest))
+        event = Registered(
+            digest=digest, content=content, run=run, metrics=event.metrics, lineage=event.lineage
+        )
+        state = self._change(model, event, "registered").state
+        return next(version for version in state.versions if version.content == content)
+
+    def qualify(
+        self,
+        name: str,
+        verdict: Verdict,
+        *,
+        because: str,
+        metrics: Mapping[str, float] | None = None,
+    ) -> Version:
+        """Keep the verdict of an evaluation: ``promote``, ``hold`` or ``reject``."""
+        if verdict not in VERDICTS:
+            raise DeclarationError(
+                "verdict", verdict, "is none", f"write one of {', '.join(VERDICTS)}"
+            )
+        model, version = self.find(name)
+        check_text("because", because, empty=False)
+        event = Qualified(
+            number=version.number, verdict=verdict, because=because, metrics=dict(metrics or {})
+        )
+        what = {"promote": "qualified", "hold": "held", "reject": "rejected"}[verdict]
+        return resolve(self._change(model, event, what).state, str(version.number))
+
+    def promote(self, name: str, *, because: str = "", anyway: bool = False) -> Version:
+        """Have a qualified version go live, once its bundle is verified; by itself the challenger.
+
+        Args:
+            name: the version.
+            because: why.
+            anyway: also if it was compared with another champion than the one that is live.
+
+        Raises:
+            ModelRefused: if it is not qualified, or was qualified against another champion.
+            ChangedMeanwhile: if somebody changed the model at the same moment.
+            BundleDamaged: if it is not what was stored.
+        """
+        model, version = self.find(name, "challenger")
+        self._artifacts.verify(version.digest)
+        event = Promoted(number=version.number, because=because, anyway=anyway)
+        return resolve(self._change(model, event, "promoted").state, str(version.number))
+
+    def rollback(self, name: str, *, because: str = "") -> Version:
+        """Have the version go live again that was live last; needs nothing of the current one.
+
+        Args:
+            name: the model, or ``flights@3``: only if that is the champion.
+            because: why.
+
+        Raises:
+            ModelRefused: if there is none, or another version is live by now.
+            ChangedMeanwhile: if somebody changed the model at the same moment.
+        """
+        model, wanted = parse_version(name)
+        found = self.read(model)
+        of = resolve(found.state, wanted).number if wanted else None
+        event = RolledBack(because=because, of=of)
+        return resolve(self._change(model, event, "rolled back").state, "champion")
+
+    def quarantine(self, name: str, *, because: str) -> ModelState:
+        """Bar a version and its content; if it is live, go back to what was live before."""
+        check_text("because", because, empty=False)
+        model, version = self.find(name, "")
+        event = Quarantined(number=version.number, because=because)
+        return self._change(model, event, "quarantined").state
+
+    def release(self, name: str, *, because: str) -> ModelState:
+        """Let a quarantined version, or content (``flights@`` and 64 digits), be a candidate."""
+        check_text("because", because, empty=False)
+        model, wanted = parse_version(name)
+        state = self.read(model).state
+        content = wanted if wanted in state.barred else resolve(state, wanted).content
+        return self._change(model, Released(content=content, because=because), "released").state
+
+    def retire(self, name: str, *, because: str = "") -> Version:
+        """Put a version aside that is neither live nor what a rollback goes to."""
+        model, version = self.find(name, "")
+        event = Retired(number=version.number, because=because)
+        return resolve(self._change(model, event, "retired").state, str(version.number))
+
+    def prune(
+        self,
+        retention: Retention | None = None,
+        *,
+        grace_s: float = GRACE_S,
+        dry_run: bool = False,
+    ) -> PruneReport:
+        """Take away versions that are old and needed by nothing, and what no version refers to."""
+        retention = Retention() if retention is None else retention
+        now_s = self._clock.utc_s()
+        gone: dict[str, tuple[int, ...]] = {}
+        referred: set[str] = set()
+        for model in self._registry.models():
+            state = self.read(model).state
+            old = {version.number for version in due(state, retention, now_s)}
+            if old and not dry_run:
+                state = self._change(model, Pruned(retention=retention), "pruned").state
+            if old:
+                gone[model] = tuple(sorted(old))
+            for version in state.versions:
+                if not (dry_run and version.number in old):
+                    referred |= {version.digest, *version.lineage}
+        bundles = tuple(
+            one.digest
+            for one in self._artifacts.listed()
+            if one.digest not in referred and one.stored_s < now_s - grace_s
+        )
+        if dry_run:
+            return PruneReport(gone, bundles)
+        deleted = tuple(
+            digest
+            for digest in bundles
+            if self._artifacts.delete(digest, stored_before_s=now_s - grace_s)
+        )
+        return PruneReport(gone, deleted, self._artifacts.sweep())
+
+    # ---- reading
+
+    def names(self) -> list[str]:
+        """Return the models that there are."""
+        return self._registry.models()
+
+    def read(self, model: str) -> Kept:
+        """Return a model as it is.
+
+        Raises:
+            NotKnown: if there is none of this name.
+        """
+        kept = self._registry.read(model)
+        if not kept.generation:
+            known = ", ".join(self.names()[:10]) or "none"
+            message = f"there is no model {model!r}: there are {known}"
+            raise NotKnown(message)
+        return kept
+
+    def find(self, name: str, default: str = "champion") -> tuple[str, Version]:
+        """Return model and version that a name means.
+
+        Raises:
+            NotKnown: if it means none.
+        """
+        model, wanted = parse_version(name)
+        if not wanted and not default:
+            raise DeclarationError(
+                "version", name, "does not say which version", f"write {model}@3, for example"
+            )
+        return model, resolve(self.read(model).state, wanted or default)
+
+    def manifest(self, name: str) -> Manifest:
+        """Return what a version's bundle says it is; by itself the champion's."""
+        return self._artifacts.manifest(self.find(name)[1].digest)
+
+    def get(self, name: str, to: str | Path) -> Manifest:
+        """Copy a version's files into a new folder, verified; by itself the champion's."""
+        return self._artifacts.get(self.find(name)[1].digest, Path(to))
+
+    def verify(self, name: str) -> Manifest:
+        """Read a version's whole bundle and compare."""
+        return self._artifacts.verify(self.find(name)[1].digest)
+
+    def history(self, model: str, limit: int = 100) -> list[Entry]:
+        """Return the latest changes of a model, the latest last."""
+        self.read(model)
+        return self._registry.history(model, min(limit, HISTORY_MAX))
+
+    def _change(self, model: str, event: Event, what: str) -> Kept:
+        """Make a change. Only what does not depend on others' changes is tried again after one."""
+        because = check_text("because", getattr(event, "because", ""))
+        left = 0 if isinstance(event, Promoted | RolledBack) else TRIES
+        while True:
+            found = self._registry.read(model)
+            now_s = self._clock.utc_s()
+            state = step(found.state, event, now_s)
+            if state == found.state:
+                return found
+            entry = _entry(model, found, state, what=what, by=self._by, because=because,
+                           number=_about(event, found.state, state), at_s=now_s)  # fmt: skip
+            kept = Kept(generation=found.generation + 1, state=state, latest=entry)
+            try:
+                self._registry.swap(model, kept)
+            except ChangedMeanwhile:
+                if not left:
+                    raise
+                left -= 1
+            else:
+                return kept
+
+
+def parse_version(name: str) -> tuple[str, str]:
+    """Return model and version of ``flights@3``; the version is empty if it is not said."""
+    model, _, wanted = name.partition("@")
+    return check_name("model", model), wanted
+
+
+def _about(event: Event, before: ModelState, after: ModelState) -> int | None:
+    """Return the version that an event is about."""
+    match event:
+        case Registered():
+            return after.versions[-1].number
+        case RolledBack():
+            return before.champion
+        case Released(content=content):
+            numbers = [one.number for one in after.versions if one.content == content]
+            return numbers[0] if numbers else None
+        case Pruned():
+            return None
+        case _:
+            return event.number
+
+
+def _entry(
+    model: str,
+    found: Kept,
+    state: ModelState,
+    *,
+    what: str,
+    by: str,
+    because: str,
+    number: int | None,
+    at_s: float,
+) -> Entry:
+    """Return the entry of a change."""
+    left = {version.number for version in state.versions}
+    return Entry(
+        model=model,
+        generation=found.generation + 1,
+        what=what,
+        at_s=at_s,
+        by=by,
+        because=because,
+        number=number,
+        pruned=tuple(one.number for one in found.state.versions if one.number not in left),
+        before=_standing(found.state, number),
+        after=_standing(state, number),
+    )
+
+
+def _standing(state: ModelState, number: int | None) -> Standing:
+    """Return how a model stands."""
+    states = [version.state for version in state.versions if version.number == number]
+    return Standing(
+        champion=state.champion,
+        challenger=state.challenger,
+        previous=state.previous,
+        state=states[0] if states else "",
+    )
