@@ -28,6 +28,7 @@ from firedoor.errors import (
     GuardRefused,
     ModelRefused,
     ModelsUnavailable,
+    ModelUnloadable,
     NestedWall,
     NotKnown,
     Overloaded,
@@ -82,6 +83,7 @@ EXAMPLES: list[FiredoorError] = [
     ModelRefused("it is a candidate", code="not_qualified"),
     ChangedMeanwhile("somebody was faster", expected=3, found=4),
     ModelsUnavailable("away"),
+    ModelUnloadable("format onnx needs onnxruntime"),
     BundleDamaged("has another content", digest="0" * 64, file="model.txt"),
 ]
 
@@ -161,6 +163,7 @@ def test_what_is_refused_is_no_fault_of_the_step() -> None:
                 | StreamsUnavailable
                 | ModelsUnavailable
                 | BundleDamaged
+                | ModelUnloadable
                 | Full,
             )
             or type(error) is FiredoorError

@@ -25,6 +25,7 @@ FiredoorError
 ├── StreamsUnavailable      the broker is away, and did not come back in time
 ├── ModelsUnavailable       the models' folder is away, unreadable or damaged
 ├── BundleDamaged           a bundle is not what was stored under its digest
+├── ModelUnloadable         a bundle is whole, and its model cannot be loaded here
 └── Full                    there is no room; nothing was stored, nothing is lost
     ├── StreamFull          an inbox
     ├── DeadLettersFull     the store of dead letters
@@ -99,8 +100,8 @@ class ModelRefused(Refused):
     """A version of a model may not become what was asked for. Nothing was changed.
 
     Attributes:
-        code: ``quarantined``, ``not_qualified``, ``outdated``, ``no_previous``, ``in_use``
-            or ``full``.
+        code: ``quarantined``, ``not_qualified``, ``outdated``, ``no_previous``, ``in_use``,
+            ``full`` or ``pickle``.
     """
 
     def __init__(self, message: str, *, code: str) -> None:
@@ -233,6 +234,10 @@ class BundleDamaged(FiredoorError):
         self.digest = digest
         self.file = file
         super().__init__(message)
+
+
+class ModelUnloadable(FiredoorError):
+    """A bundle is whole, and its model cannot be loaded: a library is missing, a loader fails."""
 
 
 class Full(FiredoorError):

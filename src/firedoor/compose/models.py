@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.files.artifacts import FileArtifacts
 from firedoor.adapters.files.registry import FileRegistry
+from firedoor.compose.entries import entry_of
 from firedoor.compose.project import FOLDER
+from firedoor.compute.formats import load_model
 from firedoor.errors import ChangedMeanwhile, DeclarationError, NotKnown
 from firedoor.names import check_name
 from firedoor.ports.artifacts import Swept
@@ -37,7 +40,7 @@ from firedoor.wire.bundle import (
     content_of,
     parse_fields,
 )
-from firedoor.wire.models import Entry, Kept, Standing
+from firedoor.wire.models import Entry, Kept
 
 TRIES = 100
 """Of a change that does not depend on what others do meanwhile."""
@@ -302,6 +305,26 @@ class Models:
         """Copy a version's files into a new folder, verified; by itself the champion's."""
         return self._artifacts.get(self.find(name)[1].digest, Path(to))
 
+    def load(self, name: str, *, allow: tuple[str, ...] = ()) -> object:
+        """Return a version's model as an object; by itself the champion's.
+
+        Its files are verified while they are copied to a folder that is gone afterwards. This runs
+        code: of the loader, of a library, of a pickle. A step loads its model in its worker.
+
+        Args:
+            name: the version.
+            allow: ``("pickle",)`` to load a pickle, which warns.
+
+        Raises:
+            ModelRefused: if it is a pickle, and that was not allowed.
+            ModelUnloadable: if a library or the loader is not there, or fails.
+            BundleDamaged: if it is not what was stored.
+        """
+        with tempfile.TemporaryDirectory(prefix="firedoor-model-") as beside:
+            folder = Path(beside) / "bundle"
+            manifest = self.get(name, folder)
+            return load_model(folder, manifest, allow=allow)
+
     def verify(self, name: str) -> Manifest:
         """Read a version's whole bundle and compare."""
         return self._artifacts.verify(self.find(name)[1].digest)
@@ -321,8 +344,9 @@ class Models:
             state = step(found.state, event, now_s)
             if state == found.state:
                 return found
-            entry = _entry(model, found, state, what=what, by=self._by, because=because,
-                           number=_about(event, found.state, state), at_s=now_s)  # fmt: skip
+            entry = entry_of(
+                model, found, event, state, what=what, by=self._by, because=because, at_s=now_s
+            )
             kept = Kept(generation=found.generation + 1, state=state, latest=entry)
             try:
                 self._registry.swap(model, kept)
@@ -338,57 +362,3 @@ def parse_version(name: str) -> tuple[str, str]:
     """Return model and version of ``flights@3``; the version is empty if it is not said."""
     model, _, wanted = name.partition("@")
     return check_name("model", model), wanted
-
-
-def _about(event: Event, before: ModelState, after: ModelState) -> int | None:
-    """Return the version that an event is about."""
-    match event:
-        case Registered():
-            return after.versions[-1].number
-        case RolledBack():
-            return before.champion
-        case Released(content=content):
-            numbers = [one.number for one in after.versions if one.content == content]
-            return numbers[0] if numbers else None
-        case Pruned():
-            return None
-        case _:
-            return event.number
-
-
-def _entry(
-    model: str,
-    found: Kept,
-    state: ModelState,
-    *,
-    what: str,
-    by: str,
-    because: str,
-    number: int | None,
-    at_s: float,
-) -> Entry:
-    """Return the entry of a change."""
-    left = {version.number for version in state.versions}
-    return Entry(
-        model=model,
-        generation=found.generation + 1,
-        what=what,
-        at_s=at_s,
-        by=by,
-        because=because,
-        number=number,
-        pruned=tuple(one.number for one in found.state.versions if one.number not in left),
-        before=_standing(found.state, number),
-        after=_standing(state, number),
-    )
-
-
-def _standing(state: ModelState, number: int | None) -> Standing:
-    """Return how a model stands."""
-    states = [version.state for version in state.versions if version.number == number]
-    return Standing(
-        champion=state.champion,
-        challenger=state.challenger,
-        previous=state.previous,
-        state=states[0] if states else "",
-    )

@@ -26,7 +26,16 @@ SHAPE_MAX = 8
 ENVIRONMENT_MAX = 1_000
 TEXT_MAX = 1_000
 
-FORMATS = ("files", "pickle", "skops", "onnx", "lightgbm", "torch")
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "files": (),
+    "pickle": (".pkl", ".pickle"),
+    "skops": (".skops",),
+    "onnx": (".onnx",),
+    "lightgbm": (".txt",),
+    "torch": (".pt", ".pth"),
+}
+"""How the file ends that is the model, by format; ``files``: whatever the loader reads."""
+FORMATS = tuple(ENDINGS)
 
 _LOADER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -162,12 +171,35 @@ def check_manifest(manifest: Manifest) -> None:
         check_text("environment", version)
 
 
-def check_example(manifest: Manifest) -> None:
-    """Refuse example rows that are in no file of the bundle.
+def model_file(manifest: Manifest) -> str:
+    """Return the path of the file that is the model, of a format other than ``files``.
 
     Raises:
-        DeclarationError: if they are not there.
+        DeclarationError: if there is none, or more than one.
     """
+    endings = ENDINGS[manifest.format]
+    found = [
+        entry.path
+        for entry in manifest.files
+        if entry.path.endswith(endings) and entry.path != manifest.example
+    ]
+    if len(found) != 1:
+        raise DeclarationError(
+            "format", manifest.format,
+            f"needs one file that ends with {' or '.join(endings)}, and there are {len(found)}",
+            'leave one, or use format "files" with a loader',
+        )  # fmt: skip
+    return found[0]
+
+
+def check_whole(manifest: Manifest) -> None:
+    """Refuse a manifest that names files which are not in the bundle.
+
+    Raises:
+        DeclarationError: if its example rows or its model are not there.
+    """
+    if manifest.format != "files":
+        model_file(manifest)
     if manifest.example and manifest.example not in {entry.path for entry in manifest.files}:
         raise DeclarationError(
             "example", manifest.example, "is no file of the bundle",

@@ -41,10 +41,10 @@ from firedoor.wire.bundle import (
     Manifest,
     Unsound,
     check_digest,
-    check_example,
     check_manifest,
     check_paths,
     check_size,
+    check_whole,
     decode_manifest,
     digest_of,
     encode_manifest,
@@ -86,7 +86,7 @@ class FileArtifacts:
                 files = tuple(entry for _, entry in staged)
                 whole = msgspec.structs.replace(manifest, files=files)
                 check_paths(entry.path for entry in files)
-                check_example(whole)
+                check_whole(whole)
                 encoded = encode_manifest(whole)
                 check_size(encoded)
                 self._publish(staged, encoded)
