@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import firedoor as fd
@@ -112,6 +113,20 @@ def test_a_quarantined_content_is_released_by_name_when_its_version_is_gone(
     assert add(models, tmp_path, "bad").number == 2
 
 
+def test_figures_of_numpy_are_kept_as_plain_ones(models: Models, tmp_path: Path) -> None:
+    figures = {"auc": np.float64(0.75), "ece": np.float32(0.5), "rows": np.int64(7)}
+    add(models, tmp_path, "one", metrics=figures)
+    models.qualify("flights@1", "hold", because="few rows", metrics={"ece": np.float32(0.25)})
+    (version,) = models.read("flights").state.versions
+    assert version.metrics == {"auc": 0.75, "ece": 0.25, "rows": 7.0}
+
+
+def test_what_is_made_for_models_is_their_owner_s_alone(models: Models, tmp_path: Path) -> None:
+    add(models, tmp_path, "one")
+    for path in (tmp_path / ".firedoor", *(tmp_path / ".firedoor").rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
 def test_adding_the_same_again_is_the_same_version(models: Models, tmp_path: Path) -> None:
     first = add(models, tmp_path, "one", run="run-1")
     assert add(models, tmp_path, "one", run="run-1, tried again") == first
@@ -189,6 +204,9 @@ def test_a_bundle_that_no_version_refers_to_stays_for_a_day(models: Models, tmp_
         (lambda m, _: m.quarantine("flights@1", because=""), "is empty"),
         (lambda m, _: m.quarantine("flights", because="x"), "write flights@3, for example"),
         (lambda m, _: m.promote("flights@1", because="two\nlines"), "is not a line of text"),
+        (lambda m, f: m.add("flights", f, metrics={"auc": "0.7"}), "is no number"),
+        (lambda m, f: m.add("flights", f, metrics={"auc": True}), "is no number"),
+        (lambda m, _: m.history("flights", 0), "give 1 to 10000"),
         (lambda *_: Models(".", by="\0"), "is not a line of text"),
     ],
 )

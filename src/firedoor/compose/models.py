@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import SupportsFloat
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.files.artifacts import FileArtifacts
@@ -98,7 +99,7 @@ class Models:
         example: str = "",
         environment: Mapping[str, str] | None = None,
         run: str = "",
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, SupportsFloat] | None = None,
         lineage: tuple[str, ...] = (),
     ) -> Version:
         """Store a folder as a bundle and register it as a candidate; whole or not at all.
@@ -138,7 +139,7 @@ class Models:
         event = Registered(
             digest="",
             run=run,
-            metrics=dict(metrics or {}),
+            metrics=figures_of(metrics),
             lineage=tuple(check_digest(digest) for digest in lineage),
         )
         step(ModelState(), event, 0.0)  # what makes no sense is refused before it is stored
@@ -158,7 +159,7 @@ class Models:
         verdict: Verdict,
         *,
         because: str,
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, SupportsFloat] | None = None,
     ) -> Version:
         """Keep the verdict of an evaluation: ``promote``, ``hold`` or ``reject``."""
         if verdict not in VERDICTS:
@@ -168,7 +169,7 @@ class Models:
         model, version = self.find(name)
         check_text("because", because, empty=False)
         event = Qualified(
-            number=version.number, verdict=verdict, because=because, metrics=dict(metrics or {})
+            number=version.number, verdict=verdict, because=because, metrics=figures_of(metrics)
         )
         what = {"promote": "qualified", "hold": "held", "reject": "rejected"}[verdict]
         return resolve(self._change(model, event, what).state, str(version.number))
@@ -331,8 +332,10 @@ class Models:
 
     def history(self, model: str, limit: int = 100) -> list[Entry]:
         """Return the latest changes of a model, the latest last."""
+        if not 1 <= limit <= HISTORY_MAX:
+            raise DeclarationError("limit", limit, "is out of range", f"give 1 to {HISTORY_MAX}")
         self.read(model)
-        return self._registry.history(model, min(limit, HISTORY_MAX))
+        return self._registry.history(model, limit)
 
     def _change(self, model: str, event: Event, what: str) -> Kept:
         """Make a change. Only what does not depend on others' changes is tried again after one."""
@@ -362,3 +365,19 @@ def parse_version(name: str) -> tuple[str, str]:
     """Return model and version of ``flights@3``; the version is empty if it is not said."""
     model, _, wanted = name.partition("@")
     return check_name("model", model), wanted
+
+
+def figures_of(metrics: Mapping[str, SupportsFloat] | None) -> dict[str, float]:
+    """Return figures as plain numbers: those of numpy are as good.
+
+    Raises:
+        DeclarationError: if one is no number.
+    """
+    figures = {}
+    for name, value in (metrics or {}).items():
+        if isinstance(value, bool | str) or not isinstance(value, SupportsFloat):
+            raise DeclarationError(
+                "metrics", {name: value}, "is no number", "leave out what could not be measured"
+            )
+        figures[name] = float(value)
+    return figures

@@ -250,13 +250,18 @@ def check_paths(paths: Iterable[str]) -> None:
         )
 
 
+def is_digest(text: str) -> bool:
+    """Return whether a text can be the digest of a bundle."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def check_digest(digest: object) -> str:
     """Return a digest as it is.
 
     Raises:
         DeclarationError: if it is none.
     """
-    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+    if not isinstance(digest, str) or not is_digest(digest):
         raise DeclarationError(
             "digest", digest, "is no digest", "write all 64 digits, as `firedoor models show` does"
         )

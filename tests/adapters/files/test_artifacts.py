@@ -22,6 +22,7 @@ from firedoor.errors import (
     ModelsUnavailable,
     NotKnown,
 )
+from firedoor.ports.artifacts import Swept
 from firedoor.wire.bundle import FILES_MAX, Manifest, encode_manifest
 from pipelines.disks import Limited, small_disk
 
@@ -488,6 +489,16 @@ def test_nobody_sweeps_while_somebody_stores(
     ):
         hasty.put(model, MANIFEST)
     assert store.sweep().files == 1
+
+
+def test_what_a_file_server_keeps_under_odd_names_is_no_bundle_and_stays(
+    store: FileArtifacts, model: Path, tmp_path: Path
+) -> None:
+    digest = store.put(model, MANIFEST)
+    for kind in ("bundles", "files"):
+        (tmp_path / "store" / kind / ".nfs0001").write_bytes(b"")
+    assert [one.digest for one in store.listed()] == [digest]
+    assert store.sweep() == Swept()
 
 
 def test_what_was_stored_again_is_not_deleted_for_its_age(

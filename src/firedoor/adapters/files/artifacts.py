@@ -48,6 +48,7 @@ from firedoor.wire.bundle import (
     decode_manifest,
     digest_of,
     encode_manifest,
+    is_digest,
 )
 
 BUNDLE_BYTES_MAX = 64 * 2**30
@@ -292,8 +293,11 @@ class FileArtifacts:
         check_layout(self._folder)
         with told(self._folder), os.scandir(self._bundles) as entries:
             for entry in entries:
+                digest = entry.name.removesuffix(".json")
+                if not is_digest(digest):  # NFS keeps what is open and deleted under odd names
+                    continue
                 with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                    yield Listed(entry.name.removesuffix(".json"), entry.stat().st_mtime)
+                    yield Listed(digest, entry.stat().st_mtime)
 
     def delete(self, digest: str, *, stored_before_s: float | None = None) -> bool:
         """Take a bundle away, unless it was stored again since then; its files go with a sweep."""
@@ -322,13 +326,14 @@ class FileArtifacts:
         for one in self.listed():
             try:
                 needed |= {entry.sha256 for entry in self.manifest(one.digest).files}
-            except (BundleDamaged, DeclarationError) as error:
+            except BundleDamaged as error:
                 return Swept(kept=f"what bundle {one.digest} needs is not known: {error}")
         files = size = 0
         with told(self._folder):
             for folder, kept in ((self._incoming, set()), (self._files, needed)):
                 with os.scandir(folder) as entries:
-                    loose = [entry for entry in entries if entry.name not in kept]
+                    named = (entry for entry in entries if not entry.name.startswith("."))
+                    loose = [entry for entry in named if entry.name not in kept]
                 for entry in loose:
                     size += entry.stat(follow_symlinks=False).st_size
                     Path(entry.path).unlink()

@@ -77,8 +77,10 @@ def make_layout(folder: Path, below: tuple[str, ...]) -> None:
         ModelsUnavailable: if it cannot be made, or is of another version.
     """
     with told(folder):
-        for place in (folder, *(folder / name for name in below)):
-            place.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        # One by one: parents that mkdir makes by itself would be everybody's to read.
+        for place in (*reversed(folder.parents), folder, *(folder / name for name in below)):
+            if not place.is_dir():
+                place.mkdir(mode=FOLDER_MODE, exist_ok=True)
         if not (folder / "version").exists():
             write_atomically(folder / "version", LAYOUT, durable=True)
     check_layout(folder)
