@@ -50,7 +50,7 @@ fix: $(VENV)/.test ## format the code and repair what the linter can repair
 
 sim: $(VENV)/.test ## run simulated worlds: SEEDS=5000 for the search for bad rows, WORLDS=1000 for runners
 	@FIREDOOR_SEEDS=$(SEEDS) $(BIN)/python -m pytest tests/isolation --timeout 1800 $(ARGS)
-	@FIREDOOR_SEEDS=$(WORLDS) $(BIN)/python -m pytest tests/sim tests/flow tests/control/test_settling.py \
+	@FIREDOOR_SEEDS=$(WORLDS) $(BIN)/python -m pytest tests/sim tests/flow tests/registry tests/control/test_settling.py \
 		tests/compose/test_restarts.py tests/compose/test_ending.py tests/data/test_room.py tests/data/test_tries.py --timeout 1800 $(ARGS)
 
 soak: $(VENV)/.test .venv-mutants/.done $(DATA) ## run for long: 10,000 batches with 1,000 deaths, 100 kills of every process of a pipeline, all mutants

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from firedoor import errors
 from firedoor.errors import (
+    ArtifactsFull,
+    BundleDamaged,
+    ChangedMeanwhile,
     DeadLettersFull,
     DeadlineExceeded,
     DeadlineSpent,
@@ -23,6 +26,9 @@ from firedoor.errors import (
     Full,
     GuardOpen,
     GuardRefused,
+    ModelRefused,
+    ModelsUnavailable,
+    ModelUnloadable,
     NestedWall,
     NotKnown,
     Overloaded,
@@ -73,6 +79,12 @@ EXAMPLES: list[FiredoorError] = [
     Full("full"),
     StreamFull("full"),
     DeadLettersFull("full"),
+    ArtifactsFull("full"),
+    ModelRefused("it is a candidate", code="not_qualified"),
+    ChangedMeanwhile("somebody was faster", expected=3, found=4),
+    ModelsUnavailable("away"),
+    ModelUnloadable("format onnx needs onnxruntime"),
+    BundleDamaged("has another content", digest="0" * 64, file="model.txt"),
 ]
 
 
@@ -149,6 +161,9 @@ def test_what_is_refused_is_no_fault_of_the_step() -> None:
                 | DeadlineExceeded
                 | DependencyDown
                 | StreamsUnavailable
+                | ModelsUnavailable
+                | BundleDamaged
+                | ModelUnloadable
                 | Full,
             )
             or type(error) is FiredoorError

@@ -44,6 +44,7 @@ PAGES = {
             "frames",
         ),
     ),
+    "models.md": ("Models", ("Models",)),
     "report.md": ("The report", ("WallReport", "Lost", "Failure")),
     "guards.md": (
         "Guards",

@@ -9,11 +9,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from firedoor.compose.models import Models
     from firedoor.compute.crew import Lost
     from firedoor.compute.dead import DeadLetters
     from firedoor.compute.report import WallReport
     from firedoor.compute.wall import Outcome, Wall
     from firedoor.errors import (
+        ArtifactsFull,
+        BundleDamaged,
+        ChangedMeanwhile,
         DeadLettersFull,
         DeadlineExceeded,
         DeadlineSpent,
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
         Full,
         GuardOpen,
         GuardRefused,
+        ModelRefused,
+        ModelsUnavailable,
+        ModelUnloadable,
         NestedWall,
         NotKnown,
         Overloaded,
@@ -71,9 +78,12 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Answer": "firedoor.guards.fallback",
+    "ArtifactsFull": "firedoor.errors",
     "BreakerPolicy": "firedoor.guards.breaker",
     "BudgetPolicy": "firedoor.guards.budget",
     "BulkheadPolicy": "firedoor.guards.bulkhead",
+    "BundleDamaged": "firedoor.errors",
+    "ChangedMeanwhile": "firedoor.errors",
     "Constant": "firedoor.guards.fallback",
     "DeadLetters": "firedoor.compute.dead",
     "DeadLettersFull": "firedoor.errors",
@@ -95,6 +105,10 @@ _HOME = {
     "GuardRefused": "firedoor.errors",
     "LimitPolicy": "firedoor.guards.limit",
     "Lost": "firedoor.compute.crew",
+    "ModelRefused": "firedoor.errors",
+    "ModelUnloadable": "firedoor.errors",
+    "Models": "firedoor.compose.models",
+    "ModelsUnavailable": "firedoor.errors",
     "NestedWall": "firedoor.errors",
     "NotKnown": "firedoor.errors",
     "Older": "firedoor.spec.degrade",
@@ -140,9 +154,12 @@ _HOME = {
 __all__ = [
     "SLO",
     "Answer",
+    "ArtifactsFull",
     "BreakerPolicy",
     "BudgetPolicy",
     "BulkheadPolicy",
+    "BundleDamaged",
+    "ChangedMeanwhile",
     "Constant",
     "DeadLetters",
     "DeadLettersFull",
@@ -164,6 +181,10 @@ __all__ = [
     "GuardRefused",
     "LimitPolicy",
     "Lost",
+    "ModelRefused",
+    "ModelUnloadable",
+    "Models",
+    "ModelsUnavailable",
     "NestedWall",
     "NotKnown",
     "Older",

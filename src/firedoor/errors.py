@@ -10,6 +10,8 @@ FiredoorError
 │   ├── ProjectBusy         another run is at work in this project folder
 │   ├── StoreRefused        what the store holds does not fit what is declared
 │   ├── NotKnown            a zone, batch, row or file that was asked for is not there
+│   ├── ModelRefused        a version may not become what was asked: not qualified, quarantined ...
+│   ├── ChangedMeanwhile    somebody else changed the model first
 │   └── GuardRefused        a guard said no before the call was made
 │       ├── GuardOpen       its breaker is open
 │       ├── Overloaded      there is no room for a call of this class
@@ -21,9 +23,13 @@ FiredoorError
 ├── WorkersUnavailable      no worker process can be started or kept alive
 ├── DependencyDown          what a zone needs (a sink's database, a lookup) is away for now
 ├── StreamsUnavailable      the broker is away, and did not come back in time
+├── ModelsUnavailable       the models' folder is away, unreadable or damaged
+├── BundleDamaged           a bundle is not what was stored under its digest
+├── ModelUnloadable         a bundle is whole, and its model cannot be loaded here
 └── Full                    there is no room; nothing was stored, nothing is lost
     ├── StreamFull          an inbox
-    └── DeadLettersFull     the store of dead letters
+    ├── DeadLettersFull     the store of dead letters
+    └── ArtifactsFull       the store of artifacts
 
 Leaves are raised, branches are for catching.
 """
@@ -88,6 +94,35 @@ class StoreRefused(Refused):
 
 class NotKnown(Refused):
     """What was asked for (a zone, a batch, a row, a line of a file) is not there, or not yet."""
+
+
+class ModelRefused(Refused):
+    """A version of a model may not become what was asked for. Nothing was changed.
+
+    Attributes:
+        code: ``quarantined``, ``not_qualified``, ``outdated``, ``no_previous``, ``in_use``,
+            ``full`` or ``pickle``.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        """Say what was refused, why, and what to do."""
+        self.code = code
+        super().__init__(message)
+
+
+class ChangedMeanwhile(Refused):
+    """Somebody else changed the model between its reading and this change; look, and decide anew.
+
+    Attributes:
+        expected: the generation that this change was made for.
+        found: the generation that is there.
+    """
+
+    def __init__(self, message: str, *, expected: int, found: int) -> None:
+        """Say what came before."""
+        self.expected = expected
+        self.found = found
+        super().__init__(message)
 
 
 class GuardRefused(Refused):
@@ -182,6 +217,29 @@ class StreamsUnavailable(FiredoorError):
     """The broker is away, and did not come back in time."""
 
 
+class ModelsUnavailable(FiredoorError):
+    """The folder of models is away, may not be read or written, or holds what is damaged."""
+
+
+class BundleDamaged(FiredoorError):
+    """A bundle is not what was stored under its digest: it is not loaded.
+
+    Attributes:
+        digest: of the bundle.
+        file: the file of it that is at fault; empty: its manifest.
+    """
+
+    def __init__(self, message: str, *, digest: str, file: str = "") -> None:
+        """Say which file of which bundle is at fault."""
+        self.digest = digest
+        self.file = file
+        super().__init__(message)
+
+
+class ModelUnloadable(FiredoorError):
+    """A bundle is whole, and its model cannot be loaded: a library is missing, a loader fails."""
+
+
 class Full(FiredoorError):
     """There is no room. Nothing was stored, and nothing that was there has gone."""
 
@@ -192,6 +250,10 @@ class StreamFull(Full):
 
 class DeadLettersFull(Full):
     """The store of dead letters has no room: replay or discard some, or raise its bound."""
+
+
+class ArtifactsFull(Full):
+    """The store of artifacts has no room for a bundle: free some, or prune models."""
 
 
 class StepUnloadable(FiredoorError):

@@ -41,6 +41,12 @@ def test_every_field_of_an_error_is_documented() -> None:
     assert set(vars(wrong)) == set(documented_attributes(firedoor.DeclarationError))
     unloadable = firedoor.StepUnloadable("why", "detail")
     assert set(vars(unloadable)) == set(documented_attributes(firedoor.StepUnloadable))
+    damaged = firedoor.BundleDamaged("why", digest="0" * 64, file="model.txt")
+    assert set(vars(damaged)) == set(documented_attributes(firedoor.BundleDamaged))
+    late = firedoor.ChangedMeanwhile("why", expected=1, found=2)
+    assert set(vars(late)) == set(documented_attributes(firedoor.ChangedMeanwhile))
+    refused = firedoor.ModelRefused("why", code="quarantined")
+    assert set(vars(refused)) == set(documented_attributes(firedoor.ModelRefused))
 
 
 def test_dir_lists_exactly_the_public_names() -> None:

@@ -6,9 +6,9 @@ import asyncio
 import getpass
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -27,11 +27,21 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def ask(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; what firedoor raises is printed, and the command ends with 1."""
+    return answer(lambda: asyncio.run(work))
+
+
+def answer(work: Callable[[], T]) -> T:
+    """Do a command's work that waits for nobody; errors end it as they do for ``ask``."""
     try:
-        return asyncio.run(work)
+        return work()
     except FiredoorError as error:
-        print(f"firedoor: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
+        stop(error)
+
+
+def stop(error: FiredoorError) -> NoReturn:
+    """Print an error, and end with 1."""
+    print(f"firedoor: {error}", file=sys.stderr)
+    raise typer.Exit(1) from error
 
 
 def somebody() -> str:

@@ -16,6 +16,7 @@ COMMANDS = {
     "dlq": "firedoor.cli.dlq:app",
     "trace": "firedoor.cli.trace:trace",
     "zone": "firedoor.cli.zone:app",
+    "models": "firedoor.cli.models:app",
     "backfill": "firedoor.cli.backfill:backfill",
     "map": "firedoor.cli.map:draw",
     "check": "firedoor.cli.check:check",

@@ -8,6 +8,7 @@
 | ``endpoint.json``, ``credentials/ZONE.json`` | where the broker is, and as whom to ask it |
 | ``nats/`` | the broker's store |
 | ``lookups/NAME/VERSION.parquet``, ``lookups/current.json`` | tables that steps join to |
+| ``models/`` | bundles and the registry of models |
 | ``deployed/ZONE-VERSION.json`` | zones whose code was replaced |
 | ``logs/ZONE.log``, ``status.json``, ``report.json`` | what happened |
 """

@@ -1,0 +1,1 @@
+"""Models on a folder: bundles and the registry, also on one that several machines share."""

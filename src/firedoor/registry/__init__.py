@@ -1,0 +1,1 @@
+"""Versions of a model: what may become of them. Pure."""
