@@ -205,11 +205,15 @@ class DependencyDown(FiredoorError):
 
     Attributes:
         retry_after_s: seconds after which to try again; None: not known.
+        frame: the caller's frame, untouched, where a wall raised it.
+        undelivered: frames that ``map`` had taken and not yet given back, this one first.
     """
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         """Say what is away."""
         self.retry_after_s = retry_after_s
+        self.frame: object = None
+        self.undelivered: tuple[object, ...] = ()
         super().__init__(message)
 
 

@@ -99,6 +99,26 @@ def test_a_service_that_is_away_blames_no_row_and_keeps_the_worker(
         assert wall.report().workers_lost == 0
 
 
+def test_frames_are_handed_back_where_a_service_is_away(service: Service) -> None:
+    frames = [ROWS.with_columns(x=pl.col("x") + 100 * number) for number in range(4)]
+    with wall_of(calls_out.enrich, service) as wall:
+        outcomes = wall.map(frames)
+        first = next(outcomes)
+        assert first.good["x"].to_list() == frames[0]["x"].to_list()
+        service.be("down")
+        with pytest.raises(fd.DependencyDown) as caught:
+            list(outcomes)
+        undelivered = caught.value.undelivered
+        assert undelivered
+        assert caught.value.frame is undelivered[0]
+        given = [frame for frame in frames if any(frame is other for other in undelivered)]
+        assert len(given) == len(undelivered)
+        with pytest.raises(fd.DependencyDown) as alone:
+            wall(ROWS)
+        assert alone.value.frame is ROWS
+        assert alone.value.undelivered == (ROWS,)
+
+
 def test_the_error_says_which_guard_refused_why_and_when_to_try_again(service: Service) -> None:
     with wall_of(calls_out.enrich, service) as wall:
         service.be("down")

@@ -24,7 +24,13 @@ from firedoor.compute.report import WallReport, now_s
 from firedoor.compute.step import Step, refer
 from firedoor.compute.suspicion import Rules
 from firedoor.compute.worker import INSIDE
-from firedoor.errors import DeclarationError, NestedWall, StepAtFault, WallClosed
+from firedoor.errors import (
+    DeclarationError,
+    DependencyDown,
+    NestedWall,
+    StepAtFault,
+    WallClosed,
+)
 from firedoor.quality import gate
 from firedoor.spec.wall import WallOptions, check_known
 
@@ -129,6 +135,8 @@ class Wall:
         Raises:
             StepAtFault: the step, not a row, is at fault; nothing is dead-lettered, ``.frame`` is
                 the frame untouched.
+            DependencyDown: what the step calls by a guard is away; likewise, and
+                ``.retry_after_s`` may say when to try again.
             FrameRefused: the frame cannot be used.
             WallClosed, StepUnloadable, WorkersUnavailable: as they say.
         """
@@ -143,7 +151,7 @@ class Wall:
         self._passage.tally.took("encode", now_s() - began)
         try:
             settled = self._passage.take(Held.of_frame(table))
-        except StepAtFault as fault:
+        except (StepAtFault, DependencyDown) as fault:
             fault.frame = frame
             fault.undelivered = (frame,)
             raise
@@ -162,9 +170,9 @@ class Wall:
     def map(self, batches: Iterable[Frame]) -> Iterator[Outcome[Frame]]:
         """Take frames through the wall, in order, some at the same time.
 
-        At most ``workers + 1`` frames are taken in advance. On StepAtFault ``.undelivered`` holds
-        every frame that was taken and not given back. What ``batches`` raises comes out after the
-        outcomes of all frames before it.
+        At most ``workers + 1`` frames are taken in advance. On StepAtFault and DependencyDown
+        ``.undelivered`` holds every frame that was taken and not given back. What ``batches``
+        raises comes out after the outcomes of all frames before it.
         """
         self._check_usable()
         ahead: deque[tuple[Frame, Future[Outcome[Frame]]]] = deque()
@@ -188,7 +196,7 @@ class Wall:
                 outcome = ahead[0][1].result(timeout=threading.TIMEOUT_MAX)
                 ahead.popleft()
                 yield outcome
-        except StepAtFault as fault:
+        except (StepAtFault, DependencyDown) as fault:
             fault.undelivered = tuple(frame for frame, _ in ahead)
             raise
         finally:
