@@ -129,7 +129,7 @@ def test_runner_after_runner_that_dies_still_gets_everything_done(seed: int) -> 
         world = World(PLAN)
         await world.put(range(BATCHES), bad=BAD)
         for times in range(40):
-            link = Dying(3 + seed + times % 5, after=bool(times % 2))
+            link = Dying(4 + seed + times % 5, after=bool(times % 2))
             await run_to_death(world.runner(link=link, concurrency=3), link, world)
             if is_done(world):
                 break

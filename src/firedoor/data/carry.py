@@ -124,6 +124,11 @@ class Carrier:
         held.over = True
         try:
             if held.envelope is not None:
+                # Who stood still for longer than the broker waits may find that another has done
+                # it, who has forgotten what was noted: nobody would forget what is noted now.
+                if await self._known(held.envelope) is not None:
+                    await self._insist.few(held.ack)
+                    return
                 tries = self._tries(held.envelope)
                 await tries.load()
                 await tries.returned(held.delivery.deliveries)
@@ -131,16 +136,19 @@ class Carrier:
             return  # it comes again by itself, and counts: better too early alone than never
         await self._insist.few(held.give_back)
 
+    async def _known(self, envelope: Envelope) -> BatchRecord | None:
+        """Return the record of a batch that is done here."""
+        zone, batch = self._plan.name, envelope.batch
+        return await self._insist(lambda: self._streams.recorded(zone, batch))
+
     def _tries(self, envelope: Envelope) -> Tries:
         """Return what is noted of a batch."""
         return Tries(self._streams, self._insist, zone=self._plan.name, batch=envelope.batch)
 
     async def _carry(self, held: Held, envelope: Envelope, *, probe: bool) -> None:
         """Take a batch through whose envelope is whole."""
-        zone = self._plan.name
         tries = self._tries(envelope)
-        known = await self._insist(lambda: self._streams.recorded(zone, envelope.batch))
-        if known is not None:
+        if await self._known(envelope) is not None:
             if probe:
                 self._conduct.tell(ProbeVoid())
             if held.delivery.deliveries > 1:

@@ -149,13 +149,18 @@ def _holds_all(frame: pl.DataFrame, block: bytes) -> bool:
 
 
 def _attempt(block: bytes, schema: Types | None) -> pl.DataFrame | None:
-    """Return what polars reads, None if it cannot."""
+    """Return what polars reads, None if it cannot.
+
+    Where no line has a key, it takes what is no object for an empty one: that is nothing read.
+    """
     try:
         if schema is None:
-            return pl.read_ndjson(block, infer_schema_length=None)
-        return pl.read_ndjson(block, schema=dict(schema))
+            frame = pl.read_ndjson(block, infer_schema_length=None)
+        else:
+            frame = pl.read_ndjson(block, schema=dict(schema))
     except Exception:  # noqa: BLE001 - polars raises many kinds; what is wrong is found line by line
         return None
+    return frame if frame.width else None
 
 
 def _is_exact(frame: pl.DataFrame, declared: Types) -> bool:
