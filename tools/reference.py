@@ -16,6 +16,7 @@ import firedoor
 import guard_pages
 from api import documented_attributes, public_members
 from firedoor import errors
+from firedoor.spec.job import JobOptions
 from firedoor.spec.wall import WallOptions
 from guard_pages import field_notes
 
@@ -78,6 +79,7 @@ def pages() -> dict[str, str]:
     """Return every page of the reference by its file name."""
     told = {file: _page(title, names) for file, (title, names) in PAGES.items()}
     told["options.md"] = _options()
+    told["jobs.md"] = _jobs()
     told["errors.md"] = _errors()
     told["guard-behaviour.md"] = guard_pages.page(WRITTEN)
     told["checks.md"] = check_pages.page(WRITTEN)
@@ -95,6 +97,10 @@ def _page(title: str, names: tuple[str, ...]) -> str:
 
 def _entry(name: str, value: object) -> Iterator[str]:
     """Describe one public name and its members."""
+    if not isinstance(value, type) and not callable(value):
+        yield f"## `{name}`"
+        yield _prose(value)
+        return
     if not isinstance(value, type):
         yield f"## `{name}`"
         yield f"```text\n{name}{_signature(value)}\n```"
@@ -184,6 +190,18 @@ def _options() -> str:
         "anything runs."
     )
     return "\n\n".join(["# Options of a wall", WRITTEN, said, "\n".join(rows)]) + "\n"
+
+
+def _jobs() -> str:
+    """Return the page about jobs: what is declared, what the function is given."""
+    parts = [_page("Jobs", ("Run", "manual")).strip(), "## Options of a job"]
+    parts.append("Keyword arguments of `Pipeline.job` beside `reads`, `trigger` and `name`.")
+    notes = field_notes(JobOptions)
+    rows = ["| Option | Type | Meaning |", "|---|---|---|"]
+    for field in JobOptions.__annotations__:
+        declared = str(JobOptions.__annotations__[field].__forward_arg__).replace("|", "\\|")
+        rows.append(f"| `{field}` | `{declared}` | {notes[field]} |")
+    return "\n\n".join([*parts, "\n".join(rows)]) + "\n"
 
 
 def _errors() -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from firedoor.compose.models import Models
     from firedoor.compute.crew import Lost
     from firedoor.compute.dead import DeadLetters
+    from firedoor.compute.jobbench import Run
     from firedoor.compute.report import WallReport
     from firedoor.compute.wall import Outcome, Wall
     from firedoor.errors import (
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from firedoor.spec.dependency import Dependency
     from firedoor.spec.edge import Edge, Shed
     from firedoor.spec.exempt import Exempt
+    from firedoor.spec.job import manual
     from firedoor.spec.lookup import lookup
     from firedoor.spec.pipeline import Pipeline
     from firedoor.spec.slo import SLO
@@ -123,6 +125,7 @@ _HOME = {
     "RatePolicy": "firedoor.guards.rate",
     "Refused": "firedoor.errors",
     "RetryPolicy": "firedoor.guards.retry",
+    "Run": "firedoor.compute.jobbench",
     "SLO": "firedoor.spec.slo",
     "Sample": "firedoor.spec.degrade",
     "Shed": "firedoor.spec.edge",
@@ -145,6 +148,7 @@ _HOME = {
     "incoming": "firedoor.guarding.passage",
     "jsonl": "firedoor.spec.sources",
     "lookup": "firedoor.spec.lookup",
+    "manual": "firedoor.spec.job",
     "outgoing_headers": "firedoor.guarding.passage",
     "parquet": "firedoor.spec.sources",
     "priority": "firedoor.guarding.passage",
@@ -199,6 +203,7 @@ __all__ = [
     "RatePolicy",
     "Refused",
     "RetryPolicy",
+    "Run",
     "Sample",
     "Shed",
     "SheddingPolicy",
@@ -221,6 +226,7 @@ __all__ = [
     "incoming",
     "jsonl",
     "lookup",
+    "manual",
     "outgoing_headers",
     "parquet",
     "priority",

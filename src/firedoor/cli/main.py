@@ -16,6 +16,8 @@ COMMANDS = {
     "dlq": "firedoor.cli.dlq:app",
     "trace": "firedoor.cli.trace:trace",
     "zone": "firedoor.cli.zone:app",
+    "job": "firedoor.cli.job:app",
+    "runs": "firedoor.cli.runs:runs",
     "models": "firedoor.cli.models:app",
     "backfill": "firedoor.cli.backfill:backfill",
     "map": "firedoor.cli.map:draw",

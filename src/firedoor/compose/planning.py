@@ -9,7 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -18,9 +18,11 @@ from firedoor.compute.limits import MEMORY_MIN_BYTES
 from firedoor.compute.step import MAIN_ALIAS, refer
 from firedoor.errors import DeclarationError
 from firedoor.spec.graph import sensitive_of
+from firedoor.spec.job import Job
 from firedoor.spec.lookup import Lookup
 from firedoor.spec.pipeline import Pipeline
 from firedoor.spec.plan import (
+    JobPlan,
     LadderPlan,
     LookupPlan,
     Plan,
@@ -33,6 +35,9 @@ from firedoor.spec.schema_note import note_schema
 from firedoor.spec.sources import Frames
 from firedoor.spec.zone import Zone
 from firedoor.units import format_bytes
+
+if TYPE_CHECKING:
+    import dataframely as dy
 
 Option = bool | int | float | str | list[str | int] | None
 
@@ -62,6 +67,7 @@ def plan_of(pipeline: Pipeline, *, file: Path, sys_path: tuple[str, ...]) -> Pla
         dead_bytes_max=pipeline.dead_bytes_max,
         retention_days=pipeline.retention_days,
         exempt=pipeline.exempt,
+        jobs=tuple(_job(job, pipeline, file) for job in pipeline.jobs),
     )
 
 
@@ -103,32 +109,70 @@ def _ladder(zone: Zone) -> LadderPlan | None:
     return msgspec.structs.replace(zone.ladder, sample=sample)
 
 
+def _job(job: Job, pipeline: Pipeline, file: Path) -> JobPlan:
+    """Return a job as a plain value, with the version of its code."""
+    step = _note(
+        f"job {job.name!r}", job.step, memory_bytes=job.limits.memory_bytes, by_value=False,
+        file=file,
+    )  # fmt: skip
+    folder = _absolute(pipeline.zone(job.reads).folder, pipeline.folder) if job.reads else ""
+    limits = msgspec.structs.replace(job.limits, may_read=())
+    said = msgspec.json.encode((limits, job.parameters, job.reads), order="sorted")
+    return JobPlan(
+        name=job.name,
+        owner=job.owner,
+        version=_hash(said, _sources(job.step)),
+        step=step,
+        limits=job.limits,
+        doc=job.doc,
+        reads=job.reads,
+        folder=folder,
+        parameters=dict(job.parameters),
+        where=job.where,
+    )
+
+
 def _step(zone: Zone, file: Path) -> StepNote | None:
-    """Return what a worker needs to find the step.
+    """Return what a worker needs to find the step of a zone, if it has one."""
+    if zone.step is None or zone.options is None:
+        return None
+    return _note(
+        f"zone {zone.name!r}", zone.step, zone.schema, zone.out_schema,
+        memory_bytes=zone.options.memory_bytes, by_value=zone.options.cloudpickle, file=file,
+    )  # fmt: skip
+
+
+def _note(
+    whose: str,
+    step: Callable[..., object],
+    schema: type[dy.Schema] | None = None,
+    out_schema: type[dy.Schema] | None = None,
+    *,
+    memory_bytes: int,
+    by_value: bool,
+    file: Path,
+) -> StepNote:
+    """Return what a worker needs to find a function.
 
     Raises:
         DeclarationError: if it could not.
     """
-    if zone.step is None or zone.options is None:
-        return None
-    if zone.options.memory_bytes < MEMORY_MIN_BYTES:
-        why = f"of zone {zone.name!r} is less than a worker needs to live"
+    if memory_bytes < MEMORY_MIN_BYTES:
+        why = f"of {whose} is less than a worker needs to live"
         remedy = f"give at least {format_bytes(MEMORY_MIN_BYTES)}"
-        raise DeclarationError("memory", zone.options.memory, why, remedy)
+        raise DeclarationError("memory", memory_bytes, why, remedy)
     try:
-        reference = refer(
-            zone.step, zone.schema, zone.out_schema, by_value=zone.options.cloudpickle
-        )
+        reference = refer(step, schema, out_schema, by_value=by_value)
     except DeclarationError as error:
-        why = f"of zone {zone.name!r} {str(error).partition(': ')[2].partition('; ')[0]}"
-        raise DeclarationError(error.field, zone.step, why, error.remedy) from error
+        why = f"of {whose} {str(error).partition(': ')[2].partition('; ')[0]}"
+        raise DeclarationError(error.field, step, why, error.remedy) from error
     of_file = MAIN_ALIAS.encode() in reference.pickled
     return StepNote(
         name=reference.name,
         pickled=reference.pickled,
         main_path=str(file) if of_file else reference.main_path,
         main_module=None if of_file else reference.main_module,
-        where=_where(zone.step),
+        where=_where(step),
     )
 
 
@@ -217,22 +261,27 @@ def _version(zone: Zone, plan: ZonePlan) -> str:
     """
     reads = plan.source and msgspec.structs.replace(plan.source, patterns=())
     options = {name: value for name, value in plan.wall.items() if name != "reads"}
-    digest = hashlib.blake2b(digest_size=5)
-    said = (plan.kind, options, plan.lookups, plan.gate, plan.expands, reads)
-    digest.update(msgspec.json.encode(said, order="sorted"))
+    told = (plan.kind, options, plan.lookups, plan.gate, plan.expands, reads)
+    said = msgspec.json.encode(told, order="sorted")
     if plan.ladder or plan.demand:
-        digest.update(msgspec.json.encode((plan.ladder, plan.demand), order="sorted"))
-    for name, source in sorted(_sources(zone).items()):
+        said += msgspec.json.encode((plan.ladder, plan.demand), order="sorted")
+    return _hash(said, _sources(zone.step, zone.schema, zone.out_schema))
+
+
+def _hash(said: bytes, sources: dict[str, bytes]) -> str:
+    """Return a hash of options and of modules."""
+    digest = hashlib.blake2b(said, digest_size=5)
+    for name, source in sorted(sources.items()):
         digest.update(f"\n{name}\n".encode())
         digest.update(source)
     return digest.hexdigest()
 
 
-def _sources(zone: Zone) -> dict[str, bytes]:
-    """Return by module the source of what defines the zone's step and schemas."""
-    made: list[object] = [zone.schema, zone.out_schema]
-    if zone.step is not None:
-        inner = _inner(zone.step)
+def _sources(step: Callable[..., object] | None, *schemas: object) -> dict[str, bytes]:
+    """Return by module the source of what defines a function and its schemas."""
+    made: list[object] = [*schemas]
+    if step is not None:
+        inner = _inner(step)
         made.append(inner if hasattr(inner, "__code__") else type(inner))
     sources = {}
     for part in made:

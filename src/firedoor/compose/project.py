@@ -9,6 +9,7 @@
 | ``nats/`` | the broker's store |
 | ``lookups/NAME/VERSION.parquet``, ``lookups/current.json`` | tables that steps join to |
 | ``models/`` | bundles and the registry of models |
+| ``runs/`` | what jobs did, and their checkpoints; see ``compose.runs`` |
 | ``deployed/ZONE-VERSION.json`` | zones whose code was replaced |
 | ``logs/ZONE.log``, ``status.json``, ``report.json`` | what happened |
 """

@@ -42,6 +42,7 @@ _libc = ctypes.CDLL(None)
 _OOM_SCORE = 1000
 _PR_SET_CHILD_SUBREAPER = 36
 _TASKS_FREE = 1024
+_CPU_GRACE_S = 5
 _TASKS_A_PROCESS = 16
 _COUNTED = (b"\nRssAnon:", b"\nRssShmem:", b"\nVmSwap:", b"\nHugetlbPages:")
 _PROPORTIONAL = (b"\nPss_Anon:", b"\nPss_Shmem:", b"\nSwapPss:")
@@ -75,6 +76,8 @@ class Limits:
     It counts the threads of all processes of the user, not only the worker's, and does not bind
     root at all: a tight number would fail innocent steps when somebody else is busy.
     """
+    cpu_s: int | None = None
+    """CPU time of a process, all its threads together; at its end comes SIGXCPU. None for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,11 @@ def apply(limits: Limits) -> None:
     _lower(resource.RLIMIT_FSIZE, limits.file_bytes_max or 4 * limits.memory_bytes)
     if limits.tasks_max is not None:
         _lower(resource.RLIMIT_NPROC, limits.tasks_max)
+    if limits.cpu_s is not None:
+        # Softer than hard: a signal that has a name comes first, and one that cannot be caught.
+        _lower(resource.RLIMIT_CPU, limits.cpu_s + _CPU_GRACE_S)
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (min(limits.cpu_s, hard), hard))
 
 
 def data_limit_bytes(memory_bytes: int) -> int:

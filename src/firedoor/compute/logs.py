@@ -12,6 +12,8 @@ import os
 MARK = "\x1e"
 LINE_CHARACTERS_MAX = 8_192
 PIPE_READ_BYTES = 65_536
+READS_A_CALL = 16
+"""Then whoever watches the worker looks at its limits: it may print faster than one can read."""
 
 
 class LineHandler(logging.Handler):
@@ -38,7 +40,7 @@ class LogReader:
 
     def drain(self) -> bool:
         """Log what has arrived. Returns False once the other end is closed for good."""
-        while True:
+        for _ in range(READS_A_CALL):
             try:
                 data = os.read(self.fd, PIPE_READ_BYTES)
             except BlockingIOError:
@@ -53,6 +55,7 @@ class LogReader:
             if len(self._rest) > LINE_CHARACTERS_MAX:
                 self._log(self._rest)
                 self._rest = b""
+        return True
 
     def close(self) -> None:
         """Log what is left and close the pipe."""

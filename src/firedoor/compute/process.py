@@ -131,6 +131,33 @@ class WorkerProcess:
         except (Garbled, BrokenPipeError, ConnectionResetError, EOFError) as error:
             raise self._died(error) from None
 
+    def poll(self, wait_s: float) -> Reply | None:
+        """Return what it says, if it says something within so long; its limits are looked at.
+
+        Unlike ``next`` this has no limit of time: who calls it knows several.
+
+        Raises:
+            WorkerDied: if the worker dies, or has to be ended because it passed a limit.
+        """
+        try:
+            came = self._wait(wait_s * 1000)
+            now = time.monotonic()
+            if now - self._looked >= POLL_S:
+                self._looked = now
+                self._check_usage()
+        except (Garbled, BrokenPipeError, ConnectionResetError, EOFError) as error:
+            raise self._died(error) from None
+        return None if came is None else came[0]
+
+    def condemn(self, cause: Cause, what: str) -> WorkerDied:
+        """End the worker, asking it first where it is, and return how it died."""
+        return self._end(cause, what)
+
+    @property
+    def last_lines(self) -> str:
+        """What it printed last, up to 4,096 characters."""
+        return self._log.tail.strip()
+
     def is_alive(self) -> bool:
         """Return whether the process is still there, without waiting."""
         return self.alive and not self._gone(0)

@@ -83,8 +83,13 @@ class ForkServer:
         """Process id of the server."""
         return self._process.pid
 
-    def start_worker(self, way: str, sys_path: Sequence[str]) -> Started:
+    def start_worker(self, way: str, sys_path: Sequence[str], scratch: str = "") -> Started:
         """Start a worker by ``fork`` or ``spawn``.
+
+        Args:
+            way: one of the two.
+            sys_path: for one that is spawned.
+            scratch: a folder of its own that is there; empty: one is made.
 
         Raises:
             ServerGone: if the server has died.
@@ -95,13 +100,13 @@ class ForkServer:
         log_read, log_write = os.pipe()
         trace_read, trace_write = os.pipe()
         handed = (theirs.fileno(), log_write, trace_write)
-        scratch = ""
         try:
             request: dict[str, object] = {"op": way, "sys_path": list(sys_path)}
             with self._lock:
                 self._count += 1
-                scratch = str(Path(self._scratch) / str(self._count))
-                Path(scratch).mkdir(mode=0o700)
+                if not scratch:
+                    scratch = str(Path(self._scratch) / str(self._count))
+                    Path(scratch).mkdir(mode=0o700)
                 answer, fds = self._ask(request, handed)
         except BaseException as error:
             line.close()

@@ -20,14 +20,15 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from firedoor.compute import blame, limits, seal
 from firedoor.compute.logs import LineHandler
 from firedoor.errors import shorten
 from firedoor.wire.framing import PREFIX, blank, decode_request, encode
-from firedoor.wire.messages import Batch, Load, Loaded, Prove, Request, Run, Unloadable
+from firedoor.wire.jobs import JobLoad, Kept
+from firedoor.wire.messages import Batch, Load, Loaded, Prove, Reply, Request, Run, Unloadable
 
 if TYPE_CHECKING:
     from firedoor.compute.workbench import Answer, Workbench
@@ -48,7 +49,9 @@ def main(*, forked: bool) -> None:
     _forget(forked=forked)
     try:
         request, _ = _receive(line)
-        if isinstance(request, Load):
+        if isinstance(request, JobLoad):
+            _work(line, request)
+        elif isinstance(request, Load):
             bench = _settle(line, request)
             while bench is not None:
                 request, payload = _receive(line)
@@ -82,11 +85,48 @@ def _forget(*, forked: bool) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     faulthandler.enable(file=TRACE_FD, all_threads=False)
     faulthandler.register(signal.SIGUSR1, file=TRACE_FD, all_threads=False, chain=False)
+    faulthandler.register(signal.SIGXCPU, file=TRACE_FD, all_threads=False, chain=True)
+
+
+def _work(line: socket.socket, load: JobLoad) -> None:
+    """Run a job, and say how it ended."""
+    started = time.perf_counter()
+    sealed = _confine(load)
+    from firedoor.compute.jobbench import Run, outcome_of  # noqa: PLC0415 - after the seal
+
+    def send(message: Reply) -> None:
+        _send(line, encode(message))
+
+    def asked(message: Reply) -> Request:
+        send(message)
+        return _receive(line)[0]
+
+    try:
+        step = _follow(load)
+    except BaseException as error:  # noqa: BLE001 - importing user code may raise anything at all
+        send(_unloadable(error))
+        return
+    send(_loaded(sealed, time.perf_counter() - started))
+    ended = outcome_of(step, Run(load, send, asked), load.folder)
+    sys.stdout.flush()
+    send(ended)
 
 
 def _settle(line: socket.socket, load: Load) -> Workbench | None:
     """Take on limits and seal, import the step, and say so. Returns None if it cannot be."""
     started = time.perf_counter()
+    sealed = _confine(load)
+    try:
+        bench = _load(load)
+    except BaseException as error:  # noqa: BLE001 - importing user code may raise anything at all
+        _send(line, encode(_unloadable(error)))
+        return None
+    _send(line, encode(_loaded(sealed, time.perf_counter() - started)))
+    return bench
+
+
+def _confine(load: Load | JobLoad) -> seal.Sealed:
+    """Take on environment, limits and seal, for good."""
     os.environ.clear()
     os.environ.update(load.environ, **{INSIDE: load.wall, "TMPDIR": load.scratch})
     sys.path[:] = load.sys_path
@@ -97,6 +137,7 @@ def _settle(line: socket.socket, load: Load) -> Workbench | None:
             files_max=load.files_max,
             processes_max=load.processes_max,
             tasks_max=load.tasks_max,
+            cpu_s=load.cpu_s if isinstance(load, JobLoad) else None,
         )
     )
     sealed = seal.apply(
@@ -109,24 +150,34 @@ def _settle(line: socket.socket, load: Load) -> Workbench | None:
     )
     plain = "%(message)s"  # level and logger travel beside it
     logging.basicConfig(handlers=[LineHandler()], level=logging.INFO, format=plain, force=True)
-    try:
-        bench = _load(load)
-    except BaseException as error:  # noqa: BLE001 - importing user code may raise anything at all
-        blamed = blame.of_exception(error, ())
-        message, _, detail = shorten(blamed.message, 4000).partition("\n")
-        at = f" ({blamed.line})" if blamed.line else ""
-        _send(line, encode(Unloadable(message=f"{message}{at}", detail=detail)))
-        return None
+    return sealed
+
+
+def _unloadable(error: BaseException) -> Unloadable:
+    """Say why user code cannot be imported."""
+    blamed = blame.of_exception(error, ())
+    message, _, detail = shorten(blamed.message, 4000).partition("\n")
+    at = f" ({blamed.line})" if blamed.line else ""
+    return Unloadable(message=f"{message}{at}", detail=detail)
+
+
+def _loaded(sealed: seal.Sealed, seconds: float) -> Loaded:
+    """Say that user code is imported."""
     usage = limits.usage(os.getpid())
-    loaded = Loaded(
-        seconds=time.perf_counter() - started,
+    return Loaded(
+        seconds=seconds,
         rss_bytes=usage.rss_bytes if usage else 0,
         seal_level=sealed.level,
         seal_what=sealed.what,
         seal_missing=sealed.missing,
     )
-    _send(line, encode(loaded))
-    return bench
+
+
+def _follow(load: JobLoad) -> Callable[..., object]:
+    """Import the function of a job."""
+    from firedoor.compute.step import follow  # noqa: PLC0415
+
+    return follow(load.pickled, main_path=load.main_path, main_module=load.main_module)[0]
 
 
 def _load(load: Load) -> Workbench:
@@ -156,7 +207,7 @@ def _answer(bench: Workbench, request: Request, payload: io.BytesIO) -> Iterator
             yield from bench.run(request.slices)
         case Prove():
             yield bench.prove(), ()
-        case Load():
+        case Load() | JobLoad() | Kept():
             message = "a worker is loaded once"
             raise RuntimeError(message)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firedoor.spec.degrade import Degrading, Requiring
-from firedoor.spec.upkeep import StepUpkeep, ZoneUpkeep
+from firedoor.spec.upkeep import ZONE_UPKEEP, StepUpkeep, ZoneUpkeep
 from firedoor.spec.zone_wall import ZONE_WALL, ZoneWall
 
 
@@ -22,3 +22,16 @@ class FolderSinkOptions(ZoneUpkeep, Requiring, total=False):
 STEP_OPTIONS = (*ZONE_WALL, *StepUpkeep.__annotations__, *Requiring.__annotations__)
 TRANSFORM_OPTIONS = (*STEP_OPTIONS, "degrade")
 FOLDER_SINK_OPTIONS = (*ZoneUpkeep.__annotations__, *Requiring.__annotations__)
+
+TRANSFORM = (
+    "reads", "name", "schema", "out_schema", "lookups", "expands", "when_full", "inbox",
+    "throttle_share", "dead_max", "sensitive", "owner", "slo", *TRANSFORM_OPTIONS,
+)  # fmt: skip
+FUNCTION_SINK = (
+    "reads", "name", "schema", "when_full", "inbox", "throttle_share", "dead_max", "sensitive",
+    "owner", "slo", *STEP_OPTIONS,
+)  # fmt: skip
+SOURCE = ("peak", *ZONE_UPKEEP)
+FOLDER_SINK = (
+    "name", "to", "reads", "when_full", "inbox", "owner", "slo", *FOLDER_SINK_OPTIONS,
+)  # fmt: skip

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, Unpack, overload
 
 from firedoor.errors import DeclarationError
 from firedoor.names import check_name
-from firedoor.quality.grades import Demand
-from firedoor.spec import graph, steps
+from firedoor.spec import steps
 from firedoor.spec.checking import (
     check_bytes,
     check_columns,
@@ -19,31 +18,28 @@ from firedoor.spec.checking import (
     check_switch,
     check_text,
 )
-from firedoor.spec.degrade import Quality, check_demand, check_ladder
+from firedoor.spec.declared import Declared
+from firedoor.spec.degrade import check_ladder
 from firedoor.spec.edge import INBOX
 from firedoor.spec.exempt import Exempt, check_exempt
+from firedoor.spec.job import Job, JobOptions, Trigger, declare_job, manual
 from firedoor.spec.lookup import Lookup, check_lookups
 from firedoor.spec.options import (
-    FOLDER_SINK_OPTIONS,
-    STEP_OPTIONS,
-    TRANSFORM_OPTIONS,
+    FOLDER_SINK,
+    FUNCTION_SINK,
+    SOURCE,
+    TRANSFORM,
     FolderSinkOptions,
     StepOptions,
     TransformOptions,
 )
 from firedoor.spec.plan import EdgePlan, WhenFull
-from firedoor.spec.reads import Known, Reads, found, resolve
+from firedoor.spec.reads import Reads
 from firedoor.spec.schema_note import check_schema, check_times
 from firedoor.spec.slo import SLO, check_slo
 from firedoor.spec.sources import Files, Frames, check_folder
-from firedoor.spec.upkeep import (
-    ZONE_UPKEEP,
-    SourceUpkeep,
-    check_runbook,
-    declared_at,
-    take_upkeep,
-)
-from firedoor.spec.zone import Inbox, Reading, Zone, check_gate
+from firedoor.spec.upkeep import SourceUpkeep, check_runbook, declared_at, take_upkeep
+from firedoor.spec.zone import Reading, Zone, check_gate
 from firedoor.spec.zone_wall import check_wall
 
 if TYPE_CHECKING:
@@ -55,18 +51,6 @@ ROWS_MAX = 1_000_000
 RATE_MAX = 1e9
 DEAD_MIN_BYTES, DEAD_MAX_BYTES = 2**20, 2**44
 RETENTION_MAX_DAYS = 3_650
-_TRANSFORM = (
-    "reads", "name", "schema", "out_schema", "lookups", "expands", "when_full", "inbox",
-    "throttle_share", "dead_max", "sensitive", "owner", "slo", *TRANSFORM_OPTIONS,
-)  # fmt: skip
-_FUNCTION_SINK = (
-    "reads", "name", "schema", "when_full", "inbox", "throttle_share", "dead_max", "sensitive",
-    "owner", "slo", *STEP_OPTIONS,
-)  # fmt: skip
-_SOURCE = ("peak", *ZONE_UPKEEP)
-_FOLDER_SINK = (
-    "name", "to", "reads", "when_full", "inbox", "owner", "slo", *FOLDER_SINK_OPTIONS,
-)  # fmt: skip
 
 
 class Pipeline:
@@ -109,18 +93,21 @@ class Pipeline:
         file = frame.f_back.f_globals.get("__file__") if frame and frame.f_back else None
         self.folder = Path(file).resolve().parent if file else Path.cwd()
         """What relative paths are relative to."""
-        self._zones: dict[str, Zone] = {}
-        self._steps: list[tuple[Callable[..., object], Zone]] = []
-        self._frozen: tuple[EdgePlan, ...] | None = None
+        self._declared = Declared(self.name)
 
     def __repr__(self) -> str:
         """Return name and zones."""
-        return f"<Pipeline {self.name}: {', '.join(self._zones) or 'no zones'}>"
+        return f"<Pipeline {self.name}: {', '.join(self._declared.zones) or 'no zones'}>"
 
     @property
     def zones(self) -> tuple[Zone, ...]:
         """The zones, each after those that it reads."""
-        return tuple(self._zones.values())
+        return tuple(self._declared.zones.values())
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The jobs, in the order of their declaration."""
+        return tuple(self._declared.jobs.values())
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
@@ -130,7 +117,7 @@ class Pipeline:
 
     def zone(self, name: str) -> Zone:
         """Return a zone. Raises KeyError if there is none of that name."""
-        return self._zones[name]
+        return self._declared.zones[name]
 
     def freeze(self) -> tuple[EdgePlan, ...]:
         """Return the edges. After this no zone can be added.
@@ -138,10 +125,7 @@ class Pipeline:
         Raises:
             DeclarationError: if there is no source, or a zone whose rows nobody reads.
         """
-        if self._frozen is None:
-            graph.check_whole(self.name, self.zones)
-            self._frozen = graph.join(self.zones)
-        return self._frozen
+        return self._declared.freeze()
 
     def source(
         self,
@@ -177,14 +161,14 @@ class Pipeline:
         Raises:
             DeclarationError: for anything that cannot work.
         """
-        check_known(upkeep.items(), _SOURCE, "a source")
+        check_known(upkeep.items(), SOURCE, "a source")
         if not isinstance(form, Files | Frames):
             remedy = f'write pipeline.source({name!r}, fd.jsonl("data/*.jsonl"))'
             raise DeclarationError("form", form, "is nothing rows are read from", remedy)
         check_number("batch_rows", batch_rows, 1, ROWS_MAX, "rows", whole=True)
         if rate is not None:
             check_number("rate", rate, 0.001, RATE_MAX, "rows a second")
-        return self._add(
+        return self._declared.add(
             Zone(
                 name=check_name("source", name),
                 kind="source",
@@ -243,14 +227,14 @@ class Pipeline:
         Raises:
             DeclarationError: for anything that cannot work.
         """
-        check_known(more.items(), _TRANSFORM, "a transform")
+        check_known(more.items(), TRANSFORM, "a transform")
         upkeep, wall = take_upkeep(more, self.runbook)
         check_switch("expands", expands)
         options, given = check_wall({**wall, "expands": expands}, self.folder)
         joined = check_lookups(lookups, {lookup.name: lookup for lookup in self.lookups})
         ladder = check_ladder(more.get("degrade", ()), joined)
-        inboxes = self._inboxes(reads, when_full, inbox)
-        demand = self._demand(more.get("requires_quality"), inboxes)
+        inboxes = self._declared.inboxes(reads, when_full, inbox)
+        demand = self._declared.demand(more.get("requires_quality"), inboxes)
         gate, masked = check_gate(throttle_share, dead_max), check_columns("sensitive", sensitive)
         schemas = (check_schema("schema", schema), check_schema("out_schema", out_schema))
         promised, told = check_slo(slo), self._owner(owner)
@@ -264,7 +248,7 @@ class Pipeline:
                 lookups=joined, gate=gate, sensitive=masked, expands=expands, slo=promised,
                 upkeep=upkeep, ladder=ladder, demand=demand, where=declared_at(),
             )  # fmt: skip
-            self._steps.append((step, self._add(zone)))
+            self._declared.add_step(step, zone)
             return step
 
         return declare
@@ -329,15 +313,15 @@ class Pipeline:
         Raises:
             DeclarationError: for anything that cannot work.
         """
-        known = _FUNCTION_SINK if to is None else _FOLDER_SINK
+        known = FUNCTION_SINK if to is None else FOLDER_SINK
         written: dict[str, object] = {**more}
         if schema is not None:
             written["schema"] = schema
         if tuple(sensitive):
             written["sensitive"] = sensitive
         check_known(written.items(), known, "a sink" if to is None else "a sink that writes files")
-        inboxes = self._inboxes(reads, when_full, inbox)
-        demand = self._demand(more.get("requires_quality"), inboxes)
+        inboxes = self._declared.inboxes(reads, when_full, inbox)
+        demand = self._declared.demand(more.get("requires_quality"), inboxes)
         promised, told = check_slo(slo), self._owner(owner)
         upkeep, wall = take_upkeep(more, self.runbook)
         if to is not None:
@@ -347,7 +331,7 @@ class Pipeline:
                 inboxes=inboxes, folder=folder, slo=promised, upkeep=upkeep, demand=demand,
                 where=declared_at(),
             )  # fmt: skip
-            return self._add(zone)
+            return self._declared.add(zone)
         options, given = check_wall(wall, self.folder)
         checked, masked = check_schema("schema", schema), check_columns("sensitive", sensitive)
         gate = check_gate(throttle_share, dead_max)
@@ -360,39 +344,44 @@ class Pipeline:
                 options=options, given=given, gate=gate, sensitive=masked, slo=promised,
                 upkeep=upkeep, demand=demand, where=declared_at(),
             )  # fmt: skip
-            self._steps.append((step, self._add(zone)))
+            self._declared.add_step(step, zone)
             return step
 
         return declare
 
-    def _add(self, zone: Zone) -> Zone:
-        """Take a zone in, and return it."""
-        if self._frozen is not None:
-            remedy = "declare every zone at the top of the file that declares the pipeline"
-            raise DeclarationError(zone.kind, zone.name, f"comes after {self} was frozen", remedy)
-        if zone.name in self._zones:
-            remedy = "give each zone a name of its own: name="
-            raise DeclarationError(zone.kind, zone.name, "is declared already", remedy)
-        graph.check_masked(zone)
-        graph.check_fit(zone, self._zones)
-        self._zones[zone.name] = zone
-        return zone
+    def job(
+        self,
+        *,
+        reads: Zone | str | None = None,
+        trigger: Trigger = manual,
+        name: str | None = None,
+        **more: Unpack[JobOptions],
+    ) -> Callable[[Function], Function]:
+        """Declare a function that runs to completion, such as a training. Decorates and returns it.
+
+        ``def train(run)``; with ``reads``, ``def train(run, folder)``. See ``fd.Run``.
+
+        Args:
+            reads: a sink that writes Parquet: the function is given its folder.
+            trigger: when it runs: ``fd.manual``, by ``firedoor job run NAME``.
+            name: default: the function's.
+            more: its limits and manners, see ``JobOptions``.
+
+        Raises:
+            DeclarationError: for anything that cannot work.
+        """
+        make = declare_job(
+            self._declared.known(), self.folder, reads=reads, trigger=trigger, more=more
+        )
+        told = self._owner(more.get("owner"))
+
+        def declare(step: Function) -> Function:
+            called = self._declared.check_new("job", steps.name_of(name, step))
+            self._declared.jobs[called] = make(called, step, told)
+            return step
+
+        return declare
 
     def _owner(self, owner: str | None) -> str:
         """Return who is told about a zone."""
         return self.owner if owner is None else check_text("owner", owner)
-
-    def _inboxes(
-        self, reads: Reads, when_full: WhenFull | None, inbox: int | str
-    ) -> tuple[Inbox, ...]:
-        """Return what a zone reads, in order."""
-        return resolve(reads, self._known(), when_full=when_full, inbox=inbox)
-
-    def _demand(self, quality: Quality | None, inboxes: Sequence[Inbox]) -> Demand | None:
-        """Return what a zone requires of the batches that it takes."""
-        known = self._known()
-        return check_demand(quality, inboxes, known.zones, lambda zone: found(zone, known, "below"))
-
-    def _known(self) -> Known:
-        """Return what is declared so far."""
-        return Known(zones=self._zones, steps=self._steps)

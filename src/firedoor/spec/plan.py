@@ -243,6 +243,44 @@ class ZonePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it requires of the batches that it takes."""
 
 
+class JobPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A function that runs to completion. No part of the graph: no stream leads to it."""
+
+    name: str
+    owner: str
+    version: str
+    """Hash of the code that makes its function, and of its options."""
+    step: StepNote
+    limits: JobLimits
+    doc: str = ""
+    reads: str = ""
+    """The sink whose folder it is given; empty: none."""
+    folder: str = ""
+    """Absolute path of that folder."""
+    parameters: dict[str, bool | int | float | str | None] = {}
+    """By name, what each is where nobody says otherwise."""
+    trigger: Literal["manual"] = "manual"
+    where: str = ""
+    """``file:line`` of its declaration."""
+
+
+class JobLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a job may use and reach."""
+
+    memory_bytes: int = 2**30
+    timeout_s: float = 3_600.0
+    cpu_s: int | None = None
+    hang_s: float | None = 600.0
+    """Longest time without a sign of life; None: as long as it may run."""
+    attempts: int = 1
+    may_read: tuple[str, ...] = ()
+    """Absolute paths."""
+    network: bool | tuple[int, ...] = False
+    env: tuple[str, ...] = ()
+    processes_max: int = 64
+    files_max: int = 1024
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A pipeline: zones in an order in which every zone comes after those that it reads."""
 
@@ -260,7 +298,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Of records; dead letters stay until they are replayed or discarded."""
     exempt: tuple[ExemptPlan, ...] = ()
     """Of findings about the pipeline as a whole."""
+    jobs: tuple[JobPlan, ...] = ()
     version: int = PLAN_VERSION
+
+    def job(self, name: str) -> JobPlan:
+        """Return a job. Raises KeyError if there is none of that name."""
+        for job in self.jobs:
+            if job.name == name:
+                return job
+        raise KeyError(name)
 
     def zone(self, name: str) -> ZonePlan:
         """Return a zone. Raises KeyError if there is none of that name."""

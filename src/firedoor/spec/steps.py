@@ -30,6 +30,24 @@ def check_sink(step: object) -> Callable[..., object]:
     return _check(step, ["key"], f"def {_name(step)}(frame, key)")
 
 
+def check_job(step: object, *, reads: bool) -> Callable[..., object]:
+    """Return a function that takes a run, and the folder that it reads, if it reads one.
+
+    Raises:
+        DeclarationError: saying how to write it.
+    """
+    write = f"def {_name(step)}(run{', folder' if reads else ''})"
+    plain = _check_plain(step, f"write a plain function: {write}", write)
+    try:
+        inspect.signature(plain).bind(*([None, None] if reads else [None]))
+    except TypeError as error:
+        why = f"cannot be called with a run{' and a folder' if reads else ''} ({error})"
+        raise DeclarationError("step", step, why, f"write {write}") from None
+    except ValueError:
+        pass  # built in, without a signature: the worker will tell
+    return plain
+
+
 def name_of(name: str | None, step: Callable[..., object]) -> str:
     """Return the name of a zone: what was given, or what its function is called.
 
@@ -54,6 +72,20 @@ def doc_of(step: Callable[..., object]) -> str:
 
 def _check(step: object, named: list[str], write: str) -> Callable[..., object]:
     """Return a plain function that can be called with a frame and these names."""
+    plain = _check_plain(step, f"write a plain function, frame in, frame out: {write}", write)
+    try:
+        inspect.signature(plain).bind(None, **dict.fromkeys(named))
+    except TypeError as error:
+        with_names = "".join(f" and {name}=" for name in named)
+        why = f"cannot be called with a frame{with_names} ({error})"
+        raise DeclarationError("step", step, why, f"write {write}") from None
+    except ValueError:
+        pass  # built in, without a signature: the worker will tell
+    return plain
+
+
+def _check_plain(step: object, remedy: str, write: str) -> Callable[..., object]:
+    """Return what is a function, and neither a coroutine nor a generator."""
     if not callable(step) or isinstance(step, type):
         raise DeclarationError("step", step, "is not a function", f"write {write}")
     called = (step, getattr(step, "__call__", None))  # noqa: B004 - the method, not whether
@@ -64,16 +96,7 @@ def _check(step: object, named: list[str], write: str) -> Callable[..., object]:
         for f in called
     ):
         why = "is a coroutine or generator"
-        remedy = f"write a plain function, frame in, frame out: {write}"
         raise DeclarationError("step", step, why, remedy)
-    try:
-        inspect.signature(step).bind(None, **dict.fromkeys(named))
-    except TypeError as error:
-        with_names = "".join(f" and {name}=" for name in named)
-        why = f"cannot be called with a frame{with_names} ({error})"
-        raise DeclarationError("step", step, why, f"write {write}") from None
-    except ValueError:
-        pass  # built in, without a signature: the worker will tell
     return step
 
 

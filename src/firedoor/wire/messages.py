@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from firedoor.quality.grades import Grade
+from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric, Progress
 from firedoor.wire.records import GuardNote, GuardOrder
 
 
@@ -168,5 +169,19 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):
     """What the step does to its rows, where that is why."""
 
 
-Request = Load | Batch | Run | Prove
-Reply = Loaded | Unloadable | Gated | Tracing | Passed | Raised | AtFault | Proved
+Request = Load | Batch | Run | Prove | JobLoad | Kept
+Reply = (
+    Loaded
+    | Unloadable
+    | Gated
+    | Tracing
+    | Passed
+    | Raised
+    | AtFault
+    | Proved
+    | Progress
+    | Metric
+    | Keep
+    | JobEnded
+    | JobRaised
+)

@@ -1,0 +1,293 @@
+"""Records of runs: a folder each under ``.firedoor/runs``, there whole or not at all.
+
+| In ``runs/train-3`` | What |
+|---|---|
+| ``record.json`` | the record, written anew whenever something changes |
+| ``events.jsonl`` | what happened, a line each, only ever added to |
+| ``lock`` | held by the supervisor: whether it lives |
+| ``scratch/`` | of the attempt that runs |
+| ``checkpoints/NAME/`` | what the job kept; gone once it has ended well |
+| ``model/`` | what is to be registered once it has ended well |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from firedoor.adapters.files.locking import Taken, locked
+from firedoor.adapters.files.writing import FILE_MODE, sync_folder
+from firedoor.compose.files import FOLDER_MODE, explain, write_atomically
+from firedoor.compose.models import Models
+from firedoor.compose.project import FOLDER
+from firedoor.errors import FiredoorError, NotKnown, ProjectBusy, StoreRefused
+from firedoor.wire.run import Event, RunRecord, decode_events, decode_run, encode_event, encode_run
+
+EVENTS_MAX = 10_000
+"""Events that are kept of a run; those after them are not."""
+EVENTS_BYTES_MAX = 32 * 2**20
+WAIT_S = 30.0
+_ID = re.compile(r"([a-z][a-z0-9_]{0,59})-([1-9][0-9]{0,8})")
+_OLD = ".old-"
+
+
+@dataclass(slots=True)
+class RunFolder:
+    """The folder of one run, for the supervisor that holds its lock."""
+
+    path: Path
+    told: int = 0
+    """Events so far."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """What the job kept."""
+        return self.path / "checkpoints"
+
+    @property
+    def scratch(self) -> Path:
+        """Of the attempt that runs."""
+        return self.path / "scratch"
+
+    @property
+    def model(self) -> Path:
+        """What is to be registered."""
+        return self.path / "model"
+
+    def write(self, record: RunRecord, *, durable: bool = False) -> None:
+        """Write the record."""
+        write_atomically(self.path / "record.json", encode_run(record), durable=durable)
+
+    def tell(self, event: Event) -> None:
+        """Add an event."""
+        if self.told < EVENTS_MAX:
+            self.told += 1
+            _append(self.path / "events.jsonl", encode_event(event))
+
+    def keep_checkpoint(self, name: str, source: Path) -> None:
+        """Put a folder in the place of what was kept under a name."""
+        kept, old = self.checkpoints / name, self.checkpoints / f"{_OLD}{name}"
+        if kept.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            kept.rename(old)
+        source.rename(kept)
+        sync_folder(self.checkpoints)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the checkpoints that there are, after mending what a kill left half-replaced."""
+        for old in self.checkpoints.glob(f"{_OLD}*"):
+            kept = self.checkpoints / old.name.removeprefix(_OLD)
+            if kept.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.rename(kept)
+        with contextlib.suppress(FileNotFoundError):
+            return tuple(sorted(path.name for path in self.checkpoints.iterdir()))
+        return ()
+
+
+class Runs:
+    """The runs of a project."""
+
+    def __init__(self, project: Path) -> None:
+        """Use the runs of a project; nothing is made before one begins.
+
+        Args:
+            project: the folder that ``.firedoor`` is in, or will be.
+        """
+        self._project = project.absolute()
+        self.folder = self._project / FOLDER / "runs"
+
+    @contextlib.contextmanager
+    def begin(
+        self, job: str, key: str, make: Callable[[str, str], RunRecord], *, fresh: bool
+    ) -> Iterator[tuple[RunFolder, RunRecord]]:
+        """Make the folder of a new run, and hold it while the block is at work.
+
+        Args:
+            job: its name.
+            key: what runs have in common that may take over each other's checkpoints.
+            make: returns the record; given the run's id and that of the run that it resumes.
+            fresh: resume none.
+
+        Raises:
+            ProjectBusy: if the same run is at work.
+            StoreRefused: if the folder cannot be used.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                self.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+                with locked(self.folder / "lock", wait_s=WAIT_S):
+                    run, record = self._make(job, key, make, held, fresh=fresh)
+            except Taken:
+                message = f"another run is just beginning in {self.folder}; try again"
+                raise ProjectBusy(message) from None
+            except OSError as error:
+                raise StoreRefused(f"no run can begin: {explain(error)}") from error
+            yield run, record
+
+    def read(self, name: str) -> RunRecord:
+        """Return the record of a run.
+
+        Raises:
+            NotKnown: if there is none.
+            StoreRefused: if it cannot be read.
+        """
+        if _ID.fullmatch(name) is None:
+            message = f"{name!r} is no run: write it like train-3; see `firedoor runs`"
+            raise NotKnown(message)
+        path = self.folder / name
+        try:
+            record = decode_run((path / "record.json").read_bytes())
+        except FileNotFoundError:
+            message = f"there is no run {name} in {self.folder}; see `firedoor runs`"
+            raise NotKnown(message) from None
+        except OSError as error:
+            raise StoreRefused(explain(error)) from error
+        except StoreRefused as error:
+            raise StoreRefused(f"{path}: {error}") from error
+        return self._settled(path, record) if record.outcome == "running" else record
+
+    def events(self, name: str) -> list[Event]:
+        """Return what happened in a run, in order."""
+        self.read(name)
+        try:
+            with (self.folder / name / "events.jsonl").open("rb") as file:
+                return decode_events(file.read(EVENTS_BYTES_MAX))
+        except FileNotFoundError:
+            return []
+
+    def every(self, job: str = "") -> list[RunRecord]:
+        """Return the records of all runs that can be read, the latest first."""
+        found = []
+        for name in self._names(job):
+            with contextlib.suppress(NotKnown, StoreRefused):
+                found.append(self.read(name))
+        return sorted(found, key=lambda record: record.started_s, reverse=True)
+
+    def is_alive(self, name: str) -> bool:
+        """Return whether the supervisor of a run lives."""
+        try:
+            with locked(self.folder / name / "lock", wait_s=0):
+                return False
+        except Taken:
+            return True
+
+    def _names(self, job: str) -> list[str]:
+        """Return the ids of runs."""
+        with contextlib.suppress(FileNotFoundError):
+            matched = (_ID.fullmatch(name) for name in os.listdir(self.folder))  # noqa: PTH208
+            return [match[0] for match in matched if match and job in {"", match[1]}]
+        return []
+
+    def _make(
+        self,
+        job: str,
+        key: str,
+        make: Callable[[str, str], RunRecord],
+        held: contextlib.ExitStack,
+        *,
+        fresh: bool,
+    ) -> tuple[RunFolder, RunRecord]:
+        """Make the folder of a run in one step. Whoever calls holds the lock of all runs."""
+        for left in self.folder.glob(".new-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        before = self._resumable(job, key)
+        before = None if fresh else before
+        number = max((int(name.rpartition("-")[2]) for name in self._names(job)), default=0) + 1
+        name = f"{job}-{number}"
+        making = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
+        held.enter_context(locked(making / "lock", wait_s=0))
+        run = RunFolder(self.folder / name)
+        record = make(name, before or "")
+        RunFolder(making).write(record, durable=True)
+        making.rename(run.path)
+        if before is not None:
+            (self.folder / before / "checkpoints").rename(run.checkpoints)
+        run.checkpoints.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        sync_folder(self.folder)
+        return run, record
+
+    def _resumable(self, job: str, key: str) -> str | None:
+        """Return the latest run of a key that did not end well and kept something.
+
+        Raises:
+            ProjectBusy: if one is at work.
+        """
+        same = [record for record in self.every(job) if record.key == key]
+        for record in same:
+            if record.outcome == "running":
+                message = (
+                    f"run {record.id} of the same code, parameters, seed and input is at work; "
+                    "wait for it, end it, or change --param or --seed"
+                )
+                raise ProjectBusy(message)
+        for record in same:
+            if record.outcome == "done":
+                return None  # what is older than that was superseded
+            if RunFolder(self.folder / record.id).names():
+                return record.id
+        return None
+
+    def _settled(self, path: Path, record: RunRecord) -> RunRecord:
+        """Return a record that says it is running; if nobody runs it, it is settled first."""
+        with contextlib.suppress(Taken, OSError), locked(path / "lock", wait_s=0):
+            record = decode_run((path / "record.json").read_bytes())
+            if record.outcome != "running":
+                return record
+            events = self._heard(path)
+            record = self._ended(record, events[-1].at_s if events else record.started_s)
+            run = RunFolder(path, told=len(events))
+            run.tell(Event(at_s=record.ended_s or 0.0, what="ended", said=record.outcome))
+            run.write(record, durable=True)
+            shutil.rmtree(run.scratch, ignore_errors=True)
+            shutil.rmtree(run.model, ignore_errors=True)
+            if record.outcome == "done":
+                shutil.rmtree(run.checkpoints, ignore_errors=True)
+        return record
+
+    def _heard(self, path: Path) -> list[Event]:
+        """Return the events of a run."""
+        with contextlib.suppress(FileNotFoundError):
+            return decode_events((path / "events.jsonl").read_bytes())
+        return []
+
+    def _ended(self, record: RunRecord, heard_s: float) -> RunRecord:
+        """Return the record of a run whose supervisor died: lost, or done but for saying so."""
+        if record.publishing:
+            with contextlib.suppress(FiredoorError):
+                state = Models(self._project).read(record.publishing).state
+                for version in state.versions:
+                    if version.run == record.id:
+                        return msgspec.structs.replace(
+                            record, outcome="done", ended_s=heard_s, publishing="",
+                            model=f"{record.publishing}@{version.number}",
+                        )  # fmt: skip
+        at = f" at {record.step!r}" if record.step else ""
+        far = "" if record.done is None else f", {record.done:g} of {record.total or 0:g} done"
+        message = (
+            f"its supervisor was ended from outside{at}{far}; nothing was registered, and run it "
+            "again to go on from its checkpoints"
+        )
+        return msgspec.structs.replace(
+            record, outcome="lost", cause="supervisor", message=message, ended_s=heard_s,
+            publishing="",
+        )  # fmt: skip
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a line to a file, in one call."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)

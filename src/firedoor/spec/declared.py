@@ -1,0 +1,77 @@
+"""What a pipeline has declared so far, and what may still join it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from firedoor.errors import DeclarationError
+from firedoor.quality.grades import Demand
+from firedoor.spec import graph
+from firedoor.spec.degrade import Quality, check_demand
+from firedoor.spec.job import Job
+from firedoor.spec.plan import EdgePlan, WhenFull
+from firedoor.spec.reads import Known, Reads, found, resolve
+from firedoor.spec.zone import Inbox, Zone
+
+
+class Declared:
+    """Zones and jobs by name, until they are frozen."""
+
+    def __init__(self, pipeline: str) -> None:
+        """Begin with nothing."""
+        self.zones: dict[str, Zone] = {}
+        self.jobs: dict[str, Job] = {}
+        self._pipeline = pipeline
+        self._steps: list[tuple[Callable[..., object], Zone]] = []
+        self._frozen: tuple[EdgePlan, ...] | None = None
+
+    def known(self) -> Known:
+        """Return the zones that can be meant."""
+        return Known(zones=self.zones, steps=self._steps)
+
+    def add(self, zone: Zone) -> Zone:
+        """Take a zone in, and return it."""
+        self.check_new(zone.kind, zone.name)
+        graph.check_masked(zone)
+        graph.check_fit(zone, self.zones)
+        self.zones[zone.name] = zone
+        return zone
+
+    def add_step(self, step: Callable[..., object], zone: Zone) -> None:
+        """Take in a zone that is meant by its function, too."""
+        self._steps.append((step, self.add(zone)))
+
+    def check_new(self, kind: str, name: str) -> str:
+        """Return a name that is still to be had.
+
+        Raises:
+            DeclarationError: if it is not, or it is too late.
+        """
+        if self._frozen is not None:
+            remedy = "declare every zone at the top of the file that declares the pipeline"
+            names = ", ".join(self.zones) or "no zones"
+            why = f"comes after <Pipeline {self._pipeline}: {names}> was frozen"
+            raise DeclarationError(kind, name, why, remedy)
+        if name in self.zones or name in self.jobs:
+            remedy = "give each zone a name of its own: name="
+            raise DeclarationError(kind, name, "is declared already", remedy)
+        return name
+
+    def freeze(self) -> tuple[EdgePlan, ...]:
+        """Return the edges. After this nothing can be added."""
+        if self._frozen is None:
+            zones = tuple(self.zones.values())
+            graph.check_whole(self._pipeline, zones)
+            self._frozen = graph.join(zones)
+        return self._frozen
+
+    def inboxes(
+        self, reads: Reads, when_full: WhenFull | None, inbox: int | str
+    ) -> tuple[Inbox, ...]:
+        """Return what a zone reads, in order."""
+        return resolve(reads, self.known(), when_full=when_full, inbox=inbox)
+
+    def demand(self, quality: Quality | None, inboxes: Sequence[Inbox]) -> Demand | None:
+        """Return what a zone requires of the batches that it takes."""
+        known = self.known()
+        return check_demand(quality, inboxes, known.zones, lambda zone: found(zone, known, "below"))

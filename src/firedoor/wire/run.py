@@ -1,0 +1,178 @@
+"""The record of one run of a job: what was run, on what, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from firedoor.errors import StoreRefused, shorten
+
+RUN_VERSION = 1
+
+RunOutcome = Literal["running", "done", "failed", "cancelled", "lost"]
+"""``lost``: the supervisor died and could not say more."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try: a worker, and how it ended."""
+
+    number: int
+    started_s: float
+    ended_s: float
+    cause: str = ""
+    """``raised``, ``memory``, ``cpu``, ``timeout``, ``hang``, ``processes``, ``crash``,
+    ``killed``, ``unloadable``, ``not_started`` or ``cancelled``; empty: it ended well. Of a run
+    also ``refused``: its model; ``disk``: its record; ``supervisor``: who watched it."""
+    message: str = ""
+    line: str = ""
+    """``file:line`` of the user's code."""
+    peak_bytes: int = 0
+    last_lines: str = ""
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which code ran."""
+
+    version: str
+    """Hash of the modules that make the function, and of the job's options."""
+    commit: str = ""
+    """Of git, where the file lies in a repository."""
+    diff: str = ""
+    """SHA-256 of what differs from that commit; empty: nothing, or no repository."""
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """The folder that was read, as it was at the start."""
+
+    sink: str
+    folder: str
+    files: int
+    bytes: int
+    listing: str
+    """Hash over names, sizes and times of its files: not over their content."""
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where it ran."""
+
+    host: str = ""
+    platform: str = ""
+    cpus: int = 0
+    memory_bytes: int = 0
+
+
+class SealNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What of the seal was in force."""
+
+    level: str = ""
+    what: tuple[str, ...] = ()
+    missing: dict[str, str] = {}
+    """What was not, and why."""
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One run."""
+
+    id: str
+    """``train-3``."""
+    job: str
+    pipeline: str
+    file: str
+    by: str
+    key: str
+    """Hash of code, parameters, seed and input: runs with one key may take over checkpoints."""
+    code: Code
+    parameters: dict[str, bool | int | float | str | None]
+    seed: int
+    started_s: float
+    input: Input | None = None
+    libraries: dict[str, str] = {}
+    machine: Machine = Machine()
+    ended_s: float | None = None
+    outcome: RunOutcome = "running"
+    cause: str = ""
+    message: str = ""
+    step: str = ""
+    """The last step that it named by ``run.progress``."""
+    done: float | None = None
+    total: float | None = None
+    attempts: tuple[Attempt, ...] = ()
+    peak_bytes: int = 0
+    metrics: dict[str, float] = {}
+    seal: SealNote = SealNote()
+    resumes: str = ""
+    """The run whose checkpoints it took over."""
+    checkpoints: tuple[str, ...] = ()
+    publishing: str = ""
+    """The model that it had begun to register."""
+    model: str = ""
+    """The version that it made: ``flights@3``."""
+    version: int = RUN_VERSION
+
+    @property
+    def causes(self) -> dict[str, int]:
+        """How many attempts ended badly, by cause."""
+        found: dict[str, int] = {}
+        for attempt in self.attempts:
+            if attempt.cause:
+                found[attempt.cause] = found.get(attempt.cause, 0) + 1
+        return found
+
+    @property
+    def last_lines(self) -> str:
+        """What it printed last."""
+        return self.attempts[-1].last_lines if self.attempts else ""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that happened, as a line of ``events.jsonl``."""
+
+    at_s: float
+    what: str
+    """``started``, ``attempt``, ``loaded``, ``metric``, ``checkpoint``, ``failed``, ``model``,
+    ``resumed`` or ``ended``."""
+    said: str = ""
+    value: float | None = None
+
+
+_records = msgspec.json.Decoder(RunRecord)
+_events = msgspec.json.Decoder(Event)
+
+
+def encode_run(record: RunRecord) -> bytes:
+    """Return a record as JSON, for people to read as well."""
+    return msgspec.json.format(msgspec.json.encode(record)) + b"\n"
+
+
+def decode_run(data: bytes) -> RunRecord:
+    """Return the record in JSON.
+
+    Raises:
+        StoreRefused: if it is none, or of another version.
+    """
+    try:
+        record = _records.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        message = f"it is no record of a run: {shorten(str(error))}; remove its folder"
+        raise StoreRefused(message) from error
+    if record.version != RUN_VERSION:
+        message = f"it is of version {record.version}, and this firedoor reads {RUN_VERSION}"
+        raise StoreRefused(message)
+    return record
+
+
+def encode_event(event: Event) -> bytes:
+    """Return an event as a line."""
+    return msgspec.json.encode(event) + b"\n"
+
+
+def decode_events(data: bytes) -> list[Event]:
+    """Return the events in lines; a last line that was not written whole is left out."""
+    found = []
+    for line in data.splitlines():
+        try:
+            found.append(_events.decode(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+    return found
