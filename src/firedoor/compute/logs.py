@@ -12,8 +12,7 @@ import os
 MARK = "\x1e"
 LINE_CHARACTERS_MAX = 8_192
 PIPE_READ_BYTES = 65_536
-READS_A_CALL = 16
-"""Then whoever watches the worker looks at its limits: it may print faster than one can read."""
+LAST_READS = 16
 
 
 class LineHandler(logging.Handler):
@@ -39,27 +38,32 @@ class LogReader:
         self._rest = b""
 
     def drain(self) -> bool:
-        """Log what has arrived. Returns False once the other end is closed for good."""
-        for _ in range(READS_A_CALL):
-            try:
-                data = os.read(self.fd, PIPE_READ_BYTES)
-            except BlockingIOError:
-                return True
-            if not data:
-                self._log(self._rest)
-                self._rest = b""
-                return False
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            for line in lines:
-                self._log(line)
-            if len(self._rest) > LINE_CHARACTERS_MAX:
-                self._log(self._rest)
-                self._rest = b""
+        """Log what has arrived. Returns False once the other end is closed for good.
+
+        One reading holds what fits into a pipe. There is no second one, since a worker may print
+        faster than its lines can be logged, and whoever watches it must go on watching.
+        """
+        try:
+            data = os.read(self.fd, PIPE_READ_BYTES)
+        except BlockingIOError:
+            return True
+        if not data:
+            self._log(self._rest)
+            self._rest = b""
+            return False
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._log(line)
+        if len(self._rest) > LINE_CHARACTERS_MAX:
+            self._log(self._rest)
+            self._rest = b""
         return True
 
     def close(self) -> None:
         """Log what is left and close the pipe."""
-        self.drain()
+        for _ in range(LAST_READS):
+            if not self.drain():
+                break
         os.close(self.fd)
 
     def _log(self, line: bytes) -> None:
