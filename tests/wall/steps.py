@@ -27,6 +27,7 @@ HANGS_IGNORING_SIGTERM = 8
 RAISES_MEMORY_ERROR = 9
 RAISES_SYSTEM_EXIT = 10
 SLEEPS = 11
+PRINTS_WITHOUT_END = 12
 
 CODES = {
     RAISES: "exception",
@@ -40,6 +41,7 @@ CODES = {
     RAISES_MEMORY_ERROR: "memory",
     RAISES_SYSTEM_EXIT: "exception",
     SLEEPS: "hang",
+    PRINTS_WITHOUT_END: "hang",
 }
 """The reason code of a dead row, by its kind."""
 
@@ -95,6 +97,11 @@ def _sleep() -> None:
     time.sleep(FOREVER_S)
 
 
+def _print_without_end() -> None:
+    while True:
+        os.write(1, b"x\n" * 30_000)
+
+
 def _hold_the_lock() -> None:
     # PyDLL keeps the interpreter lock, so that no other thread of the worker runs meanwhile.
     ctypes.PyDLL(None).sleep(FOREVER_S)
@@ -132,6 +139,7 @@ _DEEDS: dict[int, Callable[[], None]] = {
     RAISES_MEMORY_ERROR: _raise_memory_error,
     RAISES_SYSTEM_EXIT: _raise_system_exit,
     SLEEPS: _sleep,
+    PRINTS_WITHOUT_END: _print_without_end,
 }
 
 

@@ -97,7 +97,7 @@ def test_rows_that_hang_among_others_cost_these_rows(hasty: fd.Wall, kinds: list
     check(hasty, kinds)
 
 
-@pytest.mark.parametrize("kind", HANGING)
+@pytest.mark.parametrize("kind", [*HANGING, steps.PRINTS_WITHOUT_END])
 def test_a_row_that_hangs_in_any_way_costs_that_row(hasty: fd.Wall, kind: int) -> None:
     outcome = check(hasty, [steps.GOOD, kind, steps.GOOD])
     assert "exceeded 400 ms" in outcome.dead.reasons["message"][0]
