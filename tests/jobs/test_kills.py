@@ -35,8 +35,10 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(place: Path, name: str, *more: str) -> subprocess.Popen[str]:
-    command = [*RUN, name, "--pipeline", "pipeline.py", *more]
+def start(
+    place: Path, name: str, *more: str, before: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    command = [*before, *RUN, name, "--pipeline", "pipeline.py", *more]
     return subprocess.Popen(
         command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -118,6 +120,27 @@ def test_a_worker_that_is_killed_from_outside_is_told_and_resumed(place: Path, s
     assert moment <= again["metrics"]["began_at"] <= 40
 
 
+def test_a_job_whose_starting_process_is_killed_ends_as_killed(place: Path) -> None:
+    process = start(place, "waits", "--json")
+    until(place, lambda: told(place, "waits-1", "loaded") >= 1, process)
+    started = descendants(process.pid)
+    os.kill(started[0], signal.SIGKILL)
+    record = json.loads(process.communicate(timeout=BOUND_S)[0])
+    assert (process.returncode, record["outcome"], record["cause"]) == (1, "failed", "killed")
+    assert gone(started)
+
+
+def test_a_reader_that_has_gone_does_not_end_the_job(place: Path) -> None:
+    command = [*RUN, "good", "--pipeline", "pipeline.py"]
+    process = subprocess.Popen(
+        command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait(timeout=BOUND_S)
+    assert Runs(place).read("good-1").outcome == "done"
+
+
 def test_the_same_run_is_not_started_twice_at_once(place: Path) -> None:
     first = start(place, "waits", "--json")
     until(place, lambda: told(place, "waits-1", "attempt") >= 1, first)
@@ -130,6 +153,16 @@ def test_the_same_run_is_not_started_twice_at_once(place: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert "cancelled" in process.communicate(timeout=BOUND_S)[0]
         assert process.returncode == 130
+
+
+def test_under_nohup_the_end_of_a_terminal_stays_ignored(place: Path) -> None:
+    process = start(place, "waits", before=("nohup",))
+    until(place, lambda: told(place, "waits-1", "loaded") >= 1, process)
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    assert ignored & (1 << (signal.SIGHUP - 1))
+    process.send_signal(signal.SIGTERM)
+    assert "cancelled" in process.communicate(timeout=BOUND_S)[0]
 
 
 def test_ctrl_c_ends_the_job_and_is_recorded(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import signal
@@ -134,8 +135,9 @@ def _parameters(given: list[str]) -> dict[str, Parameter]:
 
 @contextmanager
 def _signals(asked: list[int]) -> Iterator[None]:
-    """Note signals that ask to end, while the block is at work."""
-    before = {one: signal.signal(one, lambda number, _: asked.append(number)) for one in SIGNALS}
+    """Note signals that ask to end, while the block is at work; not those that nohup ignores."""
+    heard = [one for one in SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
+    before = {one: signal.signal(one, lambda number, _: asked.append(number)) for one in heard}
     try:
         yield
     finally:
@@ -180,8 +182,12 @@ def _printed(job: str, console: Console) -> Iterator[None]:
     class Printer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             text = record.getMessage().expandtabs()
-            console.print("".join(char if char.isprintable() else " " for char in text))
+            plain = "".join(char if char.isprintable() else " " for char in text)
+            # A reader that has gone, as with `| head`, is no reason for the job to end.
+            with contextlib.suppress(OSError, ValueError):
+                say(plain)
 
+    say = console.print if console.is_terminal else print
     logger, handler = logging.getLogger(f"firedoor.wall.{job}"), Printer()
     before = logger.level, logger.propagate
     logger.addHandler(handler)

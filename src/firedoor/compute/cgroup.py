@@ -190,6 +190,19 @@ class Cage:
                 _write(self._folders[-1] / "pids.max", str(tasks_max))
 
 
+def enclose(
+    delegation: Delegation | None, pid: int, *, memory_bytes: int, processes_max: int
+) -> Cage | None:
+    """Put a worker that waits for its first message into a cage of its own, where one may."""
+    if delegation is None:
+        return None
+    cage = Cage.create(delegation, f"{pid}", memory_bytes=memory_bytes, processes_max=processes_max)
+    if cage is None or cage.enter(pid):
+        return cage
+    cage.remove()
+    return None
+
+
 def cage_bytes(memory_bytes: int) -> int:
     """Return the cage's limit for the limit that the wall looks at."""
     return memory_bytes + max(HEADROOM_BYTES, int(HEADROOM_SHARE * memory_bytes))

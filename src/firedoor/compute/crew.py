@@ -188,7 +188,12 @@ class Crew:
                 way=way,
                 wall=self._name,
                 bounds=self._bounds,
-                cage=self._cage(started.pid),
+                cage=cgroup.enclose(
+                    self.delegation,
+                    started.pid,
+                    memory_bytes=self._bounds.memory_bytes,
+                    processes_max=self._bounds.processes_max,
+                ),
             )
             self._all.add(worker)
         worker.post(self._load(started.scratch))
@@ -330,21 +335,6 @@ class Crew:
             f"{', '.join(self._preload)} with {sys.executable}"
         )
         raise WorkersUnavailable(message)
-
-    def _cage(self, pid: int) -> cgroup.Cage | None:
-        """Put a worker that waits for its first message into a control group, where one may."""
-        if self.delegation is None:
-            return None
-        cage = cgroup.Cage.create(
-            self.delegation,
-            f"{pid}",
-            memory_bytes=self._bounds.memory_bytes,
-            processes_max=self._bounds.processes_max,
-        )
-        if cage is None or cage.enter(pid):
-            return cage
-        cage.remove()
-        return None
 
     def _current(self) -> server.ForkServer:
         """Return the server, borrowing it at first use. The caller holds the lock."""

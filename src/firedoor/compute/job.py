@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from firedoor.compute import limits, seal
+from firedoor.compute import cgroup, limits, seal
 from firedoor.compute.process import POLL_S, Bounds, WorkerDied, WorkerProcess
 from firedoor.compute.server import ForkServer, ServerGone
 from firedoor.errors import WorkersUnavailable
@@ -93,7 +93,12 @@ def attempt(order: Order, listener: Listener, cancelled: Callable[[], bool]) -> 
             bounds=Bounds(
                 memory_bytes=order.limits.memory_bytes, processes_max=order.limits.processes_max
             ),
-            cage=None,
+            cage=cgroup.enclose(
+                cgroup.find(),
+                started.pid,
+                memory_bytes=order.limits.memory_bytes,
+                processes_max=order.limits.processes_max,
+            ),
         )
         try:
             ending = _Watch(worker, order, listener, cancelled).until_it_ends()

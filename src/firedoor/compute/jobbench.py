@@ -214,9 +214,9 @@ def outcome_of(step: Callable[..., object], run: Run, folder: str | None) -> Job
 def _sync(folder: Path) -> None:
     """Wait until the disk has all files: the rename that follows must not come before them."""
     for at, _, names in os.walk(folder):
-        for name in names:
-            path = Path(at) / name
-            if path.is_file() and not path.is_symlink():
+        paths = [Path(at), *(Path(at) / name for name in names)]
+        for path in paths:
+            if path.is_dir() or (path.is_file() and not path.is_symlink()):
                 descriptor = os.open(path, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
