@@ -92,3 +92,15 @@ def test_text_of_a_job_does_nothing_to_a_terminal(project: Path) -> None:
     said = job("raises", code=1)
     assert "\x1b" not in said
     assert "[bold]words[/]" in said
+
+
+def test_a_pipeline_of_jobs_alone_is_checked_and_its_jobs_are_run(project: Path) -> None:
+    (project / "only.py").write_text(
+        "import firedoor as fd\n"
+        "pipeline = fd.Pipeline('only')\n"
+        "@pipeline.job()\n"
+        "def train(run):\n    run.progress(1, 2)\n"
+    )
+    assert "train-1: done" in run("job", "run", "train", "--pipeline", "only.py")
+    assert "no problems" in run("check", "only.py", "--fmea")
+    assert "no zones: firedoor job run NAME (train)" in run("run", "only.py", code=2)

@@ -115,6 +115,24 @@ def forks(run: fd.Run) -> None:
         run.heartbeat()
 
 
+@pipeline.job(disk="8MiB", timeout_s=60)
+def fills(run: fd.Run) -> None:
+    """Write file after file."""
+    number = 0
+    while not FOREVER.wait(0.01):
+        number += 1
+        (run.scratch / f"{number}").write_bytes(os.urandom(2**20))
+        run.heartbeat()
+
+
+@pipeline.job()
+def hoards(run: fd.Run) -> None:
+    """Keep under ever new names."""
+    for number in range(200):
+        with run.checkpoint(f"c{number}") as folder:
+            (folder / "n").write_text("n")
+
+
 @pipeline.job()
 def leaves(run: fd.Run) -> None:
     """End well, and leave a process behind."""

@@ -98,6 +98,8 @@ BAD = [
     ("dawdles", "timeout", "exceeded 1"),
     ("burns", "cpu", "used up its CPU time (SIGXCPU)"),
     ("forks", "processes", "exceeded 4 processes"),
+    ("fills", "disk", "took more than 8 MiB of disk"),
+    ("hoards", "raised", "there are 100 under other names"),
     ("prints", "timeout", "exceeded 1"),
     ("exits", "crash", "exited with code 0"),
     ("asks", "raised", "KeyError: 'API_TOKEN'"),
@@ -218,7 +220,7 @@ def test_a_disk_that_is_full_fails_the_run_and_says_so(
     monkeypatch.setattr(RunFolder, "tell", full)
     before = versions(place)
     record = run("good")
-    assert (record.outcome, record.cause) == ("failed", "disk")
+    assert (record.outcome, record.cause) == ("failed", "record")
     assert "free some space" in record.message
     assert versions(place) == before
 

@@ -45,6 +45,7 @@ def begun() -> tuple[fd.Pipeline, Zone, Zone]:
     ("more", "field", "remedy"),
     [
         ({"memory": "lots"}, "memory", "MiB"),
+        ({"disk": "1B"}, "disk", "give 1 MiB to"),
         ({"timeout_s": 0}, "timeout_s", "give 0.1 to 2,592,000 seconds"),
         ({"timeout_s": math.nan}, "timeout_s", "give 0.1 to"),
         ({"cpu_s": 0.5}, "cpu_s", "give 1 to"),

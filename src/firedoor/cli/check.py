@@ -83,7 +83,7 @@ def _show(
     plan: Plan, found: tuple[Found, ...], missing: tuple[str, ...], judgement: Judgement
 ) -> None:
     """Print a line a zone, what is missing, what the rules found, and a summary."""
-    width = max(len(one.zone) for one in found)
+    width = max((len(one.zone) for one in found), default=0)
     for one in found:
         said = one.said.replace("\n", "\n" + " " * (width + 12))
         print(f"{one.verdict:<8}  {one.zone:<{width}}  {said}".rstrip())
@@ -163,8 +163,8 @@ def _problems(found: tuple[Found, ...], missing: tuple[str, ...]) -> list[Findin
 def _modes(plan: Plan) -> Iterator[str]:
     """Yield the table of failure modes."""
     modes = failure_modes(plan)
-    width = max(len(mode.what) for mode in modes)
-    wide = max(len(mode.effect) for mode in modes)
+    width = max((len(mode.what) for mode in modes), default=0)
+    wide = max((len(mode.effect) for mode in modes), default=0)
     yield f"{'RPN':>4}  {'S':>2} x {'O':>2} x {'D':>2}  {'failure mode':<{width}}  effect"
     for mode in modes:
         yield (

@@ -96,6 +96,10 @@ def _run(
         project.create()
         with project.locked():
             plan = load_plan(file)
+            if not plan.zones:
+                names = ", ".join(job.name for job in plan.jobs)
+                message = f"{file}: declares jobs and no zones: firedoor job run NAME ({names})"
+                raise PipelineUnloadable(message)
             missing = missing_inputs(plan)
             if missing:
                 raise PipelineUnloadable("\n".join(missing))

@@ -33,6 +33,7 @@ NO_MORE = frozenset({"unloadable", "cancelled"})
 """After these another attempt would end likewise, or nobody wants one."""
 SEED_MAX = 2**63 - 1
 NAME_MAX = 200
+CHECKPOINTS_MAX = 100
 
 Watcher = Callable[[RunRecord], None]
 
@@ -177,7 +178,7 @@ class _Running:
         """Fail because nothing can be written; say so on disk if that is possible by now."""
         message = f"the run cannot be kept: {explain(error)}"
         self._record = msgspec.structs.replace(
-            self._record, outcome="failed", cause="disk", message=message,
+            self._record, outcome="failed", cause="record", message=message,
             ended_s=self._clock.utc_s(), publishing="",
         )  # fmt: skip
         for left in (self._folder.scratch, self._folder.model):
@@ -206,6 +207,7 @@ class _Running:
             folder=self._record.input.folder if self._record.input else None,
             scratch=self._folder.scratch,
             checkpoints=self._folder.checkpoints,
+            space=self._folder.path,
         )
         ending = attempt(order, self, cancelled)
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
@@ -279,6 +281,9 @@ class _Running:
             if not all(_is_folder(path) for path in (source.parent, source)):
                 return f"{source} is no folder"
             if said.kind == "checkpoint":
+                names = self._record.checkpoints
+                if said.name not in names and len(names) >= CHECKPOINTS_MAX:
+                    return f"there are {CHECKPOINTS_MAX} under other names; use those again"
                 self._folder.keep_checkpoint(said.name, source)
             else:
                 shutil.rmtree(self._folder.model, ignore_errors=True)

@@ -15,12 +15,15 @@ from firedoor.compute.server import ForkServer, ServerGone
 from firedoor.errors import WorkersUnavailable
 from firedoor.isolation.narrow import Cause
 from firedoor.spec.plan import JobLimits, StepNote
-from firedoor.units import format_seconds
+from firedoor.units import format_bytes, format_seconds
 from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric, Progress
 from firedoor.wire.messages import Loaded, Reply, Unloadable
 
 LOAD_TIMEOUT_S = 120.0
 """Longest time that importing the job's module may take."""
+DISK_LOOK_S = 0.5
+DISK_LOOK_SHARE = 20
+"""Of the time that a look at the disk takes, to wait until the next."""
 
 
 class Listener(Protocol):
@@ -57,6 +60,8 @@ class Order:
     """There, empty, and removed when the attempt has ended."""
     checkpoints: Path
     """There."""
+    space: Path
+    """The folder that both are in: what it holds counts as the job's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +135,7 @@ class _Watch:
         load, self._notes = _load(order)
         worker.post(load)
         self._loaded = False
-        self._began_s = self._heard_s = time.monotonic()
+        self._began_s = self._heard_s = self._look_s = time.monotonic()
 
     def until_it_ends(self) -> Ending:
         """Return how it ended; a worker that has to be ended is."""
@@ -153,17 +158,27 @@ class _Watch:
     def _late(self) -> tuple[str, str] | None:
         """Return why it has to be ended now, if it has."""
         now_s, told = time.monotonic(), self._order.limits
+        ran_s, silent_s = now_s - self._began_s, now_s - self._heard_s
         if self._cancelled():
             return "cancelled", "was cancelled"
         if not self._loaded:
-            if now_s - self._began_s > LOAD_TIMEOUT_S:
-                return "hang", f"was not imported within {format_seconds(LOAD_TIMEOUT_S)}"
-            return None
-        if now_s - self._began_s > told.timeout_s:
+            late = ran_s > LOAD_TIMEOUT_S
+            what = f"was not imported within {format_seconds(LOAD_TIMEOUT_S)}"
+            return ("hang", what) if late else None
+        if ran_s > told.timeout_s:
             return "timeout", f"exceeded {format_seconds(told.timeout_s)}"
-        if told.hang_s is not None and now_s - self._heard_s > told.hang_s:
+        if told.hang_s is not None and silent_s > told.hang_s:
             return "hang", f"gave no sign of life for {format_seconds(told.hang_s)}"
-        return None
+        full = now_s >= self._look_s and self._disk_bytes() > told.disk_bytes
+        return ("disk", f"took more than {format_bytes(told.disk_bytes)} of disk") if full else None
+
+    def _disk_bytes(self) -> int:
+        """Return the space that the job takes; the more files there are, the seldomer it looks."""
+        began_s = time.monotonic()
+        held = limits.folder_bytes(str(self._order.space))
+        now_s = time.monotonic()
+        self._look_s = now_s + max(DISK_LOOK_S, DISK_LOOK_SHARE * (now_s - began_s))
+        return held
 
     def _take(self, reply: Reply) -> Ending | None:
         """Pass on what it says; return how it ended, if it says that."""

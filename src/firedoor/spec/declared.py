@@ -61,7 +61,8 @@ class Declared:
         """Return the edges. After this nothing can be added."""
         if self._frozen is None:
             zones = tuple(self.zones.values())
-            graph.check_whole(self._pipeline, zones)
+            if zones or not self.jobs:  # jobs can be all that there is
+                graph.check_whole(self._pipeline, zones)
             self._frozen = graph.join(zones)
         return self._frozen
 

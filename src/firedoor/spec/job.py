@@ -23,6 +23,7 @@ HANG_S = 600.0
 PARAMETERS_MAX = 100
 TEXT_MAX = 1_000
 MEMORY_BYTES = (2**20, 2**50)
+DISK_BYTES = (2**20, 2**50)
 
 Parameter = bool | int | float | str | None
 
@@ -42,6 +43,8 @@ class JobOptions(TypedDict, total=False):
 
     memory: int | str
     """Memory of the job and everything it starts. Default: 1 GiB."""
+    disk: int | str
+    """Space that its scratch folder, its checkpoints and its model may take. Default: 16 GiB."""
     timeout_s: float
     """Longest time of one attempt, up to 30 days. Default: 3,600."""
     cpu_s: float
@@ -185,6 +188,7 @@ def _limits(more: JobOptions, folder: Path) -> JobLimits:
     network = options.network
     return JobLimits(
         memory_bytes=check_bytes("memory", options.memory, *MEMORY_BYTES),
+        disk_bytes=check_bytes("disk", more.get("disk", "16GiB"), *DISK_BYTES),
         timeout_s=float(timeout_s),
         cpu_s=None if cpu_s is None else math.ceil(cpu_s),
         hang_s=None if hang_s is None else float(hang_s),

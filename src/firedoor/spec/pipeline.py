@@ -123,7 +123,8 @@ class Pipeline:
         """Return the edges. After this no zone can be added.
 
         Raises:
-            DeclarationError: if there is no source, or a zone whose rows nobody reads.
+            DeclarationError: if there is neither a source nor a job, or a zone whose rows nobody
+                reads.
         """
         return self._declared.freeze()
 

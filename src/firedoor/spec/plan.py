@@ -269,6 +269,7 @@ class JobLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     memory_bytes: int = 2**30
     timeout_s: float = 3_600.0
+    disk_bytes: int = 16 * 2**30
     cpu_s: int | None = None
     hang_s: float | None = 600.0
     """Longest time without a sign of life; None: as long as it may run."""

@@ -22,8 +22,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_s: float
     cause: str = ""
     """``raised``, ``memory``, ``cpu``, ``timeout``, ``hang``, ``processes``, ``crash``,
-    ``killed``, ``unloadable``, ``not_started`` or ``cancelled``; empty: it ended well. Of a run
-    also ``refused``: its model; ``disk``: its record; ``supervisor``: who watched it."""
+    ``killed``, ``disk``, ``unloadable``, ``not_started`` or ``cancelled``; empty: it ended well. Of
+    a run also ``refused``: its model; ``record``: it; ``supervisor``: who watched it died."""
     message: str = ""
     line: str = ""
     """``file:line`` of the user's code."""
