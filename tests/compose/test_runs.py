@@ -122,9 +122,11 @@ def test_a_run_that_ended_well_is_not_gone_back_behind(tmp_path: Path) -> None:
         keep(begin(runs, held), "state", "3")
     with ExitStack() as held:
         run = begin(runs, held, fresh=True)
+        keep(run, "state", "4")  # and was killed before it could remove this
         run.write(record_of("train-2", started_s=2.0, outcome="done", ended_s=3.0))
     with ExitStack() as held:
         assert begin(runs, held).names() == ()
+    assert not run.checkpoints.exists()
 
 
 def test_the_same_run_begins_once_at_a_time(tmp_path: Path) -> None:

@@ -164,11 +164,11 @@ class _Running:
         if not ending.cause and self._keep is not None:
             ending = self._publish(self._keep, ending)
         outcome = {"": "done", "cancelled": "cancelled"}.get(ending.cause, "failed")
-        self._tell("ended", outcome)
         self._change(
             outcome=outcome, cause=ending.cause, message=ending.message,
             ended_s=self._clock.utc_s(), publishing="",
         )  # fmt: skip
+        self._tell("ended", outcome)
         shutil.rmtree(self._folder.model, ignore_errors=True)
         if not ending.cause:
             shutil.rmtree(self._folder.checkpoints, ignore_errors=True)

@@ -232,8 +232,10 @@ class Runs:
                 )
                 raise ProjectBusy(message)
         for record in same:
-            if record.outcome == "done":
-                return None  # what is older than that was superseded
+            if record.outcome == "done":  # what is older than that was superseded
+                for left in ("checkpoints", "model"):  # by a kill just before the end
+                    shutil.rmtree(self.folder / record.id / left, ignore_errors=True)
+                return None
             if RunFolder(self.folder / record.id).names():
                 return record.id
         return None
