@@ -156,6 +156,13 @@ def writes(run: fd.Run) -> None:
     Path(str(run.parameters["to"])).write_text("mine")
 
 
+@pipeline.job(parameters={"at": ""})
+def peeks(run: fd.Run) -> None:
+    """Read what is not its own."""
+    run.heartbeat()
+    print(len(Path(str(run.parameters["at"])).read_bytes()))
+
+
 @pipeline.job()
 def calls(run: fd.Run) -> None:
     """Open a connection."""

@@ -151,6 +151,21 @@ def test_a_job_writes_to_its_scratch_folder_only(run: Runner, place: Path, tmp_p
 
 
 @SEALED
+def test_a_job_reads_neither_other_runs_nor_models_nor_processes(run: Runner, place: Path) -> None:
+    done = run("good")
+    kept = place / ".firedoor"
+    model = next(path for path in (kept / "models").rglob("*") if path.is_file())
+    for at in (
+        kept / "runs" / done.id / "record.json",
+        model,
+        Path(f"/proc/{os.getpid()}/environ"),
+    ):
+        assert at.read_bytes() is not None
+        record = run("peeks", {"at": str(at)})
+        assert (record.cause, "PermissionError" in record.message) == ("raised", True), record
+
+
+@SEALED
 def test_a_job_has_no_network_unless_it_says_so(run: Runner) -> None:
     record = run("calls")
     assert record.cause == "raised"
