@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from firedoor.compose.models import Models
-from firedoor.compose.runs import EVENTS_MAX, RunFolder, Runs
+from firedoor.compose.runs import EVENTS_MAX, KEPT_RUNS, RunFolder, Runs
 from firedoor.errors import NotKnown, ProjectBusy, StoreRefused
 from firedoor.wire.run import (
     Attempt,
@@ -127,6 +127,27 @@ def test_a_run_that_ended_well_is_not_gone_back_behind(tmp_path: Path) -> None:
     with ExitStack() as held:
         assert begin(runs, held).names() == ()
     assert not run.checkpoints.exists()
+
+
+def test_the_latest_runs_of_a_job_keep_their_checkpoints_and_older_ones_do_not(
+    tmp_path: Path,
+) -> None:
+    runs = Runs(tmp_path)
+    for number in range(1, KEPT_RUNS + 3):
+        with ExitStack() as held:
+            run = begin(runs, held, key=f"k{number}")
+            keep(run, "state", f"{number}")
+            told = record_of(
+                run.path.name, key=f"k{number}", started_s=float(number), outcome="failed",
+                checkpoints=("state",),
+            )  # fmt: skip
+            run.write(told)
+    with ExitStack() as held:
+        begin(runs, held, key="k9")
+    found = {record.id: record.checkpoints for record in runs.every()}
+    kept = [name for name in found if RunFolder(runs.folder / name).names()]
+    assert kept == ["train-5", "train-4", "train-3"]
+    assert [name for name, names in found.items() if names] == kept
 
 
 def test_the_same_run_begins_once_at_a_time(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ EVENTS_MAX = 10_000
 """Events that are kept of a run; those after them are not."""
 EVENTS_BYTES_MAX = 32 * 2**20
 WAIT_S = 30.0
+KEPT_RUNS = 3
+"""Runs of a job that did not end well and keep their checkpoints, the latest."""
 _ID = re.compile(r"([a-z][a-z0-9_]{0,59})-([1-9][0-9]{0,8})")
 _OLD = ".old-"
 
@@ -213,9 +215,22 @@ class Runs:
         making.rename(run.path)
         if before is not None:
             (self.folder / before / "checkpoints").rename(run.checkpoints)
+            self._forget(self.read(before))
+        self._drop_old(job)
         run.checkpoints.mkdir(mode=FOLDER_MODE, exist_ok=True)
         sync_folder(self.folder)
         return run, record
+
+    def _drop_old(self, job: str) -> None:
+        """Remove the checkpoints of all but the latest runs: each change of the code left some."""
+        kept = [record for record in self.every(job) if record.checkpoints]
+        for record in [one for one in kept if one.outcome != "running"][KEPT_RUNS:]:
+            shutil.rmtree(self.folder / record.id / "checkpoints", ignore_errors=True)
+            self._forget(record)
+
+    def _forget(self, record: RunRecord) -> None:
+        """Have a record no longer name checkpoints that have gone."""
+        RunFolder(self.folder / record.id).write(msgspec.structs.replace(record, checkpoints=()))
 
     def _resumable(self, job: str, key: str) -> str | None:
         """Return the latest run of a key that did not end well and kept something.
