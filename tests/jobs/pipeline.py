@@ -192,9 +192,9 @@ def links(run: fd.Run) -> None:
     run.save("late", folder)
 
 
-@pipeline.job(parameters={"stop_at": 0, "total": 40}, attempts=1)
+@pipeline.job(parameters={"pause_at": 0, "total": 40})
 def resumes(run: fd.Run) -> None:
-    """Count to the total, keeping each number, and stop on the way if it is told to."""
+    """Count to the total, keeping each number; crash or wait on the way if it is told to."""
     kept = run.kept("count")
     number = 0 if kept is None else int((kept / "n").read_text())
     run.log_metric("began_at", number)
@@ -205,6 +205,9 @@ def resumes(run: fd.Run) -> None:
         with run.checkpoint("count") as folder:
             (folder / "n").write_text(str(number))
         run.progress(number, total, step="count")
+        if number == run.parameters["pause_at"]:
+            while not FOREVER.wait(0.02):
+                run.heartbeat()
         if Path("stop").exists() and number == int(Path("stop").read_text()):
             os.kill(os.getpid(), signal.SIGSEGV)
     folder = run.scratch / "m"
