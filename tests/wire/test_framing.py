@@ -22,6 +22,7 @@ from firedoor.wire.framing import (
     encode,
     sections,
 )
+from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric, Progress
 from firedoor.wire.messages import (
     AtFault,
     Batch,
@@ -66,6 +67,32 @@ REQUESTS: list[Request] = [
     Batch(first=7, gate=True, slices=((7, 9), (9, 12))),
     Run(slices=((0, 1),)),
     Prove(),
+    JobLoad(
+        wall="train",
+        pickled=b"\x00\xff" * 10,
+        main_path="/srv/job.py",
+        main_module=None,
+        sys_path=("/srv", "/lib"),
+        cwd="/srv",
+        environ={"PATH": "/bin"},
+        scratch="/scratch/1",
+        memory_bytes=2**33,
+        cpu_s=None,
+        files_max=64,
+        processes_max=4,
+        tasks_max=None,
+        seal_reads=("/lib", "/data"),
+        seal_lists=(),
+        seal_writes=("/scratch/1",),
+        network=False,
+        run="train-1",
+        attempt=2,
+        seed=2**63,
+        parameters={"rate": 0.1, "trees": 100, "name": "é", "early": True, "none": None},
+        folder="/data",
+        checkpoints="/checkpoints",
+    ),
+    Kept(error="the disk is full"),
 ]
 REPLIES: list[Reply] = [
     Loaded(
@@ -101,6 +128,11 @@ REPLIES: list[Reply] = [
     ),
     AtFault(code="not_a_frame", message="the step returned None"),
     Proved(rowwise=False, why="a mean"),
+    Progress(done=3.0, total=10.0, step="fit"),
+    Metric(name="auc", value=0.72),
+    Keep(kind="checkpoint", name="epoch", inputs={"x": "f8"}, outputs={"y": "f8"}),
+    JobEnded(),
+    JobRaised(memory=False, signature="KeyError at a.py:1", message="KeyError: 'x'", line=None),
 ]
 
 
