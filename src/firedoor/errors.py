@@ -37,6 +37,10 @@ Leaves are raised, branches are for catching.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+
+CHAIN_MAX = 20
+"""Exceptions that are looked at of which one came of another."""
 
 
 class FiredoorError(Exception):
@@ -314,6 +318,19 @@ class StepAtFault(FiredoorError):
         self.failed_rows = failed_rows
         self.frame: object = None
         self.undelivered: tuple[object, ...] = ()
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Go through an exception and those that it came of, at most ``CHAIN_MAX``, the latest first.
+
+    ``raise ... from None`` says that what came before does not matter.
+    """
+    seen: BaseException | None = error
+    for _ in range(CHAIN_MAX):
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
 
 
 def shorten(text: str, length: int = 200) -> str:

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from firedoor.errors import DeadlineSpent, GuardOpen, GuardRefused
+from firedoor.errors import DeadlineSpent, GuardOpen, GuardRefused, causes
 from firedoor.quality.grades import Grade, merged, of_answer
 from firedoor.wire.records import GuardNote, GuardOrder
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from firedoor.wire.messages import Batch
 
 NOTES_MAX = 16
-CHAIN_MAX = 20
 ROW_MAX = 8
 """Failed calls in a row during a search after which other rows are tried again."""
 US = "firedoor"
@@ -249,13 +248,9 @@ def _refusal(error: BaseException) -> GuardRefused | None:
 
     One for want of time is none: how much of it was spent before may be a row's doing.
     """
-    seen: BaseException | None = error
-    for _ in range(CHAIN_MAX):
-        if seen is None:
-            return None
+    for seen in causes(error):
         if isinstance(seen, GuardRefused) and not isinstance(seen, DeadlineSpent):
             return seen
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return None
 
 

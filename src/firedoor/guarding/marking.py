@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 
+from firedoor.errors import causes
+
 FIELD = "_firedoor_guard"
-CHAIN_MAX = 20
 
 
 def mark(error: BaseException, guard: str) -> None:
@@ -15,16 +16,6 @@ def mark(error: BaseException, guard: str) -> None:
 
 
 def guard_of(error: BaseException) -> str | None:
-    """Return the guard that an exception, or one that it came of, went through; None: none.
-
-    ``raise ... from None`` says that what came before does not matter.
-    """
-    seen: BaseException | None = error
-    for _ in range(CHAIN_MAX):
-        if seen is None:
-            return None
-        name = getattr(seen, FIELD, None)
-        if isinstance(name, str):
-            return name
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
-    return None
+    """Return the guard that an exception, or one that it came of, went through; None: none."""
+    names = (getattr(seen, FIELD, None) for seen in causes(error))
+    return next((name for name in names if isinstance(name, str)), None)
