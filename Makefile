@@ -105,6 +105,11 @@ $(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.made
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
+$(VENV)/.train: requirements/train.txt $(VENV)/.run
+	@echo "installing what the example trains with (once)"
+	@$(PIP) $(LOCKED) -r requirements/train.txt
+	@touch $@
+
 $(VENV)/.test: requirements/test.txt $(VENV)/.run
 	@echo "installing what tests and checks need (once)"
 	@$(PIP) $(LOCKED) -r requirements/test.txt

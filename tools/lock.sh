@@ -15,9 +15,11 @@ lock() { # NAME CONSTRAINT-or-"" ARGUMENTS...
 
 run=(pyproject.toml --group build --extra run)
 everything=("${run[@]}" --extra pandas --extra cloudpickle)
-lock test "" "${everything[@]}" --group test --group lint "$@"
+lock test "" "${everything[@]}" --extra train --group train --group test --group lint "$@"
 # run.txt is a part of test.txt: the same versions, fewer packages, so that `make run` is quick.
 lock run requirements/test.txt "${run[@]}" "$@"
+lock train requirements/test.txt "${run[@]}" --extra train --group train "$@"
+lock mlflow requirements/test.txt "${everything[@]}" --extra mlflow --group mlflow "$@"
 lock integration "" "${everything[@]}" --group test --group integration "$@"
 lock bench "" "${everything[@]}" --group bench "$@"
 lock mutants requirements/test.txt "${run[@]}" --group mutants "$@"
