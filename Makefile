@@ -57,7 +57,7 @@ soak: $(VENV)/.test .venv-mutants/.done $(DATA) ## run for long: 10,000 batches 
 	@$(BIN)/python -m pytest -m soak --timeout 7200 -s $(ARGS)
 	@PYTHONHASHSEED=0 .venv-mutants/bin/python tools/mutants.py --jobs $(JOBS)
 
-mutants: .venv-mutants/.done ## change the guards in 2,600 small ways, and see that their tests notice (own venv)
+mutants: .venv-mutants/.done ## change the guards in 2,500 small ways, and see that their tests notice (own venv)
 	@PYTHONHASHSEED=0 .venv-mutants/bin/python tools/mutants.py --jobs $(JOBS) $(ARGS)
 
 bench: $(VENV)/.test $(DATA) ## measure what a wall costs and what it saves

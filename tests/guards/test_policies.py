@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from firedoor.bounds import one_of, ordered, within
 from firedoor.errors import DeclarationError
-from firedoor.guards.bounds import one_of, ordered, within
 from firedoor.guards.breaker import BreakerPolicy, Ordered
 from firedoor.guards.budget import BudgetPolicy
 from firedoor.guards.bulkhead import BulkheadPolicy

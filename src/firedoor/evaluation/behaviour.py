@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from firedoor.evaluation.bounds import one_of, share_between, within
+from firedoor.bounds import one_of, share_between, within
 from firedoor.evaluation.intervals import Estimate
 from firedoor.evaluation.metrics import Unknown, numbers
 

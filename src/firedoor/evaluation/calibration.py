@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firedoor.evaluation.bounds import seeds, share_between, within
+from firedoor.bounds import seeds, share_between, within
 from firedoor.evaluation.intervals import Estimate, IntervalPolicy, cluster_codes
 from firedoor.evaluation.metrics import Unknown, metric, usable
 

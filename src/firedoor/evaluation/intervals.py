@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from firedoor.bounds import seeds, share_between, within
 from firedoor.errors import DeclarationError
-from firedoor.evaluation.bounds import seeds, share_between, within
 from firedoor.evaluation.metrics import Metric, Unknown, Weighted, metric, usable
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from typing import Literal
 
 import polars as pl
 
+from firedoor.bounds import columns, share_between, text, within
 from firedoor.errors import DeclarationError
-from firedoor.evaluation.bounds import columns, share_between, text, within
 from firedoor.evaluation.splits import PARTS_MAX, key_texts
 
 ROWS_MAX = 100_000_000

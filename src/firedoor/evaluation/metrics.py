@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from firedoor.bounds import within
 from firedoor.errors import DeclarationError
-from firedoor.evaluation.bounds import within
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from firedoor.evaluation.bounds import within
+from firedoor.bounds import within
 from firedoor.evaluation.intervals import (
     Estimate,
     IntervalPolicy,

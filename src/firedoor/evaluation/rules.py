@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from firedoor.bounds import one_of, share_between, text, within
 from firedoor.errors import DeclarationError
 from firedoor.evaluation.behaviour import BehaviourPolicy
-from firedoor.evaluation.bounds import one_of, share_between, text, within
 from firedoor.evaluation.metrics import metric
 from firedoor.evaluation.slices import SlicePolicy
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from firedoor.evaluation.bounds import within
+from firedoor.bounds import within
 from firedoor.evaluation.intervals import Estimate, IntervalPolicy, estimate, widened
 from firedoor.evaluation.metrics import Metric, Unknown, metric, usable
 

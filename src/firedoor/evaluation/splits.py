@@ -20,8 +20,8 @@ from itertools import pairwise
 
 import polars as pl
 
+from firedoor.bounds import columns, share_between, text
 from firedoor.errors import DeclarationError, FrameRefused
-from firedoor.evaluation.bounds import columns, share_between, text
 
 PARTS_MAX = 10
 _HASHES = 2**64

@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 import numpy as np
 
+from firedoor.bounds import seeds
 from firedoor.errors import DeclarationError
 from firedoor.evaluation.behaviour import behaviour, share_of
-from firedoor.evaluation.bounds import seeds
 from firedoor.evaluation.calibration import CalibrationPolicy, calibration
 from firedoor.evaluation.intervals import Estimate, IntervalPolicy, estimate
 from firedoor.evaluation.metrics import Unknown, metric, numbers

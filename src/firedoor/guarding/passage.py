@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from firedoor.bounds import one_of, within
 from firedoor.guards import deadline as deadlines
-from firedoor.guards.bounds import one_of, within
 from firedoor.guards.deadline import Passage
 from firedoor.guards.shedding import PRIORITIES, Priority
 

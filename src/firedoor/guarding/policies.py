@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from firedoor.bounds import one_of, within
 from firedoor.errors import DeclarationError
 from firedoor.guards import events
-from firedoor.guards.bounds import one_of, within
 from firedoor.guards.breaker import LEASE_MAX_S, BreakerPolicy
 from firedoor.guards.budget import BudgetPolicy
 from firedoor.guards.bulkhead import BulkheadPolicy

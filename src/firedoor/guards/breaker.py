@@ -21,8 +21,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeVar, assert_never
 
+from firedoor.bounds import one_of, within
 from firedoor.guards import events
-from firedoor.guards.bounds import one_of, within
 from firedoor.guards.window import NOTHING, Counts
 
 Word = Literal["closed", "open", "half-open", "forced-open", "disabled"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
-from firedoor.guards.bounds import within
+from firedoor.bounds import within
 from firedoor.guards.classify import ErrorClass
 
 

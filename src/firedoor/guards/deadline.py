@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from firedoor.guards.bounds import within
+from firedoor.bounds import within
 from firedoor.guards.shedding import PRIORITIES, Priority
 
 TIMEOUT = "firedoor-timeout-ms"

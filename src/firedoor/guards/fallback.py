@@ -14,8 +14,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
+from firedoor.bounds import within
 from firedoor.errors import DeclarationError
-from firedoor.guards.bounds import within
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, assert_never
 
-from firedoor.guards.bounds import ordered, within
+from firedoor.bounds import ordered, within
 
 Result = Literal["good", "slow", "other"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from firedoor.guards.bounds import within
+from firedoor.bounds import within
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

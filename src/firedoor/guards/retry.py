@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from firedoor.guards.bounds import ordered, within
+from firedoor.bounds import ordered, within
 from firedoor.guards.classify import ErrorClass
 
 PASSES: frozenset[ErrorClass] = frozenset({"transient", "overload", "timeout"})

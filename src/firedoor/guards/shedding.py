@@ -21,8 +21,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, assert_never, get_args
 
+from firedoor.bounds import ordered, within
 from firedoor.errors import DeclarationError
-from firedoor.guards.bounds import ordered, within
 
 Priority = Literal["critical", "default", "batch", "sheddable"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)

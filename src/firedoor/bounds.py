@@ -1,4 +1,4 @@
-"""Refuse the impossible where it is declared, as siblings on this floor do for themselves."""
+"""Refuse the impossible where it is declared: numbers, choices, names."""
 
 from __future__ import annotations
 
@@ -44,7 +44,19 @@ def seeds(seed: object) -> None:
     within("seed", seed, 0, 2**63 - 1, "as a whole number", whole=True)
 
 
-def one_of(field: str, value: object, allowed: Sequence[str]) -> None:
+def ordered(low: str, low_value: float, high: str, high_value: float) -> None:
+    """Refuse a least that is more than the most.
+
+    Raises:
+        DeclarationError: naming both fields.
+    """
+    if low_value > high_value:
+        raise DeclarationError(
+            low, low_value, f"is more than {high}={high_value:,}", f"give at most {high}"
+        )
+
+
+def one_of(field: str, value: object, allowed: Sequence[object]) -> None:
     """Refuse a value that is not one of a few.
 
     Raises:
