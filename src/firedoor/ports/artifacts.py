@@ -1,4 +1,7 @@
-"""Bundles, stored under the hash of what they are."""
+"""Bundles, stored under the hash of what they are.
+
+``firedoor.testing.artifacts_conformance`` is what an implementation has to pass.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from firedoor.errors import (
     NotKnown,
 )
 from firedoor.ports.artifacts import Swept
+from firedoor.testing.artifacts_conformance import CASES, Case
 from firedoor.wire.bundle import FILES_MAX, Manifest, encode_manifest
 from pipelines.disks import Limited, small_disk
 
@@ -38,6 +39,35 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> FileArtifacts:
     return make_store(tmp_path / "store")
+
+
+class OnDisk:
+    """A store on a folder as the suite wants it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        make_store(folder)
+
+    def open(self) -> FileArtifacts:
+        return FileArtifacts(self.folder)
+
+    def damage(self, sha256: str) -> None:
+        _flip(self.folder / "files" / sha256)
+
+    def full(self) -> AbstractContextManager[None]:
+        return Limited().full(os.getpid(), 2**19)
+
+    def stop(self) -> None:
+        self.folder.rename(self.folder.with_name("away"))
+
+    def start(self) -> None:
+        self.folder.with_name("away").rename(self.folder)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_it_conforms(case: Case, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    case.run(OnDisk(tmp_path / "store"), tmp_path / "work")
 
 
 def stored(tmp_path: Path, kind: str) -> list[Path]:
