@@ -23,13 +23,18 @@ def describe() -> str:
 
 
 def public_members(kind: type) -> dict[str, object]:
-    """Return what a class defines itself under a public name, functions and properties only."""
+    """Return what a class defines under a public name, functions and properties only.
+
+    What it has of a class that has no public name counts as its own.
+    """
     named = {"__call__", "__iter__", "__len__", "__enter__", "__exit__"}
-    found = {}
-    for name, member in vars(kind).items():
+    found: dict[str, object] = {}
+    inner = [base for base in kind.__mro__[1:] if base.__module__.startswith("firedoor.")]
+    hidden = [base for base in inner if not _counts(base)]
+    for name, member in [item for one in (kind, *hidden) for item in vars(one).items()]:
         plain = inspect.isfunction(member) or isinstance(member, property | classmethod)
         if plain and (name in named or not name.startswith("_")):
-            found[name] = member
+            found.setdefault(name, member)
     return found
 
 
@@ -50,7 +55,7 @@ def _name(name: str) -> Iterator[str]:
     if not isinstance(value, type):
         yield f"{name}{_bare(inspect.signature(value))}" if callable(value) else name
         return
-    bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
+    bases = ", ".join(base.__name__ for base in value.__bases__ if _counts(base))
     yield f"class {name}({bases})" if bases else f"class {name}"
     if dataclasses.is_dataclass(value):
         yield from (f"    {line}" for line in _fields(value))
@@ -65,6 +70,12 @@ def _name(name: str) -> Iterator[str]:
         else:
             kind = "async " if inspect.iscoroutinefunction(member) else ""
             yield f"    {kind}{member_name}{_signature(member)}"
+
+
+def _counts(base: type) -> bool:
+    """Return whether a class means something to who reads of one that is made of it."""
+    ours = base.__module__.startswith("firedoor.")
+    return base is not object and (not ours or base.__name__ in firedoor.__all__)
 
 
 def _fields(kind: type) -> Iterator[str]:

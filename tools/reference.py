@@ -16,6 +16,7 @@ import firedoor
 import guard_pages
 from api import documented_attributes, public_members
 from firedoor import errors
+from firedoor.spec.dataset import DatasetOptions
 from firedoor.spec.job import JobOptions
 from firedoor.spec.wall import WallOptions
 from guard_pages import field_notes
@@ -80,6 +81,7 @@ def pages() -> dict[str, str]:
     told = {file: _page(title, names) for file, (title, names) in PAGES.items()}
     told["options.md"] = _options()
     told["jobs.md"] = _jobs()
+    told["datasets.md"] = _datasets()
     told["errors.md"] = _errors()
     told["guard-behaviour.md"] = guard_pages.page(WRITTEN)
     told["checks.md"] = check_pages.page(WRITTEN)
@@ -194,14 +196,26 @@ def _options() -> str:
 
 def _jobs() -> str:
     """Return the page about jobs: what is declared, what the function is given."""
-    parts = [_page("Jobs", ("Run", "manual")).strip(), "## Options of a job"]
-    parts.append("Keyword arguments of `Pipeline.job` beside `reads`, `trigger` and `name`.")
-    notes = field_notes(JobOptions)
+    told = "Keyword arguments of `Pipeline.job` beside `reads`, `trigger` and `name`."
+    page = _page("Jobs", ("Run", "manual"))
+    return _with_options(page, "## Options of a job", told, JobOptions)
+
+
+def _datasets() -> str:
+    """Return the page about datasets: how rows are parted, what parts must not share."""
+    told = "Keyword arguments of `Pipeline.dataset` beside `reads` and `split`."
+    page = _page("Datasets", ("ByTime", "ByKey", "LeakPolicy"))
+    return _with_options(page, "## Options of a dataset", told, DatasetOptions)
+
+
+def _with_options(page: str, heading: str, told: str, options: type) -> str:
+    """Return a page with the keyword arguments of a declaration as a table."""
+    notes = field_notes(options)
     rows = ["| Option | Type | Meaning |", "|---|---|---|"]
-    for field in JobOptions.__annotations__:
-        declared = str(JobOptions.__annotations__[field].__forward_arg__).replace("|", "\\|")
+    for field, annotation in options.__annotations__.items():
+        declared = str(annotation.__forward_arg__).replace("|", "\\|")
         rows.append(f"| `{field}` | `{declared}` | {notes[field]} |")
-    return "\n\n".join([*parts, "\n".join(rows)]) + "\n"
+    return "\n\n".join([page.strip(), heading, told, "\n".join(rows)]) + "\n"
 
 
 def _errors() -> str:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ProjectBusy,
         RateExceeded,
         Refused,
+        SnapshotDamaged,
         StepAtFault,
         StepUnloadable,
         StoreRefused,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
         WallClosed,
         WorkersUnavailable,
     )
+    from firedoor.evaluation.leakage import LeakPolicy
+    from firedoor.evaluation.splits import ByKey, ByTime
     from firedoor.guarding.guard import Guard
     from firedoor.guarding.passage import (
         deadline,
@@ -85,6 +88,8 @@ _HOME = {
     "BudgetPolicy": "firedoor.guards.budget",
     "BulkheadPolicy": "firedoor.guards.bulkhead",
     "BundleDamaged": "firedoor.errors",
+    "ByKey": "firedoor.evaluation.splits",
+    "ByTime": "firedoor.evaluation.splits",
     "ChangedMeanwhile": "firedoor.errors",
     "Constant": "firedoor.guards.fallback",
     "DeadLetters": "firedoor.compute.dead",
@@ -105,6 +110,7 @@ _HOME = {
     "Guard": "firedoor.guarding.guard",
     "GuardOpen": "firedoor.errors",
     "GuardRefused": "firedoor.errors",
+    "LeakPolicy": "firedoor.evaluation.leakage",
     "LimitPolicy": "firedoor.guards.limit",
     "Lost": "firedoor.compute.crew",
     "ModelRefused": "firedoor.errors",
@@ -131,6 +137,7 @@ _HOME = {
     "Shed": "firedoor.spec.edge",
     "SheddingPolicy": "firedoor.guards.shedding",
     "Slower": "firedoor.spec.degrade",
+    "SnapshotDamaged": "firedoor.errors",
     "Stale": "firedoor.guards.fallback",
     "StepAtFault": "firedoor.errors",
     "StepUnloadable": "firedoor.errors",
@@ -163,6 +170,8 @@ __all__ = [
     "BudgetPolicy",
     "BulkheadPolicy",
     "BundleDamaged",
+    "ByKey",
+    "ByTime",
     "ChangedMeanwhile",
     "Constant",
     "DeadLetters",
@@ -183,6 +192,7 @@ __all__ = [
     "Guard",
     "GuardOpen",
     "GuardRefused",
+    "LeakPolicy",
     "LimitPolicy",
     "Lost",
     "ModelRefused",
@@ -208,6 +218,7 @@ __all__ = [
     "Shed",
     "SheddingPolicy",
     "Slower",
+    "SnapshotDamaged",
     "Stale",
     "StepAtFault",
     "StepUnloadable",

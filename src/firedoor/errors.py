@@ -25,6 +25,7 @@ FiredoorError
 ├── StreamsUnavailable      the broker is away, and did not come back in time
 ├── ModelsUnavailable       the models' folder is away, unreadable or damaged
 ├── BundleDamaged           a bundle is not what was stored under its digest
+├── SnapshotDamaged         a snapshot is not what was taken
 ├── ModelUnloadable         a bundle is whole, and its model cannot be loaded here
 └── Full                    there is no room; nothing was stored, nothing is lost
     ├── StreamFull          an inbox
@@ -242,6 +243,10 @@ class BundleDamaged(FiredoorError):
         self.digest = digest
         self.file = file
         super().__init__(message)
+
+
+class SnapshotDamaged(FiredoorError):
+    """A file of a snapshot is not what it was when the snapshot was taken, or is gone."""
 
 
 class ModelUnloadable(FiredoorError):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from firedoor.compute import seal
+from firedoor.compute import granting, seal
 
 SOURCE = str(Path(seal.__file__).parents[2])
 needs_landlock = pytest.mark.skipif(seal.supported() == 0, reason="this kernel has no Landlock")
@@ -444,7 +444,7 @@ def test_declaring_the_project_does_not_open_its_hidden_entries(place: Place) ->
 def test_a_folder_with_thousands_of_entries_is_granted_in_part_and_this_is_told(
     place: Place,
 ) -> None:
-    for number in range(seal.ENTRIES_MAX + 1):
+    for number in range(granting.ENTRIES_MAX + 1):
         (place.project / f"{number}.csv").touch()
     plan = seal.plan(project=str(place.project), libraries=[], scratch=str(place.scratch))
     assert str(place.project / "steps.py") in plan.reads

@@ -81,6 +81,9 @@ def _seal(record: RunRecord, *, details: bool) -> Iterator[str]:
     if record.seal.level and (details or record.seal.level != "full"):
         missing = "".join(f"; {name}: {why}" for name, why in record.seal.missing.items())
         yield f"seal       {record.seal.level}{one_line(missing, LINE_CHARACTERS)}"
+    if record.input is not None and record.input.sealed and record.seal.level not in {"", "full"}:
+        parts = ", ".join(record.input.sealed)
+        yield f"           {parts} may have been read by the job: do not trust what they say of it"
 
 
 def _block(what: str, lines: list[str]) -> Iterator[str]:
@@ -114,7 +117,12 @@ def _origin(record: RunRecord) -> Iterator[str]:
     yield f"parameters {one_line(parameters or '-', LINE_CHARACTERS)}; seed {record.seed}"
     if record.input is not None:
         read = record.input
-        yield f"input      {read.folder}: {read.files:,} files, {format_bytes(read.bytes)}"
+        parts = ", ".join(
+            f"{name} {rows:,}{' (sealed)' if name in read.sealed else ''}"
+            for name, rows in read.parts.items()
+        )
+        yield f"input      {read.snapshot}: {read.rows:,} rows, {format_bytes(read.bytes)}"
+        yield f"parts      {one_line(parts, LINE_CHARACTERS)}"
     if record.resumes:
         yield f"resumes    {record.resumes}"
     yield f"libraries  {', '.join(f'{name}={one}' for name, one in record.libraries.items())}"

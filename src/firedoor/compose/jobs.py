@@ -12,10 +12,12 @@ from pathlib import Path
 
 import msgspec
 
+from firedoor.compose.datasets import Datasets
 from firedoor.compose.files import FOLDER_MODE, explain
 from firedoor.compose.models import Models
 from firedoor.compose.origins import code_of, input_of, libraries, machine
 from firedoor.compose.runs import RunFolder, Runs
+from firedoor.compose.sealing import Reading
 from firedoor.compute.job import Ending, Order, attempt
 from firedoor.compute.jobbench import METRICS_MAX
 from firedoor.errors import DeclarationError, FiredoorError, NotKnown, shorten
@@ -29,7 +31,7 @@ from firedoor.wire.run import Attempt, Event, RunRecord, SealNote
 
 WRITE_S = 1.0
 """Between two writings of the record while figures change."""
-NO_MORE = frozenset({"unloadable", "cancelled"})
+NO_MORE = frozenset({"unloadable", "cancelled", "tampered"})
 """After these another attempt would end likewise, or nobody wants one."""
 SEED_MAX = 2**63 - 1
 NAME_MAX = 200
@@ -104,12 +106,17 @@ def run_job(
         DeclarationError: for a seed that is none.
         NotKnown: if what it reads is not there yet.
         ProjectBusy: if the same run is at work.
-        StoreRefused: if the project folder cannot be used.
+        SnapshotDamaged: if the snapshot that it reads is not what was taken.
+        StoreRefused: if the project folder cannot be used, or no snapshot be taken.
     """
     if not 0 <= seed <= SEED_MAX:
         raise DeclarationError("seed", seed, "is out of range", f"give 0 to {SEED_MAX}")
-    code, read = code_of(job, plan.file), input_of(job)
-    told = (job.name, code.version, parameters, seed, read.listing if read else "")
+    datasets, snapshot, read = Datasets(project), None, None
+    if job.reads:
+        snapshot = datasets.take(plan, job, clock=clock, cancelled=cancelled)
+        read = input_of(snapshot, datasets.folder(snapshot.id))
+    code = code_of(job, plan.file)
+    told = (job.name, code.version, parameters, seed, read.digest if read else "")
     key = hashlib.blake2b(msgspec.json.encode(told, order="sorted"), digest_size=16).hexdigest()
 
     def make(name: str, resumes: str) -> RunRecord:
@@ -121,8 +128,9 @@ def run_job(
 
     with Runs(project).begin(job.name, key, make, fresh=fresh) as (folder, record):
         running = _Running(
-            plan, job, project=project, clock=clock, folder=folder, record=record, watcher=watcher
-        )
+            plan, job, project=project, clock=clock, folder=folder, record=record,
+            watcher=watcher, reading=Reading(plan, snapshot, datasets) if snapshot else None,
+        )  # fmt: skip
         try:
             return running.to_its_end(cancelled)
         except OSError as error:  # a full disk, most likely
@@ -142,8 +150,10 @@ class _Running:
         folder: RunFolder,
         record: RunRecord,
         watcher: Watcher,
+        reading: Reading | None,
     ) -> None:
         """Begin."""
+        self._reading = reading
         self._plan, self._job, self._project = plan, job, project
         self._clock, self._folder, self._watcher = clock, folder, watcher
         self._record = record
@@ -156,6 +166,8 @@ class _Running:
         self._tell("started", f"by {self._record.by}")
         if self._record.resumes:
             self._tell("resumed", self._record.resumes)
+        if self._record.input is not None:
+            self._tell("snapshot", self._record.input.snapshot)
         ending = self._attempt(1, cancelled)
         for number in range(2, self._job.limits.attempts + 1):
             if not ending.cause or ending.cause in NO_MORE:
@@ -208,8 +220,13 @@ class _Running:
             scratch=self._folder.scratch,
             checkpoints=self._folder.checkpoints,
             space=self._folder.path,
+            denies=self._reading.denies() if self._reading else (),
         )
-        ending = attempt(order, self, cancelled)
+        ending = (
+            attempt(order, self, cancelled)
+            if self._reading is None
+            else (self._reading.around(lambda: attempt(order, self, cancelled)))
+        )
         shutil.rmtree(self._folder.scratch, ignore_errors=True)
         tried = Attempt(
             number=number, started_s=began_s, ended_s=self._clock.utc_s(), cause=ending.cause,
@@ -254,8 +271,10 @@ class _Running:
         """Keep what of the seal is in force."""
         missing = dict(loaded.seal_missing)
         seal = SealNote(level=loaded.seal_level, what=loaded.seal_what, missing=missing)
+        if self._reading is not None:
+            seal = self._reading.judged(seal, self._job)
         self._change(seal=seal)
-        self._tell("loaded", f"seal {loaded.seal_level}")
+        self._tell("loaded", f"seal {seal.level}")
         for note in notes:
             self._tell("note", note)
 

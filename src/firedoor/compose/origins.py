@@ -10,15 +10,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import msgspec
-
-from firedoor.errors import NotKnown, StoreRefused
 from firedoor.spec.plan import JobPlan
+from firedoor.wire.dataset import SnapshotRecord
 from firedoor.wire.run import Code, Input, Machine
 
 GIT_S = 20.0
 DIFF_BYTES_MAX = 256 * 2**20
-FILES_MAX = 1_000_000
 LIBRARIES = (
     "firedoor", "polars", "dataframely", "numpy", "scipy", "pandas", "pyarrow", "scikit-learn",
     "lightgbm", "xgboost", "catboost", "torch", "onnx", "onnxruntime", "skops", "transformers",
@@ -34,35 +31,20 @@ def code_of(job: JobPlan, file: str) -> Code:
     return Code(version=job.version, commit=commit[:64], diff=digest)
 
 
-def input_of(job: JobPlan) -> Input | None:
-    """Return what a job is about to read; None: nothing.
-
-    Raises:
-        NotKnown: if nothing was written there yet.
-        StoreRefused: if it cannot be looked at, or is too much.
-    """
-    if not job.reads:
-        return None
-    folder = Path(job.folder)
-    found: list[tuple[str, int, int]] = []
-    try:
-        for path in sorted(folder.rglob("*.parquet")):
-            status = path.stat()
-            found.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
-            if len(found) > FILES_MAX:
-                message = f"{folder} has more than {FILES_MAX:,} files; write larger batches"
-                raise StoreRefused(message)
-    except OSError as error:
-        raise StoreRefused(f"{folder} cannot be read: {error.strerror or error}") from error
-    if not found:
-        message = (
-            f"job {job.name!r} reads sink {job.reads!r}, which has written nothing into {folder} "
-            "yet: run the pipeline first, `firedoor run PIPELINE.py`"
-        )
-        raise NotKnown(message)
-    listing = hashlib.blake2b(msgspec.json.encode(found), digest_size=16).hexdigest()
-    size = sum(bytes_ for _, bytes_, _ in found)
-    return Input(sink=job.reads, folder=str(folder), files=len(found), bytes=size, listing=listing)
+def input_of(snapshot: SnapshotRecord, folder: Path) -> Input:
+    """Return what a job is about to read: the open part of a snapshot."""
+    files = [file for part in snapshot.parts if not part.sealed for file in part.files]
+    return Input(
+        dataset=snapshot.name,
+        digest=snapshot.digest,
+        sink=snapshot.sink,
+        folder=str(folder / "open"),
+        files=len(files),
+        bytes=sum(file.bytes for file in files),
+        rows=snapshot.rows,
+        parts={part.name: part.rows for part in snapshot.parts},
+        sealed=snapshot.sealed,
+    )
 
 
 def libraries() -> dict[str, str]:

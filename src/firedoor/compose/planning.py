@@ -17,6 +17,7 @@ from firedoor.compose.arguments import reads_argument
 from firedoor.compute.limits import MEMORY_MIN_BYTES
 from firedoor.compute.step import MAIN_ALIAS, refer
 from firedoor.errors import DeclarationError
+from firedoor.spec.dataset import plan_dataset
 from firedoor.spec.graph import sensitive_of
 from firedoor.spec.job import Job
 from firedoor.spec.lookup import Lookup
@@ -31,6 +32,7 @@ from firedoor.spec.plan import (
     StepNote,
     ZonePlan,
 )
+from firedoor.spec.reach import check_reach
 from firedoor.spec.schema_note import note_schema
 from firedoor.spec.sources import Frames
 from firedoor.spec.zone import Zone
@@ -67,7 +69,8 @@ def plan_of(pipeline: Pipeline, *, file: Path, sys_path: tuple[str, ...]) -> Pla
         dead_bytes_max=pipeline.dead_bytes_max,
         retention_days=pipeline.retention_days,
         exempt=pipeline.exempt,
-        jobs=tuple(_job(job, pipeline, file) for job in pipeline.jobs),
+        jobs=tuple(_job(job, pipeline, file, zones) for job in pipeline.jobs),
+        datasets=tuple(plan_dataset(one, _folder(one.sink, pipeline)) for one in pipeline.datasets),
     )
 
 
@@ -109,15 +112,22 @@ def _ladder(zone: Zone) -> LadderPlan | None:
     return msgspec.structs.replace(zone.ladder, sample=sample)
 
 
-def _job(job: Job, pipeline: Pipeline, file: Path) -> JobPlan:
+def _folder(sink: str, pipeline: Pipeline) -> str:
+    """Return the folder that a sink writes."""
+    return _absolute(pipeline.zone(sink).folder, pipeline.folder)
+
+
+def _job(job: Job, pipeline: Pipeline, file: Path, zones: tuple[ZonePlan, ...]) -> JobPlan:
     """Return a job as a plain value, with the version of its code."""
+    dataset = job.dataset.name if job.dataset else ""
+    if job.dataset is not None and job.dataset.sealed:
+        check_reach(job.name, job.limits.may_read, zones, file)
     step = _note(
         f"job {job.name!r}", job.step, memory_bytes=job.limits.memory_bytes, by_value=False,
         file=file,
     )  # fmt: skip
-    folder = _absolute(pipeline.zone(job.reads).folder, pipeline.folder) if job.reads else ""
     limits = msgspec.structs.replace(job.limits, may_read=())
-    said = msgspec.json.encode((limits, job.parameters, job.reads), order="sorted")
+    said = msgspec.json.encode((limits, job.parameters, dataset or job.reads), order="sorted")
     return JobPlan(
         name=job.name,
         owner=job.owner,
@@ -126,7 +136,8 @@ def _job(job: Job, pipeline: Pipeline, file: Path) -> JobPlan:
         limits=job.limits,
         doc=job.doc,
         reads=job.reads,
-        folder=folder,
+        folder=_folder(job.reads, pipeline) if job.reads else "",
+        dataset=dataset,
         parameters=dict(job.parameters),
         where=job.where,
     )

@@ -25,12 +25,11 @@ from firedoor.compute import ipc
 from firedoor.errors import DependencyDown, StepAtFault, shorten
 from firedoor.ports.stage import Handled, Journal, Parcel
 from firedoor.spec.plan import Plan, ZonePlan
+from firedoor.wire.dataset import SINK_KEY
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.records import GuardNote, GuardOrder
 
 WORKERS = 2
-KEY = "firedoor"
-"""Of what stands in a file's metadata: zone, batch, checksum of the payload it was made of."""
 _UNFINISHED = re.compile(r"\.firedoor-(?P<zone>[a-z0-9_]+)-.+\.(?P<pid>\d+)\.tmp")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -125,7 +124,7 @@ class ParquetSink:
             frame = ipc.decode(io.BytesIO(payload[: envelope.frame_bytes]))
             if self._tags is not None:
                 frame = self._tags.put(frame, envelope)
-            frame.write_parquet(file, metadata={KEY: mark})
+            frame.write_parquet(file, metadata={SINK_KEY: mark})
         except StepAtFault:
             raise
         except Exception as error:
@@ -161,7 +160,7 @@ class ParquetSink:
             StepAtFault: if it is another's.
         """
         try:
-            found = pl.read_parquet_metadata(path).get(KEY, "")
+            found = pl.read_parquet_metadata(path).get(SINK_KEY, "")
         except OSError:
             raise
         except Exception as error:

@@ -62,6 +62,10 @@ class Order:
     """There."""
     space: Path
     """The folder that both are in: what it holds counts as the job's."""
+    denies: tuple[str, ...] = ()
+    """What it must not read, see ``seal.plan``."""
+    in_project: bool = True
+    """Whether the current folder is the project, and readable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,9 +240,11 @@ def _load(order: Order) -> tuple[JobLoad, tuple[str, ...]]:
     here = os.getcwd()  # noqa: PTH109 - a plain string
     inputs = [] if order.folder is None else [order.folder]
     plan = seal.plan(
-        project=here,
+        project=here if order.in_project else None,
         libraries=order.sys_path,
-        reads=[*told.may_read, *inputs, str(order.checkpoints)],
+        reads=told.may_read,
+        handed=[*inputs, str(order.checkpoints)],
+        denies=order.denies,
         scratch=str(order.scratch),
         network=told.network,
     )

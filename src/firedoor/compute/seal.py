@@ -16,15 +16,13 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from firedoor.compute import landlock
+from firedoor.compute.granting import Grants, above_of, outermost
 
 Level = Literal["full", "partial", "advisory"]
-
-ENTRIES_MAX = 1000
-"""Entries of one folder that are allowed one by one; beyond, only folders and code."""
 
 _SYSTEM = (
     *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/nix/store", "/gnu/store"),
@@ -44,8 +42,6 @@ _SYSTEM = (
     *("/dev/zero", "/dev/random", "/dev/urandom"),
 )
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_CODE = (".py", ".pyc", ".so", ".pth", ".zip")
-
 _ENVIRONMENT = frozenset(
     # A list of words is read, and reviewed, more easily than a list of strings.
     """
@@ -111,6 +107,8 @@ def plan(
     project: str | None,
     libraries: Sequence[str],
     reads: Sequence[str] = (),
+    handed: Sequence[str] = (),
+    denies: Sequence[str] = (),
     scratch: str,
     network: bool | Sequence[int] = True,
     environ: Mapping[str, str] | None = None,
@@ -125,16 +123,25 @@ def plan(
         project: the project folder, usually the current one; None for none.
         libraries: entries of ``sys.path``; what does not exist is skipped.
         reads: what the user declares.
+        handed: what firedoor hands over: allowed whole, whatever it lies in.
+        denies: what is left out like what is hidden, with all that is in it. A path that is not
+            there has its folder opened entry by entry, so that what comes later is left out too.
         scratch: the worker's own folder, the only one that it may write to.
         network: True, False, or the TCP ports that may be connected to.
         environ: names the home folder and certificates; by default that of this process.
     """
     environ = os.environ if environ is None else environ
     home = os.path.realpath(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111
-    grants = _Grants(project=os.path.realpath(project) if project else None, home=home)
+    denied = frozenset(os.path.realpath(path) for path in denies)
+    grants = Grants(
+        project=os.path.realpath(project) if project else None,
+        home=home,
+        denies=denied,
+        denied_in=frozenset(above for path in denied for above in above_of(path)),
+    )
     for path in (*_SYSTEM, *(environ.get(name, "") for name in _CERTIFICATES)):
         if path and os.path.exists(path):  # noqa: PTH110 - thousands of checks: plain strings
-            grants.reads.append(os.path.realpath(path))
+            grants.declare(path)
     interpreter = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
     for path in dict.fromkeys((*interpreter, os.path.dirname(os.__file__), sys.executable)):  # noqa: PTH120
         grants.add(path)
@@ -145,7 +152,7 @@ def plan(
     for path in reads:
         grants.declare(path)
     return SealPlan(
-        reads=_outermost(grants.reads),
+        reads=outermost([*grants.reads, *(os.path.realpath(path) for path in handed)]),
         lists=tuple(dict.fromkeys(grants.lists)),
         writes=(os.path.realpath(scratch), "/dev/null"),
         network=network if isinstance(network, bool) else tuple(network),
@@ -222,113 +229,6 @@ def scrub_environment(environ: Mapping[str, str], allowed_extra: Sequence[str]) 
             and not _SECRET_VALUE.search(value)
         )
     }
-
-
-@dataclass(slots=True, kw_only=True)
-class _Grants:
-    """What has been allowed so far, and what must not be."""
-
-    project: str | None
-    home: str
-    reads: list[str] = field(default_factory=list)
-    lists: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, path: str) -> None:
-        """Allow a file, or a folder without its hidden entries."""
-        path = os.path.realpath(path)
-        if not os.path.isdir(path):  # noqa: PTH112
-            if os.path.exists(path):  # noqa: PTH110
-                self.reads.append(path)
-            return
-        if self._too_much(path):
-            self.notes.append(
-                f"{path} holds home folders or the whole system and is not readable in workers: "
-                "keep the project in a folder of its own, or declare what is needed by reads=[...]"
-            )
-            return
-        if path == self.home:
-            self.notes.append(
-                f"all of the home folder {path} but its hidden entries is readable in workers: "
-                "keep the project in a folder of its own"
-            )
-        entries = _entries(path)
-        if self._holds_project(path) or any(name.startswith(".") for name, _ in entries):
-            self.lists.append(path)
-            self._add_entries(path, entries)
-        else:
-            self.reads.append(path)
-
-    def declare(self, path: str) -> None:
-        """Allow what the user declares; of a folder around the project, not its hidden part."""
-        path = os.path.realpath(path)
-        if path == self.project or self._holds_project(path):
-            self.add(path)
-        else:
-            self.reads.append(path)
-
-    def _add_entries(self, path: str, entries: list[tuple[str, bool]]) -> None:
-        """Allow the entries of a folder one by one, but for hidden ones."""
-        visible = [entry for entry in entries if not entry[0].startswith(".")]
-        if len(visible) > ENTRIES_MAX:
-            visible = [entry for entry in visible if entry[1] or entry[0].endswith(_CODE)]
-            self.notes.append(
-                f"{path} has more than {ENTRIES_MAX} entries: only folders and code in it are "
-                "readable in workers; keep data in a folder below it"
-            )
-        for name, _ in visible[: 10 * ENTRIES_MAX]:
-            child = f"{path.rstrip('/')}/{name}"
-            target = os.path.realpath(child)
-            if target == child and (target == self.project or self._holds_project(target)):
-                self.add(target)
-            elif target == child or not self._is_forbidden(target):
-                self.reads.append(target)
-
-    def _too_much(self, path: str) -> bool:
-        """Return whether a folder is the root or holds the home folder."""
-        return path == "/" or self.home.startswith(path.rstrip("/") + "/")
-
-    def _holds_project(self, path: str) -> bool:
-        """Return whether the project lies somewhere in a folder."""
-        return self.project is not None and self.project.startswith(path.rstrip("/") + "/")
-
-    def _is_forbidden(self, target: str) -> bool:
-        """Return whether a link leads to far too much, or to something hidden in the project."""
-        if self._too_much(target) or self._holds_project(target):
-            return True
-        if target in {self.home, self.project}:
-            return True
-        if self.project is None or not target.startswith(self.project + "/"):
-            return False
-        return any(part.startswith(".") for part in target[len(self.project) :].split("/"))
-
-
-def _outermost(paths: Sequence[str]) -> tuple[str, ...]:
-    """Return paths that do not lie within another: each costs a worker 10 us."""
-    known = set(paths)
-
-    def is_inside(path: str) -> bool:
-        parts = path.split("/")
-        return any("/".join(parts[:end]) in known for end in range(2, len(parts)))
-
-    return tuple(path for path in dict.fromkeys(paths) if not is_inside(path))
-
-
-def _entries(path: str) -> list[tuple[str, bool]]:
-    """Return name and whether it is a folder of each entry, or nothing where that is refused."""
-    try:
-        with os.scandir(path) as found:
-            return [(entry.name, _is_folder(entry)) for entry in found]
-    except OSError:
-        return []
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder, or leads to one."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
 
 
 def _restrict(wanted: SealPlan, abi: int) -> tuple[bool, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from firedoor.errors import DeclarationError
 from firedoor.quality.grades import Demand
 from firedoor.spec import graph
+from firedoor.spec.dataset import Dataset
 from firedoor.spec.degrade import Quality, check_demand
 from firedoor.spec.job import Job
 from firedoor.spec.plan import EdgePlan, WhenFull
@@ -15,12 +16,13 @@ from firedoor.spec.zone import Inbox, Zone
 
 
 class Declared:
-    """Zones and jobs by name, until they are frozen."""
+    """Zones, jobs and datasets by name, until they are frozen."""
 
     def __init__(self, pipeline: str) -> None:
         """Begin with nothing."""
         self.zones: dict[str, Zone] = {}
         self.jobs: dict[str, Job] = {}
+        self.datasets: dict[str, Dataset] = {}
         self._pipeline = pipeline
         self._steps: list[tuple[Callable[..., object], Zone]] = []
         self._frozen: tuple[EdgePlan, ...] | None = None
@@ -52,7 +54,7 @@ class Declared:
             names = ", ".join(self.zones) or "no zones"
             why = f"comes after <Pipeline {self._pipeline}: {names}> was frozen"
             raise DeclarationError(kind, name, why, remedy)
-        if name in self.zones or name in self.jobs:
+        if name in self.zones or name in self.jobs or name in self.datasets:
             remedy = "give each zone a name of its own: name="
             raise DeclarationError(kind, name, "is declared already", remedy)
         return name

@@ -10,8 +10,9 @@ from typing import TypedDict, cast
 
 from firedoor.errors import DeclarationError
 from firedoor.spec.checking import check_bytes, check_known, check_number
+from firedoor.spec.dataset import Dataset, check_sink_read
 from firedoor.spec.plan import JobLimits
-from firedoor.spec.reads import Known, found
+from firedoor.spec.reads import Known
 from firedoor.spec.steps import check_job, doc_of
 from firedoor.spec.upkeep import declared_at
 from firedoor.spec.zone import Zone
@@ -82,18 +83,21 @@ class Job:
     owner: str
     step: Callable[..., object]
     reads: str
-    """The sink whose folder it is given; empty: none."""
+    """The sink that it reads; empty: none."""
     limits: JobLimits
     parameters: Mapping[str, Parameter]
+    dataset: Dataset | None = None
+    """What it reads of that sink; None: the files as they are."""
     doc: str = ""
     where: str = ""
 
 
 def declare_job(
     known: Known,
+    datasets: Mapping[str, Dataset],
     folder: Path,
     *,
-    reads: Zone | str | None,
+    reads: Zone | Dataset | str | None,
     trigger: object,
     more: JobOptions,
 ) -> Callable[[str, object, str], Job]:
@@ -101,6 +105,7 @@ def declare_job(
 
     Args:
         known: zones that can be read.
+        datasets: likewise, by name.
         folder: what paths are relative to.
         reads: as the user wrote it.
         trigger: likewise.
@@ -113,15 +118,19 @@ def declare_job(
     if trigger is not manual:
         why = "is no trigger that there is"
         raise DeclarationError("trigger", trigger, why, "write trigger=fd.manual")
-    sink = "" if reads is None else _sink(reads, known)
+    dataset = _dataset(reads, datasets)
+    sink = dataset.sink if dataset else "" if reads is None else check_sink_read(reads, known).name
     limits = _limits(more, folder)
+    if dataset is not None and dataset.sealed and limits.network is True:
+        why = f"would let what is sealed in {dataset.name!r} be had from anywhere"
+        raise DeclarationError("network", more["network"], why, "name the ports that it needs")
     parameters = check_parameters(more.get("parameters", {}))
     where = declared_at()
 
     def make(name: str, step: object, owner: str) -> Job:
         function = check_job(step, reads=bool(sink))
         return Job(
-            name=name, owner=owner, step=function, reads=sink, limits=limits,
+            name=name, owner=owner, step=function, reads=sink, limits=limits, dataset=dataset,
             parameters=parameters, doc=doc_of(function), where=where,
         )  # fmt: skip
 
@@ -154,19 +163,17 @@ def check_parameters(given: object) -> dict[str, Parameter]:
     return {str(name): cast("Parameter", value) for name, value in given.items()}
 
 
-def _sink(reads: object, known: Known) -> str:
-    """Return the name of the sink that a job reads."""
-    sinks = [zone.name for zone in known.zones.values() if zone.folder]
-    remedy = f"read one of: {', '.join(sinks)}" if sinks else "declare a sink to fd.parquet first"
-    try:
-        zone = found(reads, known)
-    except DeclarationError as error:
-        why = str(error).partition(": ")[2].partition("; ")[0]
-        raise DeclarationError("reads", reads, why, remedy) from None
-    if not zone.folder:
-        why = "is no sink that writes Parquet files, which is what a job can read"
-        raise DeclarationError("reads", zone.name, why, remedy)
-    return zone.name
+def _dataset(reads: object, datasets: Mapping[str, Dataset]) -> Dataset | None:
+    """Return the dataset that is read; None: it is none."""
+    if isinstance(reads, str):
+        return datasets.get(reads)
+    if not isinstance(reads, Dataset):
+        return None
+    if datasets.get(reads.name) is not reads:
+        why = f"is a dataset of another pipeline, {reads.pipeline!r}"
+        known = ", ".join(datasets) or "none so far"
+        raise DeclarationError("reads", reads.name, why, f"read one of this one: {known}")
+    return reads
 
 
 def _limits(more: JobOptions, folder: Path) -> JobLimits:

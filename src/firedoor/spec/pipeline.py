@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Unpack, overload
 
 from firedoor.errors import DeclarationError
 from firedoor.names import check_name
 from firedoor.spec import steps
+from firedoor.spec.beside import Beside, Function
 from firedoor.spec.checking import (
     check_bytes,
     check_columns,
@@ -18,11 +19,9 @@ from firedoor.spec.checking import (
     check_switch,
     check_text,
 )
-from firedoor.spec.declared import Declared
 from firedoor.spec.degrade import check_ladder
 from firedoor.spec.edge import INBOX
 from firedoor.spec.exempt import Exempt, check_exempt
-from firedoor.spec.job import Job, JobOptions, Trigger, declare_job, manual
 from firedoor.spec.lookup import Lookup, check_lookups
 from firedoor.spec.options import (
     FOLDER_SINK,
@@ -45,15 +44,13 @@ from firedoor.spec.zone_wall import check_wall
 if TYPE_CHECKING:
     import dataframely as dy
 
-Function = TypeVar("Function", bound=Callable[..., object])
-
 ROWS_MAX = 1_000_000
 RATE_MAX = 1e9
 DEAD_MIN_BYTES, DEAD_MAX_BYTES = 2**20, 2**44
 RETENTION_MAX_DAYS = 3_650
 
 
-class Pipeline:
+class Pipeline(Beside):
     """Zones joined by streams.
 
     Args:
@@ -83,17 +80,15 @@ class Pipeline:
         exempt: Sequence[Exempt] = (),
     ) -> None:
         """Begin without zones."""
-        self.name = check_name("pipeline", name)
-        self.owner = check_text("owner", owner)
+        called, told = check_name("pipeline", name), check_text("owner", owner)
         self.dead_bytes_max = check_bytes("dead_bytes", dead_bytes, DEAD_MIN_BYTES, DEAD_MAX_BYTES)
         check_number("retention_days", retention_days, 0.01, RETENTION_MAX_DAYS, "days")
         self.retention_days = float(retention_days)
         self.runbook, self.exempt = check_runbook(runbook), check_exempt(exempt)
         frame = inspect.currentframe()
         file = frame.f_back.f_globals.get("__file__") if frame and frame.f_back else None
-        self.folder = Path(file).resolve().parent if file else Path.cwd()
-        """What relative paths are relative to."""
-        self._declared = Declared(self.name)
+        folder = Path(file).resolve().parent if file else Path.cwd()
+        super().__init__(called, told, folder)
 
     def __repr__(self) -> str:
         """Return name and zones."""
@@ -103,11 +98,6 @@ class Pipeline:
     def zones(self) -> tuple[Zone, ...]:
         """The zones, each after those that it reads."""
         return tuple(self._declared.zones.values())
-
-    @property
-    def jobs(self) -> tuple[Job, ...]:
-        """The jobs, in the order of their declaration."""
-        return tuple(self._declared.jobs.values())
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
@@ -349,40 +339,3 @@ class Pipeline:
             return step
 
         return declare
-
-    def job(
-        self,
-        *,
-        reads: Zone | str | None = None,
-        trigger: Trigger = manual,
-        name: str | None = None,
-        **more: Unpack[JobOptions],
-    ) -> Callable[[Function], Function]:
-        """Declare a function that runs to completion, such as a training. Decorates and returns it.
-
-        ``def train(run)``; with ``reads``, ``def train(run, folder)``. See ``fd.Run``.
-
-        Args:
-            reads: a sink that writes Parquet: the function is given its folder.
-            trigger: when it runs: ``fd.manual``, by ``firedoor job run NAME``.
-            name: default: the function's.
-            more: its limits and manners, see ``JobOptions``.
-
-        Raises:
-            DeclarationError: for anything that cannot work.
-        """
-        make = declare_job(
-            self._declared.known(), self.folder, reads=reads, trigger=trigger, more=more
-        )
-        told = self._owner(more.get("owner"))
-
-        def declare(step: Function) -> Function:
-            called = self._declared.check_new("job", steps.name_of(name, step))
-            self._declared.jobs[called] = make(called, step, told)
-            return step
-
-        return declare
-
-    def _owner(self, owner: str | None) -> str:
-        """Return who is told about a zone."""
-        return self.owner if owner is None else check_text("owner", owner)

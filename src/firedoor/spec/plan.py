@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from firedoor.quality.grades import Demand
+from firedoor.spec.dataset_plan import DatasetPlan
 
 PLAN_VERSION = 1
 """Rises when who reads the number before would misread a plan. Fields not known are skipped."""
@@ -254,9 +255,11 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     limits: JobLimits
     doc: str = ""
     reads: str = ""
-    """The sink whose folder it is given; empty: none."""
+    """The sink that it reads; empty: none."""
     folder: str = ""
     """Absolute path of that folder."""
+    dataset: str = ""
+    """What it reads of the sink; empty: the files as they are."""
     parameters: dict[str, bool | int | float | str | None] = {}
     """By name, what each is where nobody says otherwise."""
     trigger: Literal["manual"] = "manual"
@@ -300,7 +303,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     exempt: tuple[ExemptPlan, ...] = ()
     """Of findings about the pipeline as a whole."""
     jobs: tuple[JobPlan, ...] = ()
+    datasets: tuple[DatasetPlan, ...] = ()
     version: int = PLAN_VERSION
+
+    def dataset(self, name: str) -> DatasetPlan:
+        """Return a dataset. Raises KeyError if there is none of that name."""
+        for dataset in self.datasets:
+            if dataset.name == name:
+                return dataset
+        raise KeyError(name)
+
+    def read_by(self, job: JobPlan) -> DatasetPlan | None:
+        """Return what a job reads: a dataset, or a sink's files as they are; None: nothing."""
+        if job.dataset:
+            return self.dataset(job.dataset)
+        if job.reads:
+            return DatasetPlan(name=job.reads, sink=job.reads, folder=job.folder)
+        return None
 
     def job(self, name: str) -> JobPlan:
         """Return a job. Raises KeyError if there is none of that name."""

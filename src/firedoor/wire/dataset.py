@@ -17,6 +17,9 @@ import msgspec
 from firedoor.errors import StoreRefused, shorten
 
 SNAPSHOT_VERSION = 1
+SINK_KEY = "firedoor"
+"""Under which the metadata of a file that a sink wrote says zone, batch and the checksum of the
+payload that it was made of."""
 
 
 class FileNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +98,11 @@ class SnapshotRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def id(self) -> str:
         """The name of its folder."""
         return f"{self.name}-{self.digest[:16]}"
+
+    @property
+    def sealed(self) -> tuple[str, ...]:
+        """The parts that no job may see that reads it."""
+        return tuple(part.name for part in self.parts if part.sealed)
 
     def part(self, name: str) -> PartNote:
         """Return a part. Raises KeyError if there is none."""

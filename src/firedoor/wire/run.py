@@ -22,8 +22,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_s: float
     cause: str = ""
     """``raised``, ``memory``, ``cpu``, ``timeout``, ``hang``, ``processes``, ``crash``,
-    ``killed``, ``disk``, ``unloadable``, ``not_started`` or ``cancelled``; empty: it ended well. Of
-    a run also ``refused``: its model; ``record``: it; ``supervisor``: who watched it died."""
+    ``killed``, ``disk``, ``unloadable``, ``not_started``, ``tampered`` (the snapshot that it read
+    is not what was taken) or ``cancelled``; empty: it ended well. Of a run also ``refused``: its
+    model; ``record``: it; ``supervisor``: who watched it died."""
     message: str = ""
     line: str = ""
     """``file:line`` of the user's code."""
@@ -42,15 +43,30 @@ class Code(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """SHA-256 of what differs from that commit; empty: nothing, or no repository."""
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True):
-    """The folder that was read, as it was at the start."""
+class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The snapshot that was read."""
 
+    dataset: str
+    """Its name; of a sink that is read as it is, the sink's."""
+    digest: str
+    """Over the content that was read, and how it was parted."""
     sink: str
     folder: str
+    """What the job was handed."""
     files: int
+    """In it."""
     bytes: int
-    listing: str
-    """Hash over names, sizes and times of its files: not over their content."""
+    rows: int
+    """In all parts."""
+    parts: dict[str, int]
+    """Rows by part."""
+    sealed: tuple[str, ...] = ()
+    """Parts that the job was not to see."""
+
+    @property
+    def snapshot(self) -> str:
+        """The name of the snapshot."""
+        return f"{self.dataset}-{self.digest[:16]}"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -131,7 +147,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_s: float
     what: str
     """``started``, ``attempt``, ``loaded``, ``metric``, ``checkpoint``, ``failed``, ``model``,
-    ``resumed`` or ``ended``."""
+    ``resumed``, ``snapshot``, ``note`` or ``ended``."""
     said: str = ""
     value: float | None = None
 

@@ -1,0 +1,113 @@
+"""What is declared beside the zones of a pipeline: datasets and jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, Unpack
+
+from firedoor.spec import steps
+from firedoor.spec.checking import check_text
+from firedoor.spec.dataset import Dataset, DatasetOptions, declare_dataset
+from firedoor.spec.declared import Declared
+from firedoor.spec.job import Job, JobOptions, Trigger, declare_job, manual
+from firedoor.spec.zone import Zone
+
+if TYPE_CHECKING:
+    from firedoor.evaluation.splits import ByKey, ByTime
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+class Beside:
+    """The part of ``Pipeline`` that is no zone."""
+
+    def __init__(self, name: str, owner: str, folder: Path) -> None:
+        """Begin with nothing.
+
+        Args:
+            name: of the pipeline.
+            owner: likewise.
+            folder: what relative paths are relative to.
+        """
+        self.name = name
+        self.owner = owner
+        self.folder = folder
+        """What relative paths are relative to."""
+        self._declared = Declared(name)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The jobs, in the order of their declaration."""
+        return tuple(self._declared.jobs.values())
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The datasets, in the order of their declaration."""
+        return tuple(self._declared.datasets.values())
+
+    def dataset(
+        self,
+        name: str,
+        *,
+        reads: Zone | str,
+        split: ByKey | ByTime,
+        **more: Unpack[DatasetOptions],
+    ) -> Dataset:
+        """Declare what jobs learn from, and what models are judged by; return the handle.
+
+        A job that reads it is handed an immutable snapshot, parted once and for all.
+
+        Args:
+            name: also names the snapshots: ``delays-0f3a...``.
+            reads: a sink that writes Parquet.
+            split: which row is in which part: ``fd.ByTime`` or ``fd.ByKey``.
+            more: ``sealed``, ``label``, ``leakage`` and ``memory``, see ``DatasetOptions``.
+
+        Raises:
+            DeclarationError: for anything that cannot work.
+        """
+        dataset = declare_dataset(
+            name, self._declared.known(), pipeline=self.name, reads=reads, split=split, more=more
+        )
+        self._declared.datasets[self._declared.check_new("dataset", dataset.name)] = dataset
+        return dataset
+
+    def job(
+        self,
+        *,
+        reads: Zone | Dataset | str | None = None,
+        trigger: Trigger = manual,
+        name: str | None = None,
+        **more: Unpack[JobOptions],
+    ) -> Callable[[Function], Function]:
+        """Declare a function that runs to completion, such as a training. Decorates and returns it.
+
+        ``def train(run)``; with ``reads``, ``def train(run, folder)``. See ``fd.Run``.
+
+        Args:
+            reads: a dataset, or a sink that writes Parquet: the function is given the folder of a
+                snapshot, in which a dataset has a folder a part.
+            trigger: when it runs: ``fd.manual``, by ``firedoor job run NAME``.
+            name: default: the function's.
+            more: its limits and manners, see ``JobOptions``.
+
+        Raises:
+            DeclarationError: for anything that cannot work.
+        """
+        make = declare_job(
+            self._declared.known(), self._declared.datasets, self.folder,
+            reads=reads, trigger=trigger, more=more,
+        )  # fmt: skip
+        told = self._owner(more.get("owner"))
+
+        def declare(step: Function) -> Function:
+            called = self._declared.check_new("job", steps.name_of(name, step))
+            self._declared.jobs[called] = make(called, step, told)
+            return step
+
+        return declare
+
+    def _owner(self, owner: str | None) -> str:
+        """Return who is told about a zone."""
+        return self.owner if owner is None else check_text("owner", owner)
