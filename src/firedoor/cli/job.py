@@ -35,6 +35,11 @@ REFUSED = 2
 CODES = {"done": 0, "cancelled": 130}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+PipelineOption = Annotated[
+    Path | None,
+    typer.Option("--pipeline", help="The pipeline's file; else the one that ran last here."),
+]
+
 app = typer.Typer(
     help="Jobs: functions that run to completion, such as a training.",
     no_args_is_help=True,
@@ -59,10 +64,7 @@ def run_command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run kept.")
     ] = False,
-    pipeline: Annotated[
-        Path | None,
-        typer.Option("--pipeline", help="The pipeline's file; else the one that ran last here."),
-    ] = None,
+    pipeline: PipelineOption = None,
     as_json: JsonOption = False,
     project: ProjectOption = Path(),
 ) -> None:
@@ -73,7 +75,7 @@ def run_command(
     with 130 if it was asked to end before: Ctrl-C ends the job and is recorded.
     """
     with refusals_told(REFUSED):
-        plan = load_plan(_file(pipeline, project))
+        plan = load_plan(file_of(pipeline, project))
         job = job_of(plan, name)
         parameters = with_parameters(job, _parameters(param or []))
         asked: list[int] = []
@@ -91,7 +93,7 @@ def run_command(
     raise typer.Exit(CODES.get(record.outcome, 1))
 
 
-def _file(pipeline: Path | None, project: Path) -> Path:
+def file_of(pipeline: Path | None, project: Path) -> Path:
     """Return the file that declares the pipeline.
 
     Raises:

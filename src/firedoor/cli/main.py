@@ -18,6 +18,7 @@ COMMANDS = {
     "zone": "firedoor.cli.zone:app",
     "job": "firedoor.cli.job:app",
     "runs": "firedoor.cli.runs:runs",
+    "datasets": "firedoor.cli.datasets:app",
     "models": "firedoor.cli.models:app",
     "backfill": "firedoor.cli.backfill:backfill",
     "map": "firedoor.cli.map:draw",

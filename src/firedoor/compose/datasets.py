@@ -35,6 +35,23 @@ RECORD = "snapshot.json"
 _ID = re.compile(r"([a-z][a-z0-9_]{0,59})-([0-9a-f]{16})")
 
 
+def dataset_of(plan: Plan, name: str) -> DatasetPlan:
+    """Return a dataset of a pipeline, or a sink as it is read without one.
+
+    Raises:
+        NotKnown: if there is neither.
+    """
+    sinks = {zone.name: zone.sink.path for zone in plan.zones if zone.sink and zone.sink.path}
+    if name in sinks:
+        return DatasetPlan(name=name, sink=name, folder=sinks[name])
+    try:
+        return plan.dataset(name)
+    except KeyError:
+        known = ", ".join([*(one.name for one in plan.datasets), *sinks]) or "none"
+        message = f"pipeline {plan.pipeline!r} has no dataset {name!r}: there are {known}"
+        raise NotKnown(message) from None
+
+
 class Datasets:
     """The snapshots of a project."""
 

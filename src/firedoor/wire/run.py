@@ -127,6 +127,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = RUN_VERSION
 
     @property
+    def held(self) -> bool:
+        """Whether parts were sealed, and all that keeps a job from them was in force."""
+        return bool(self.input and self.input.sealed) and self.seal.level == "full"
+
+    @property
     def causes(self) -> dict[str, int]:
         """How many attempts ended badly, by cause."""
         found: dict[str, int] = {}
