@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LINE_CHARACTERS = 300
 COLUMNS_SHOWN = 40
+DAY_CHARACTERS = 10
 
 app = typer.Typer(
     help="Snapshots of datasets: what jobs learn from, and what models are judged by.",
@@ -136,8 +137,8 @@ def snapshots_table(records: list[SnapshotRecord], *, now_s: float) -> Table:
             f"{ago(now_s - record.taken_s)} ago",
             f"{record.rows:,}",
             _parts(record),
-            record.span.first if record.span else "",
-            record.span.last if record.span else "",
+            record.span.first[:DAY_CHARACTERS] if record.span else "",
+            record.span.last[:DAY_CHARACTERS] if record.span else "",
         )
         table.add_row(*(Text(one_line(cell, LINE_CHARACTERS)) for cell in cells))
     return table
