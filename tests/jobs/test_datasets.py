@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -288,6 +291,41 @@ def test_old_snapshots_go_that_no_run_refers_to(plan: Plan, place: Path) -> None
     kept = {record.id for record in Datasets(place).every()}
     assert kept == {taken[0], *taken[-KEPT_SNAPSHOTS:]}
     assert taken[1] not in kept
+
+
+def test_files_that_no_sink_wrote_are_counted(plan: Plan, place: Path) -> None:
+    frame_of(500, 2, SUMMER).write_parquet(place / "out" / "mine.parquet")
+    (place / "out" / ".firedoor-store-rows-000003.1.tmp").write_bytes(b"half")
+    (place / "out" / ".half.parquet").write_bytes(b"half")
+    told = take(plan, place)
+    assert (told.rows, told.provenance.batches, told.provenance.unknown) == (62, 2, 1)
+
+
+def test_two_that_take_one_snapshot_at_once_have_the_same(plan: Plan, place: Path) -> None:
+    with ThreadPoolExecutor(2) as both:
+        one, two = both.map(lambda _: take(plan, place), range(2))
+    assert one == two
+    assert left(place) == [one.id, "lock"]
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(
+    plan: Plan, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "rows.parquet")
+
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(StoreRefused, match=r"No space left on device .*: free some space"):
+        run_one(plan, place, "plain")
+    assert left(place) == ["lock"]
+    assert Runs(place).every() == []
+
+
+def test_a_snapshot_that_is_given_up_leaves_nothing(plan: Plan, place: Path) -> None:
+    with pytest.raises(StoreRefused, match=r"no snapshot of delays: .*was cancelled"):
+        Datasets(place).take(plan, plan.dataset("delays"), clock=CLOCK, cancelled=lambda: True)
+    assert left(place) == ["lock"]
 
 
 def test_what_a_killed_command_left_is_cleared_by_the_next(plan: Plan, place: Path) -> None:

@@ -20,10 +20,11 @@ from firedoor.adapters.nats.server import start
 from firedoor.cli.main import app
 from firedoor.compose.datasets import Datasets
 from firedoor.compose.models import Models
+from firedoor.compose.runs import RunFolder
 from firedoor.compute import seal
 from firedoor.errors import SnapshotDamaged
 from firedoor.spec.plan import JobPlan, Plan
-from firedoor.wire.run import RunRecord
+from firedoor.wire.run import RunRecord, SealNote
 from jobs.kept_rows import SPRING, frame_of, run_one, settle, write
 from wall.test_odd_machines import DENY_LANDLOCK
 
@@ -153,10 +154,10 @@ def test_the_broker_tells_a_job_nothing_and_a_job_with_ports_is_told_to_be_seale
     refused(record)
     assert "Authorization Violation" in record.message
     assert record.seal.level == "partial"
-    assert "ports" in record.seal.missing["sealed parts"]
+    assert "at the ports" in record.seal.missing["sealed parts"]
     assert not record.held
     said = CliRunner().invoke(app, ["runs", record.id, "--project", str(place)]).output
-    assert "test may have been read by the job" in said
+    assert "seal       partial; sealed parts: may be handed out by what answers at" in said
 
 
 def test_a_run_says_whether_what_is_sealed_was_out_of_reach(plan: Plan, place: Path) -> None:
@@ -187,7 +188,7 @@ print(record.id, record.outcome, record.seal.level, record.held)
     name, outcome, level, held = ended.stdout.split()
     assert (outcome, level, held) == ("done", "advisory", "False")
     said = CliRunner().invoke(app, ["runs", name, "--project", str(place)]).output
-    assert "test may have been read by the job: do not trust what they say of it" in said
+    assert "sealed parts: could be read: nothing kept the job from them" in said
 
 
 def test_a_part_that_is_changed_during_a_run_fails_it_and_registers_nothing(
@@ -237,5 +238,10 @@ def test_a_run_goes_on_only_with_the_same_content(
     other = run_one(plan, place, "waits")
     assert (other.outcome, other.resumes) == ("done", "")
     path.unlink()
-    assert run_one(plan, place, "waits").resumes == first.id
+    kept = RunFolder(place / ".firedoor" / "runs" / first.id)
+    kept.write(msgspec.structs.replace(first, seal=SealNote(level="advisory")))
+    again = run_one(plan, place, "waits")
     Path("go").unlink()
+    assert (again.outcome, again.resumes, again.held) == ("done", first.id, False)
+    why = f"may have been read by run {first.id}, whose checkpoints it took over"
+    assert again.seal.missing["sealed parts"] == why

@@ -29,7 +29,7 @@ def runs(
         record = answer(lambda: kept.read(name))
         events = answer(lambda: kept.events(name))
         if as_json:
-            told = {**msgspec.to_builtins(record), "causes": record.causes}
+            told = {**msgspec.to_builtins(record), "causes": record.causes, "held": record.held}
             print(json.dumps({"run": told, "events": msgspec.to_builtins(events)}))
             return
         for line in (*run_lines(record, details=True), *event_lines(events)):

@@ -81,9 +81,6 @@ def _seal(record: RunRecord, *, details: bool) -> Iterator[str]:
     if record.seal.level and (details or record.seal.level != "full"):
         missing = "".join(f"; {name}: {why}" for name, why in record.seal.missing.items())
         yield f"seal       {record.seal.level}{one_line(missing, LINE_CHARACTERS)}"
-    if record.input is not None and record.input.sealed and record.seal.level not in {"", "full"}:
-        parts = ", ".join(record.input.sealed)
-        yield f"           {parts} may have been read by the job: do not trust what they say of it"
 
 
 def _block(what: str, lines: list[str]) -> Iterator[str]:

@@ -272,7 +272,9 @@ class _Running:
         missing = dict(loaded.seal_missing)
         seal = SealNote(level=loaded.seal_level, what=loaded.seal_what, missing=missing)
         if self._reading is not None:
-            seal = self._reading.judged(seal, self._job)
+            resumed = self._record.resumes
+            earlier = Runs(self._project).read(resumed) if resumed else None
+            seal = self._reading.judged(seal, self._job, earlier)
         self._change(seal=seal)
         self._tell("loaded", f"seal {seal.level}")
         for note in notes:

@@ -15,7 +15,7 @@ from firedoor.errors import SnapshotDamaged
 from firedoor.spec.plan import JobPlan, Plan
 from firedoor.spec.reach import hides, stem_of
 from firedoor.wire.dataset import SnapshotRecord
-from firedoor.wire.run import SealNote
+from firedoor.wire.run import RunRecord, SealNote
 
 RECURSIVE = "**"
 
@@ -61,12 +61,27 @@ class Reading:
             return replace(ending, cause="tampered", message=message)
         return ending
 
-    def judged(self, seal: SealNote, job: JobPlan) -> SealNote:
-        """Return what of the seal is in force, with what it cannot hold back."""
+    def judged(self, seal: SealNote, job: JobPlan, earlier: RunRecord | None) -> SealNote:
+        """Return what of the seal is in force, with what it cannot hold back in words.
+
+        Args:
+            seal: as the worker says.
+            job: which may have ports.
+            earlier: the run whose checkpoints it takes over: what that one saw may be in them.
+        """
         if not self.snapshot.sealed:
             return seal
-        missing = dict(seal.missing)
-        if job.limits.network:
-            missing["sealed parts"] = "what answers at the ports it may use may hand out their rows"
-        level = "partial" if missing and seal.level == "full" else seal.level
+        why = ""
+        if earlier is not None and not earlier.held:
+            why = f"may have been read by run {earlier.id}, whose checkpoints it took over"
+        elif seal.level == "advisory":
+            why = "could be read: nothing kept the job from them"
+        elif job.limits.network:
+            why = "may be handed out by what answers at the ports that the job may use"
+        elif seal.level != "full":
+            why = "cannot be read by path; what else is not in force may lead to them"
+        if not why:
+            return seal
+        level = "partial" if seal.level == "full" else seal.level
+        missing = {"sealed parts": why, **seal.missing}
         return msgspec.structs.replace(seal, level=level, missing=missing)

@@ -211,7 +211,7 @@ class Making:
         told = self._order(folder, scratch, kept)
         ending = attempt(told, self, self._cancelled)
         if ending.cause or not self._made.exists():
-            message = f"no snapshot of {self._dataset.name}: {ending.cause}, {ending.message}"
+            message = f"no snapshot of {self._dataset.name}: {ending.message or ending.cause}"
             if ending.cause == "memory":
                 held = format_bytes(self._dataset.memory_bytes)
                 message += f"; give the dataset more than memory={held}"
