@@ -19,9 +19,12 @@ from pathlib import Path
 
 import pytest
 
+from firedoor.adapters.clock import SystemClock
+from firedoor.compose.datasets import Datasets
 from firedoor.compose.models import Models
 from firedoor.compose.runs import Runs
 from firedoor.compute.limits import descendants
+from jobs.kept_rows import settle
 
 BOUND_S = 60
 EVENTS = 46
@@ -174,3 +177,35 @@ def test_ctrl_c_ends_the_job_and_is_recorded(place: Path) -> None:
     assert (process.returncode, record["outcome"]) == (130, "cancelled")
     assert Runs(place).read("waits-1").outcome == "cancelled"
     assert gone(started)
+
+
+MOMENTS = (
+    "", "/kept/snapshot/order.json", "/scratch/keep/snapshot/open", "/made", "/made/snapshot.json",
+)  # fmt: skip
+"""What there is in the folder of a snapshot that is being made, one after another."""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_command_that_is_killed_while_it_takes_a_snapshot_leaves_none_or_a_whole_one(
+    tmp_path: Path, moment: str
+) -> None:
+    plan = settle(tmp_path)
+    kept = Datasets(tmp_path)
+    folder = tmp_path / ".firedoor" / "datasets"
+    command = [sys.executable, "-m", "firedoor.cli", "datasets", "take", "delays"]
+    process = subprocess.Popen(
+        [*command, "--pipeline", "parted.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    until(tmp_path, lambda: bool([*folder.glob(f".new-*{moment}")]), process)
+    started = descendants(process.pid)
+    process.kill()
+    process.communicate(timeout=BOUND_S)
+    until_gone_s = time.monotonic() + BOUND_S
+    while not gone(started):
+        assert time.monotonic() < until_gone_s, "its worker outlives it"
+        select.select([], [], [], 0.01)
+    for record in kept.every():
+        kept.check(record)
+    taken = kept.take(plan, plan.dataset("delays"), clock=SystemClock())
+    kept.check(taken)
+    assert sorted(path.name for path in folder.iterdir()) == [taken.id, "lock"]
