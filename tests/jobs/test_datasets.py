@@ -322,9 +322,13 @@ def test_a_full_disk_is_told_and_nothing_is_left(
     assert Runs(place).every() == []
 
 
-def test_a_snapshot_that_is_given_up_leaves_nothing(plan: Plan, place: Path) -> None:
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_snapshot_that_is_given_up_leaves_nothing(plan: Plan, place: Path, after: int) -> None:
+    asked = iter([False] * after)
     with pytest.raises(StoreRefused, match=r"no snapshot of delays: .*was cancelled"):
-        Datasets(place).take(plan, plan.dataset("delays"), clock=CLOCK, cancelled=lambda: True)
+        Datasets(place).take(
+            plan, plan.dataset("delays"), clock=CLOCK, cancelled=lambda: next(asked, True)
+        )
     assert left(place) == ["lock"]
 
 

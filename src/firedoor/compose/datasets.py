@@ -94,7 +94,7 @@ class Datasets:
         try:
             self._folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
             with locked(self._folder / "lock", wait_s=WAIT_S):
-                found = listed(dataset, Path(dataset.folder))
+                found = listed(dataset, cancelled)
                 digest = digest_of(dataset, found)
                 name = f"{dataset.name}-{digest[:16]}"
                 record = self._known(name, digest)

@@ -53,7 +53,7 @@ class Listed:
     note: FileNote
 
 
-def listed(dataset: DatasetPlan, folder: Path) -> tuple[Listed, ...]:
+def listed(dataset: DatasetPlan, cancelled: Callable[[], bool]) -> tuple[Listed, ...]:
     """Return the files that a sink has written whole, in the order of their names.
 
     The list is taken once: what is written afterwards is not in the snapshot, and what is half
@@ -61,9 +61,10 @@ def listed(dataset: DatasetPlan, folder: Path) -> tuple[Listed, ...]:
 
     Raises:
         NotKnown: if there are none.
-        StoreRefused: if one is no plain file, changes meanwhile, or there are too many.
+        StoreRefused: if one is no plain file, there are too many, or nobody wants them any more.
         OSError: if they cannot be read.
     """
+    folder = Path(dataset.folder)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.parquet"))
     names = [name for name in names if not any(part[0] == "." for part in Path(name).parts)]
     if not names:
@@ -77,6 +78,8 @@ def listed(dataset: DatasetPlan, folder: Path) -> tuple[Listed, ...]:
         raise StoreRefused(message)
     found = []
     for name in names:
+        if cancelled():
+            raise StoreRefused(f"no snapshot of {dataset.name}: it was cancelled")
         if not stat.S_ISREG((folder / name).lstat().st_mode):
             message = f"{folder / name} is no file of its own, and what it stands for may change"
             raise StoreRefused(f"{message}: put the file itself there")
