@@ -54,7 +54,7 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     took = "" if record.ended_s is None else f" in {format_seconds(_took_s(record))}"
     yield f"run        {record.id}: {outcome_of(record)}{took}"
     yield from _block("why", record.message.splitlines())
-    if record.done is not None:
+    if record.done is not None and record.verdict is None:
         of = "" if record.total is None else f" of {record.total:g}"
         step = f" at {one_line(record.step, TEXT_CHARACTERS)}" if record.step else ""
         yield f"progress   {record.done:g}{of}{step}"
@@ -71,7 +71,7 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     if record.checkpoints and record.outcome != "done":
         kept = ", ".join(record.checkpoints)
         yield f"kept       {kept}: run the same again to go on from there"
-    if len(record.attempts) > 1:
+    if len(record.attempts) > 1 and record.causes:
         told = ", ".join(f"{cause} {count}" for cause, count in record.causes.items())
         yield f"attempts   {len(record.attempts)} ({told})"
     if record.outcome != "done":

@@ -10,8 +10,6 @@ from firedoor.wire.verdict import Figure, Judgement, VerdictNote
 
 LINE_CHARACTERS = 240
 MARKS = {"pass": "kept", "hold": "open", "reject": "broken"}
-CODES = {"promote": 0, "hold": 3, "reject": 4}
-"""How ``firedoor job run`` ends after an evaluation."""
 
 
 def verdict_lines(verdict: VerdictNote) -> Iterator[str]:
