@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 from firedoor.cli.asking import one_line
 from firedoor.control.board import align
+from firedoor.wire.run import RunRecord
 from firedoor.wire.verdict import Figure, Judgement, VerdictNote
 
 LINE_CHARACTERS = 240
+SHORT = 12
 MARKS = {"pass": "kept", "hold": "open", "reject": "broken"}
 
 
@@ -56,3 +58,28 @@ def shown(figure: Figure) -> str:
     if figure.value is None:
         return f"not known: {one_line(figure.why, 120)}"
     return f"{figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"
+
+
+def training_line(record: RunRecord) -> str:
+    """Return which run made a version, and of what."""
+    read = "nothing" if record.input is None else record.input.snapshot
+    commit = f", commit {record.code.commit[:SHORT]}" if record.code.commit else ""
+    changed = " with changes" if record.code.diff else ""
+    code = f"code {record.code.version}{commit}{changed}"
+    return f"trained    {record.id} on {read}, seed {record.seed}, {code}"
+
+
+def compared(verdict: VerdictNote) -> dict[str, str]:
+    """Return what is compared of two verdicts: on what ground, intervals, worst slices."""
+    judgement = verdict.judgement
+    found = {
+        "verdict": verdict.word,
+        "against": verdict.champion or "no champion",
+        "rows": f"{verdict.part} of {verdict.dataset}",
+        **{name: shown(figure) for name, figure in judgement.metrics.items()},
+    }
+    if judgement.calibration is not None:
+        found["rmsce"] = shown(judgement.calibration.rmsce)
+    for note, worst in judgement.worst():
+        found[f"worst {note.metric} by {note.column}"] = f"{worst.value}: {shown(worst.figure)}"
+    return found
