@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 from firedoor.spec import steps
@@ -121,7 +120,7 @@ class Beside:
         metrics: Sequence[str] = (),
         slices: Sequence[str] = (),
         clusters: str | None = None,
-        checks: Mapping[str, Callable[..., object]] = MappingProxyType({}),
+        checks: Mapping[str, Callable[..., object]] | None = None,
         allow: Sequence[str] = (),
         trigger: Trigger = manual,
         seed: int = 0,
@@ -156,7 +155,7 @@ class Beside:
         """
         make = declare_evaluation(
             self._declared.datasets, self.folder, reads=reads, part=part, model=model, rules=rules,
-            metrics=metrics, slices=slices, clusters=clusters, checks=checks, allow=allow,
+            metrics=metrics, slices=slices, clusters=clusters, checks=checks or {}, allow=allow,
             trigger=trigger, seed=seed, more=more,
         )  # fmt: skip
         told = self._owner(more.get("owner"))
