@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import firedoor
 from firedoor.spec.wall import WallOptions
@@ -38,6 +39,17 @@ def public_members(kind: type) -> dict[str, object]:
     return found
 
 
+def functions_of(module: ModuleType) -> dict[str, Callable[..., object]]:
+    """Return the functions that a module defines under a public name."""
+    return {
+        name: member
+        for name, member in sorted(vars(module).items())
+        if inspect.isfunction(member)
+        and member.__module__ == module.__name__
+        and not name.startswith("_")
+    }
+
+
 def documented_attributes(kind: type) -> dict[str, str]:
     """Return names and meanings in the ``Attributes:`` section of a class's docstring."""
     doc = inspect.getdoc(kind) if kind.__doc__ else None
@@ -52,6 +64,13 @@ def _name(name: str) -> Iterator[str]:
     """Describe one public name."""
     value = getattr(firedoor, name)
     yield ""
+    if inspect.ismodule(value):
+        yield f"module {name}"
+        yield from (
+            f"    {called}{_bare(inspect.signature(function))}"
+            for called, function in functions_of(value).items()
+        )
+        return
     if not isinstance(value, type):
         yield f"{name}{_bare(inspect.signature(value))}" if callable(value) else name
         return

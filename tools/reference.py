@@ -14,9 +14,10 @@ from pathlib import Path
 import check_pages
 import firedoor
 import guard_pages
-from api import documented_attributes, public_members
+from api import documented_attributes, functions_of, public_members
 from firedoor import errors
 from firedoor.spec.dataset import DatasetOptions
+from firedoor.spec.evaluation import EvaluationOptions
 from firedoor.spec.job import JobOptions
 from firedoor.spec.wall import WallOptions
 from guard_pages import field_notes
@@ -82,6 +83,7 @@ def pages() -> dict[str, str]:
     told["options.md"] = _options()
     told["jobs.md"] = _jobs()
     told["datasets.md"] = _datasets()
+    told["evaluations.md"] = _evaluations()
     told["errors.md"] = _errors()
     told["guard-behaviour.md"] = guard_pages.page(WRITTEN)
     told["checks.md"] = check_pages.page(WRITTEN)
@@ -206,6 +208,17 @@ def _datasets() -> str:
     told = "Keyword arguments of `Pipeline.dataset` beside `reads` and `split`."
     page = _page("Datasets", ("ByTime", "ByKey", "LeakPolicy"))
     return _with_options(page, "## Options of a dataset", told, DatasetOptions)
+
+
+def _evaluations() -> str:
+    """Return the page about evaluations: rules, and what is declared besides."""
+    told = "Keyword arguments of `Pipeline.evaluation` beside those that it names."
+    page = _page("Evaluations", ("rules",))
+    parts = [page.strip()]
+    for name, function in functions_of(firedoor.rules).items():
+        parts += [f"### `rules.{name}{_signature(function)}`", _prose(function)]
+    page = "\n\n".join(parts)
+    return _with_options(page, "## Options of an evaluation", told, EvaluationOptions)
 
 
 def _with_options(page: str, heading: str, told: str, options: type) -> str:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         WallClosed,
         WorkersUnavailable,
     )
+    from firedoor.evaluation import rules
     from firedoor.evaluation.leakage import LeakPolicy
     from firedoor.evaluation.splits import ByKey, ByTime
     from firedoor.guarding.guard import Guard
@@ -162,6 +163,9 @@ _HOME = {
     "remaining_s": "firedoor.guarding.passage",
 }
 
+_MODULES = {"rules": "firedoor.evaluation.rules"}
+"""Public names that are modules."""
+
 __all__ = [
     "SLO",
     "Answer",
@@ -242,15 +246,24 @@ __all__ = [
     "parquet",
     "priority",
     "remaining_s",
+    "rules",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Load a public name at its first use."""
-    if name not in _HOME:
+    value: object
+    if name in _MODULES:
+        try:
+            value = importlib.import_module(_MODULES[name])
+        except ModuleNotFoundError as error:
+            message = f"firedoor.{name} needs {error.name}: pip install 'firedoor[train]'"
+            raise ModuleNotFoundError(message, name=error.name) from error
+    elif name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    else:
         message = f"module 'firedoor' has no attribute {name!r}"
         raise AttributeError(message)
-    value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 

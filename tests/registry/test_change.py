@@ -318,6 +318,29 @@ def test_a_rejected_version_is_barred_and_a_held_one_is_not() -> None:
     assert state.barred == {f"{1:064x}": "rejected: auc 0.5"}
 
 
+def test_a_verdict_says_who_gave_it_and_goes_when_the_content_is_released() -> None:
+    verdict = Qualified(number=1, verdict="reject", because="auc 0.5", run="evaluate-3")
+    state = told(verdict, state=registered(1))
+    assert (state.versions[0].verdict, state.versions[0].judged) == ("reject", "evaluate-3")
+    state = told(Released(content=f"{1:064x}", because="wrong labels"), state=state)
+    assert (state.versions[0].verdict, state.versions[0].judged) == ("", "")
+
+
+def test_a_verdict_against_a_champion_of_before_does_not_promote_over_the_one_of_now() -> None:
+    compared = Qualified(number=3, verdict="promote", because="auc +0.02", against=1)
+    state = told(compared, state=lived(3, 1, 2))
+    assert version_of(state, 3).against == 1
+    with pytest.raises(ModelRefused, match="qualified against version 1, and now version 2"):
+        told(Promoted(number=3), state=state)
+    first = Qualified(number=2, verdict="promote", because="auc 0.7", against=None)
+    with pytest.raises(ModelRefused, match="qualified against no champion, and now version 1"):
+        told(
+            first,
+            Promoted(number=2),
+            state=told(passed(1), Promoted(number=1), state=registered(2)),
+        )
+
+
 def test_pruning_keeps_the_newest_the_young_and_what_aliases_are_made_of() -> None:
     state = lived(2, 3)
     state = told(

@@ -19,9 +19,10 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, ProjectOption, somebody
 from firedoor.cli.runs_shown import run_lines
 from firedoor.cli.unloadable import refusals_told
-from firedoor.compose.jobs import Watcher, job_of, run_job, with_parameters
+from firedoor.compose.jobs import job_of, run_job, with_parameters
 from firedoor.compose.loading import load_plan
 from firedoor.compose.project import Project
+from firedoor.compose.recording import Watcher
 from firedoor.errors import DeclarationError, NotKnown
 from firedoor.spec.job import Parameter
 from firedoor.spec.plan import Plan, decode_plan
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 REFUSED = 2
 CODES = {"done": 0, "cancelled": 130}
+VERDICTS = {"promote": 0, "hold": 3, "reject": 4}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 PipelineOption = Annotated[
@@ -60,7 +62,12 @@ def run_command(
     param: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter, as in rounds=100.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="What run.seed is.")] = 0,
+    version: Annotated[
+        str, typer.Option(help="Of an evaluation: which; else the latest without a verdict.")
+    ] = "",
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="What run.seed is; else 0, or as declared.")
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run kept.")
     ] = False,
@@ -72,7 +79,8 @@ def run_command(
 
     A run of the same code, parameters, seed and input that did not end well is resumed from its
     checkpoints. Ends with 0 if the job ended well, with 1 if it failed, with 2 if it cannot begin,
-    with 130 if it was asked to end before: Ctrl-C ends the job and is recorded.
+    with 130 if it was asked to end before: Ctrl-C ends the job and is recorded. An evaluation that
+    came to a verdict ends with 0 for promote, 3 for hold, 4 for reject.
     """
     with refusals_told(REFUSED):
         plan = load_plan(file_of(pipeline, project))
@@ -82,7 +90,7 @@ def run_command(
         with _signals(asked), _screen(name, quiet=as_json) as watcher:
             record = run_job(
                 plan, job, project=project, clock=SystemClock(), by=somebody(),
-                parameters=parameters, seed=seed, fresh=fresh, watcher=watcher,
+                parameters=parameters, seed=seed, version=version, fresh=fresh, watcher=watcher,
                 cancelled=lambda: bool(asked),
             )  # fmt: skip
     if as_json:
@@ -90,7 +98,8 @@ def run_command(
     else:
         for line in run_lines(record, details=False):
             print(line)
-    raise typer.Exit(CODES.get(record.outcome, 1))
+    code = CODES.get(record.outcome, 1)
+    raise typer.Exit(code if record.verdict is None or code else VERDICTS[record.verdict.word])
 
 
 def file_of(pipeline: Path | None, project: Path) -> Path:

@@ -12,6 +12,7 @@ import typer
 from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, ProjectOption, answer, one_line, somebody, stop
 from firedoor.cli.models_shown import (
+    Side,
     comparison,
     comparison_lines,
     history_lines,
@@ -20,14 +21,18 @@ from firedoor.cli.models_shown import (
     version_lines,
     versions_table,
 )
+from firedoor.cli.verdict_shown import training_line, verdict_lines
 from firedoor.compose.models import Models, PruneReport, parse_version
-from firedoor.errors import BundleDamaged, FiredoorError, NotKnown
+from firedoor.compose.runs import Runs
+from firedoor.errors import BundleDamaged, FiredoorError, NotKnown, StoreRefused
 from firedoor.registry.model import ModelState, resolve
 from firedoor.registry.retention import DAY_S, Retention
 from firedoor.units import format_bytes
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from firedoor.wire.run import RunRecord
 
 BECAUSE_CHARACTERS = 200
 
@@ -77,11 +82,20 @@ def show(
         return
     version = answer(lambda: resolve(state, wanted))
     manifest = answer(lambda: models.manifest(f"{model}@{version.number}"))
+    trained, judged = _run(project, version.run), _run(project, version.judged)
+    verdict = None if judged is None else judged.verdict
     if as_json:
-        told = {"version": version, "manifest": manifest}
+        told = {"version": version, "manifest": manifest, "training": trained, "verdict": verdict}
         print(json.dumps(msgspec.to_builtins(told)))
         return
     for line in version_lines(model, state, version, manifest):
+        print(line)
+    if trained is not None:
+        print(training_line(trained))
+    if version.judged:
+        gone = ", whose record has gone" if judged is None else ""
+        print(f"judged by  {version.judged}{gone}")
+    for line in () if verdict is None else verdict_lines(verdict):
         print(line)
 
 
@@ -93,9 +107,9 @@ def compare(
     as_json: JsonOption = False,
     project: ProjectOption = Path(),
 ) -> None:
-    """Compare two versions: figures, signature, files, environment."""
+    """Compare two versions: figures, evaluation, signature, files, environment."""
     models = Models(project)
-    sides = answer(lambda: [(models.find(name)[1], models.manifest(name)) for name in (one, other)])
+    sides = answer(lambda: [_side(models, project, name) for name in (one, other)])
     told = comparison(sides[0], sides[1])
     if as_json:
         print(json.dumps(told))
@@ -238,6 +252,21 @@ def history(
         return
     for line in history_lines(entries):
         print(line)
+
+
+def _side(models: Models, project: Path, name: str) -> Side:
+    """Return one side of a comparison."""
+    version = models.find(name)[1]
+    judged = _run(project, version.judged)
+    return version, models.manifest(name), None if judged is None else judged.verdict
+
+
+def _run(project: Path, name: str) -> RunRecord | None:
+    """Return the record of a run that a version names, if it is still there."""
+    try:
+        return Runs(project).read(name) if name else None
+    except (NotKnown, StoreRefused):
+        return None
 
 
 def _models(project: Path) -> Models:

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from firedoor.cli.asking import one_line
+from firedoor.cli.verdict_shown import compared
 from firedoor.control.board import ago, align
 from firedoor.registry.model import ModelState, Version
 from firedoor.units import format_bytes
 from firedoor.wire.bundle import Field, Manifest
 from firedoor.wire.models import Entry, Kept, told
+from firedoor.wire.verdict import VerdictNote
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +23,7 @@ TEXT_CHARACTERS = 60
 METRICS_SHOWN = 3
 FILES_SHOWN = 20
 
-Side = tuple[Version, Manifest]
+Side = tuple[Version, Manifest, VerdictNote | None]
 
 
 def standing_of(kept: Kept) -> dict[str, object]:
@@ -97,8 +99,10 @@ def version_lines(model: str, state: ModelState, version: Version, manifest: Man
 
 def comparison(one: Side, other: Side) -> dict[str, dict[str, tuple[object, object]]]:
     """Return what two versions say, side by side; of all but figures, only what differs."""
+    judged = [{} if side[2] is None else compared(side[2]) for side in (one, other)]
     pairs: dict[str, tuple[Mapping[str, object], Mapping[str, object]]] = {
         "figures": (one[0].metrics, other[0].metrics),
+        **({"evaluation": (judged[0], judged[1])} if any(judged) else {}),
         "inputs": (_by_name(one[1].signature.inputs), _by_name(other[1].signature.inputs)),
         "outputs": (_by_name(one[1].signature.outputs), _by_name(other[1].signature.outputs)),
         "libraries": (one[1].environment, other[1].environment),
@@ -111,7 +115,7 @@ def comparison(one: Side, other: Side) -> dict[str, dict[str, tuple[object, obje
         what: {
             name: (left.get(name), right.get(name))
             for name in sorted({*left, *right})
-            if what == "figures" or left.get(name) != right.get(name)
+            if what in {"figures", "evaluation"} or left.get(name) != right.get(name)
         }
         for what, (left, right) in pairs.items()
     }

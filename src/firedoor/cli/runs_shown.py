@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from firedoor.cli.asking import one_line
+from firedoor.cli.verdict_shown import verdict_lines
 from firedoor.control.board import ago
 from firedoor.units import format_bytes, format_seconds
 from firedoor.wire.run import Event, RunRecord
@@ -41,7 +42,7 @@ def runs_table(records: list[RunRecord], *, now_s: float) -> Table:
             format_seconds(end_s - record.started_s),
             format_bytes(record.peak_bytes),
             one_line(", ".join(figures[:METRICS_SHOWN] + more), TEXT_CHARACTERS),
-            record.model,
+            record.model or _judged(record),
             one_line(record.message.partition("\n")[0], TEXT_CHARACTERS),
         )
         table.add_row(*(Text(cell) for cell in cells))
@@ -53,12 +54,16 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     took = "" if record.ended_s is None else f" in {format_seconds(_took_s(record))}"
     yield f"run        {record.id}: {outcome_of(record)}{took}"
     yield from _block("why", record.message.splitlines())
-    if record.done is not None:
+    if record.done is not None and record.verdict is None:
         of = "" if record.total is None else f" of {record.total:g}"
         step = f" at {one_line(record.step, TEXT_CHARACTERS)}" if record.step else ""
         yield f"progress   {record.done:g}{of}{step}"
     yield f"peak       {format_bytes(record.peak_bytes)}"
-    if record.metrics:
+    if record.verdict is not None:
+        yield from verdict_lines(record.verdict)
+    elif record.judges:
+        yield f"judges     {record.judges}"
+    if record.metrics and record.verdict is None:
         figures = ", ".join(f"{name} {value:.6g}" for name, value in record.metrics.items())
         yield f"figures    {one_line(figures, LINE_CHARACTERS)}"
     if record.model:
@@ -66,7 +71,7 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     if record.checkpoints and record.outcome != "done":
         kept = ", ".join(record.checkpoints)
         yield f"kept       {kept}: run the same again to go on from there"
-    if len(record.attempts) > 1:
+    if len(record.attempts) > 1 and record.causes:
         told = ", ".join(f"{cause} {count}" for cause, count in record.causes.items())
         yield f"attempts   {len(record.attempts)} ({told})"
     if record.outcome != "done":
@@ -101,6 +106,11 @@ def outcome_of(record: RunRecord) -> str:
     """Return the outcome, with the cause where it says more."""
     same = record.cause in {"", record.outcome}
     return record.outcome if same else f"{record.outcome} ({record.cause})"
+
+
+def _judged(record: RunRecord) -> str:
+    """Return the version that an evaluation judges, and how."""
+    return record.judges if record.verdict is None else f"{record.judges}: {record.verdict.word}"
 
 
 def _origin(record: RunRecord) -> Iterator[str]:

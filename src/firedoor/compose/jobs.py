@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 
 from firedoor.compose.datasets import Datasets
+from firedoor.compose.evaluations import run_evaluation
 from firedoor.compose.files import FOLDER_MODE, explain
 from firedoor.compose.models import Models
 from firedoor.compose.origins import code_of, input_of, libraries, machine
+from firedoor.compose.recording import Watcher
 from firedoor.compose.runs import RunFolder, Runs
 from firedoor.compose.sealing import Reading
 from firedoor.compute.job import Ending, Order, attempt
@@ -36,8 +38,6 @@ NO_MORE = frozenset({"unloadable", "cancelled", "tampered"})
 SEED_MAX = 2**63 - 1
 NAME_MAX = 200
 CHECKPOINTS_MAX = 100
-
-Watcher = Callable[[RunRecord], None]
 
 
 def job_of(plan: Plan, name: str) -> JobPlan:
@@ -83,12 +83,15 @@ def run_job(
     clock: Clock,
     by: str,
     parameters: Mapping[str, Parameter],
-    seed: int = 0,
+    seed: int | None = None,
+    version: str = "",
     fresh: bool = False,
     watcher: Watcher = lambda record: None,  # noqa: ARG005 - nobody looks
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunRecord:
     """Run a job to its end, whatever that is, and return the record, which is kept.
+
+    An evaluation judges the latest candidate without a verdict, see ``run_evaluation``.
 
     Args:
         plan: the pipeline.
@@ -97,20 +100,30 @@ def run_job(
         clock: for what is written down.
         by: who asked for it.
         parameters: all of them, see ``with_parameters``.
-        seed: 0 to 2**63 - 1.
+        seed: 0 to 2**63 - 1; None: 0, or what an evaluation declares.
+        version: of an evaluation: number or alias; empty: the latest without a verdict.
         fresh: do not resume a run that did not end well.
         watcher: told of each change.
         cancelled: asked often whether the run is to end.
 
     Raises:
-        DeclarationError: for a seed that is none.
+        DeclarationError: for a seed that is none, or a version that no job judges.
         NotKnown: if what it reads is not there yet.
         ProjectBusy: if the same run is at work.
         SnapshotDamaged: if the snapshot that it reads is not what was taken.
         StoreRefused: if the project folder cannot be used, or no snapshot be taken.
     """
-    if not 0 <= seed <= SEED_MAX:
+    if seed is not None and not 0 <= seed <= SEED_MAX:
         raise DeclarationError("seed", seed, "is out of range", f"give 0 to {SEED_MAX}")
+    if job.evaluation is not None:
+        return run_evaluation(
+            plan, job, project=project, clock=clock, by=by, version=version, seed=seed,
+            watcher=watcher, cancelled=cancelled,
+        )  # fmt: skip
+    if version:
+        why = f"is for evaluations, and {job.name!r} is none"
+        raise DeclarationError("version", version, why, "leave it out")
+    seed = seed or 0
     datasets, snapshot, read = Datasets(project), None, None
     if job.reads:
         snapshot = datasets.take(plan, job, clock=clock, cancelled=cancelled)

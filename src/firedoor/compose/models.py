@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import SupportsFloat
+from typing import Literal, SupportsFloat
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.files.artifacts import FileArtifacts
@@ -160,8 +160,23 @@ class Models:
         *,
         because: str,
         metrics: Mapping[str, SupportsFloat] | None = None,
+        against: int | Literal["champion"] | None = "champion",
+        run: str = "",
     ) -> Version:
-        """Keep the verdict of an evaluation: ``promote``, ``hold`` or ``reject``."""
+        """Keep the verdict of an evaluation.
+
+        Args:
+            name: the version.
+            verdict: ``promote``, ``hold`` or ``reject``.
+            because: why.
+            metrics: figures of the evaluation.
+            against: number of the version that it was compared with, None for none; by itself
+                the one that is live now.
+            run: which run judged it.
+
+        Raises:
+            ModelRefused: if it is live, or quarantined.
+        """
         if verdict not in VERDICTS:
             raise DeclarationError(
                 "verdict", verdict, "is none", f"write one of {', '.join(VERDICTS)}"
@@ -169,8 +184,9 @@ class Models:
         model, version = self.find(name)
         check_text("because", because, empty=False)
         event = Qualified(
-            number=version.number, verdict=verdict, because=because, metrics=figures_of(metrics)
-        )
+            number=version.number, verdict=verdict, because=because, metrics=figures_of(metrics),
+            against=against, run=check_text("run", run),
+        )  # fmt: skip
         what = {"promote": "qualified", "hold": "held", "reject": "rejected"}[verdict]
         return resolve(self._change(model, event, what).state, str(version.number))
 

@@ -123,24 +123,37 @@ def _job(job: Job, pipeline: Pipeline, file: Path, zones: tuple[ZonePlan, ...]) 
     if job.dataset is not None and job.dataset.sealed:
         check_reach(job.name, job.limits.may_read, zones, file)
     step = _note(
-        f"job {job.name!r}", job.step, memory_bytes=job.limits.memory_bytes, by_value=False,
+        f"job {job.name!r}", _run_by(job), memory_bytes=job.limits.memory_bytes, by_value=False,
         file=file,
     )  # fmt: skip
     limits = msgspec.structs.replace(job.limits, may_read=())
-    said = msgspec.json.encode((limits, job.parameters, dataset or job.reads), order="sorted")
+    told: tuple[object, ...] = (limits, job.parameters, dataset or job.reads)
+    said = msgspec.json.encode((*told, job.evaluation) if job.evaluation else told, order="sorted")
+    made = (job.step, *job.checks.values())
+    sources = {module: text for one in made for module, text in _sources(one).items()}
     return JobPlan(
         name=job.name,
         owner=job.owner,
-        version=_hash(said, _sources(job.step)),
+        version=_hash(said, sources),
         step=step,
         limits=job.limits,
         doc=job.doc,
         reads=job.reads,
         folder=_folder(job.reads, pipeline) if job.reads else "",
         dataset=dataset,
+        evaluation=job.evaluation,
         parameters=dict(job.parameters),
         where=job.where,
     )
+
+
+def _run_by(job: Job) -> Callable[..., object]:
+    """Return what the worker of a job runs: of an evaluation, what calls the user's functions."""
+    if job.evaluation is None:
+        return job.step
+    from firedoor.compute.predicting import predict  # noqa: PLC0415 - imports numpy, an extra
+
+    return functools.partial(predict, evaluate=job.step, checks=dict(job.checks))
 
 
 def _step(zone: Zone, file: Path) -> StepNote | None:

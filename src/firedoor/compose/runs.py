@@ -8,6 +8,7 @@
 | ``scratch/`` | of the attempt that runs |
 | ``checkpoints/NAME/`` | what the job kept; gone once it has ended well |
 | ``model/`` | what is to be registered once it has ended well |
+| ``work/`` | of an evaluation: what its workers are given, and what they said |
 """
 
 from __future__ import annotations
@@ -63,6 +64,11 @@ class RunFolder:
     def model(self) -> Path:
         """What is to be registered."""
         return self.path / "model"
+
+    @property
+    def work(self) -> Path:
+        """Of an evaluation at work: what its workers are given, and what they said."""
+        return self.path / "work"
 
     def write(self, record: RunRecord, *, durable: bool = False) -> None:
         """Write the record."""
@@ -266,8 +272,8 @@ class Runs:
             run = RunFolder(path, told=len(events))
             run.tell(Event(at_s=record.ended_s or 0.0, what="ended", said=record.outcome))
             run.write(record, durable=True)
-            shutil.rmtree(run.scratch, ignore_errors=True)
-            shutil.rmtree(run.model, ignore_errors=True)
+            for left in (run.scratch, run.model, run.work):
+                shutil.rmtree(left, ignore_errors=True)
             if record.outcome == "done":
                 shutil.rmtree(run.checkpoints, ignore_errors=True)
         return record
@@ -284,7 +290,12 @@ class Runs:
             with contextlib.suppress(FiredoorError):
                 state = Models(self._project).read(record.publishing).state
                 for version in state.versions:
-                    if version.run == record.id:
+                    if version.judged == record.id and record.verdict is not None:
+                        verdict = msgspec.structs.replace(record.verdict, given=True)
+                        return msgspec.structs.replace(
+                            record, outcome="done", ended_s=heard_s, publishing="", verdict=verdict
+                        )
+                    if version.run == record.id and not record.judges:
                         return msgspec.structs.replace(
                             record, outcome="done", ended_s=heard_s, publishing="",
                             model=f"{record.publishing}@{version.number}",

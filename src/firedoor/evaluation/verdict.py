@@ -74,14 +74,14 @@ class Evidence:
     predictions: Values
     again: Values | None = None
     """Predictions of the same rows, made a second time."""
-    champion: Values | NoChampion | None = None
-    """Predictions of the same rows by the model that is live."""
+    champion: Values | NoChampion | Unknown | None = None
+    """Predictions of the same rows by the model that is live, or why there are none."""
     columns: pl.DataFrame | None = None
     """What slices are cut by."""
     clusters: pl.Series | None = None
     """What rows belong together, such as the day; None: they are independent."""
-    changed: Mapping[str, tuple[Values, Values]] = field(default_factory=dict)
-    """By the name of a check: predictions before and after its change of inputs."""
+    changed: Mapping[str, tuple[Values, Values] | Unknown] = field(default_factory=dict)
+    """By the name of a check: predictions before and after its change of inputs, or why not."""
     row_s: Values | None = None
     """Seconds a row of each call that was measured."""
 
@@ -208,6 +208,8 @@ def _champion(rule: Champion, evidence: Evidence, seed: int, policy: IntervalPol
     """Judge a challenger beside the champion."""
     if evidence.champion is None:
         return _nothing("the champion's predictions of these rows are missing")
+    if isinstance(evidence.champion, Unknown):
+        return _nothing(evidence.champion.why)
     if isinstance(evidence.champion, NoChampion):
         why = "there is no champion yet to be worse than"
         return ("pass" if rule.first == "promote" else "hold"), Unknown(why), why
@@ -296,8 +298,8 @@ def _behaves(rule: Behaves, evidence: Evidence, policy: IntervalPolicy) -> _Foun
     """Judge how predictions moved when inputs were changed."""
     if rule.check not in evidence.changed:
         return _nothing(f"check {rule.check!r} was not run")
-    limits = replace(rule.policy, confidence=policy.confidence)
-    found = behaviour(*evidence.changed[rule.check], limits)
+    limits, pair = replace(rule.policy, confidence=policy.confidence), evidence.changed[rule.check]
+    found = pair if isinstance(pair, Unknown) else behaviour(*pair, limits)
     if isinstance(found, Unknown):
         return _nothing(f"check {rule.check!r}: {found.why}")
     what = f"the share of rows that break {rule.check!r}"

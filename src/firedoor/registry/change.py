@@ -52,6 +52,10 @@ class Qualified:
     because: str
     metrics: dict[str, float] = field(default_factory=dict)
     """Of the evaluation; they are added to those that are known."""
+    against: int | Literal["champion"] | None = "champion"
+    """The version that it was compared with; None: there was none. By itself, who is live now."""
+    run: str = ""
+    """That judged it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,11 +189,13 @@ def _qualify(state: ModelState, event: Qualified, now_s: float) -> ModelState:
         )
     metrics = {**version.metrics, **event.metrics}
     _check_metrics(metrics)
-    state = _with(state, replace(version, metrics=metrics))
+    judged = replace(version, metrics=metrics, verdict=event.verdict, judged=event.run)
+    state = _with(state, judged)
+    against = state.champion if event.against == "champion" else event.against
     match event.verdict:
         case "promote":
             state = _become(
-                state, version.number, "qualified", event.because, now_s, against=state.champion
+                state, version.number, "qualified", event.because, now_s, against=against
             )
             return replace(state, challenger=version.number)
         case "hold":
@@ -280,6 +286,7 @@ def _release(state: ModelState, event: Released, now_s: float) -> ModelState:
     state = replace(state, barred=barred)
     for version in state.versions:
         if version.content == event.content:
+            state = _with(state, replace(version, verdict="", judged=""))
             state = _become(state, version.number, "candidate", event.because, now_s)
     return state
 

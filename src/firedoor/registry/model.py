@@ -44,6 +44,10 @@ class Version:
     """Why it is in this state."""
     against: int | None = None
     """The champion that it was compared with when it was qualified."""
+    verdict: str = ""
+    """What evaluation said last: ``promote``, ``hold`` or ``reject``; empty: it was not judged."""
+    judged: str = ""
+    """The run that judged it."""
     registered_s: float = 0.0
     changed_s: float = 0.0
 

@@ -1,8 +1,8 @@
-"""What is declared beside the zones of a pipeline: datasets and jobs."""
+"""What is declared beside the zones of a pipeline: datasets, jobs and evaluations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
@@ -10,10 +10,12 @@ from firedoor.spec import steps
 from firedoor.spec.checking import check_text
 from firedoor.spec.dataset import Dataset, DatasetOptions, declare_dataset
 from firedoor.spec.declared import Declared
+from firedoor.spec.evaluation import EvaluationOptions, declare_evaluation
 from firedoor.spec.job import Job, JobOptions, Trigger, declare_job, manual
 from firedoor.spec.zone import Zone
 
 if TYPE_CHECKING:
+    from firedoor.evaluation.rules import Rule
     from firedoor.evaluation.splits import ByKey, ByTime
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -103,6 +105,63 @@ class Beside:
 
         def declare(step: Function) -> Function:
             called = self._declared.check_new("job", steps.name_of(name, step))
+            self._declared.jobs[called] = make(called, step, told)
+            return step
+
+        return declare
+
+    def evaluation(
+        self,
+        *,
+        reads: Dataset | str,
+        part: str,
+        model: str,
+        rules: Sequence[Rule],
+        metrics: Sequence[str] = (),
+        slices: Sequence[str] = (),
+        clusters: str | None = None,
+        checks: Mapping[str, Callable[..., object]] | None = None,
+        allow: Sequence[str] = (),
+        trigger: Trigger = manual,
+        seed: int = 0,
+        name: str | None = None,
+        **more: Unpack[EvaluationOptions],
+    ) -> Callable[[Function], Function]:
+        """Declare by which rules a model is judged. Decorates a function, and returns it.
+
+        ``def evaluate(model, rows)`` returns a prediction a row. It is called in a worker that
+        knows no label, with the columns that the model's bundle names as its inputs. It runs as
+        jobs do: ``firedoor job run NAME``.
+
+        Args:
+            reads: a dataset.
+            part: the part of it, a sealed one, that models are judged by.
+            model: its name in the registry.
+            rules: what has to hold of a version, see ``fd.rules``.
+            metrics: figures to tell besides those that rules are about.
+            slices: columns by whose values figures are told as well.
+            clusters: the column of what belongs together, such as the day; None: rows are
+                independent, which makes intervals too narrow where they are not.
+            checks: by name, changes of inputs that ``fd.rules.invariant`` and ``directional`` are
+                about: functions of rows that return as many rows.
+            allow: ``("pickle",)`` where a model may be one.
+            trigger: when it runs: ``fd.manual``, by ``firedoor job run NAME``.
+            seed: chance.
+            name: default: the function's.
+            more: least numbers of rows, and limits of its workers, see ``EvaluationOptions``.
+
+        Raises:
+            DeclarationError: for anything that cannot work.
+        """
+        make = declare_evaluation(
+            self._declared.datasets, self.folder, reads=reads, part=part, model=model, rules=rules,
+            metrics=metrics, slices=slices, clusters=clusters, checks=checks or {}, allow=allow,
+            trigger=trigger, seed=seed, more=more,
+        )  # fmt: skip
+        told = self._owner(more.get("owner"))
+
+        def declare(step: Function) -> Function:
+            called = self._declared.check_new("evaluation", steps.name_of(name, step))
             self._declared.jobs[called] = make(called, step, told)
             return step
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, cast
 
 from firedoor.errors import DeclarationError
 from firedoor.spec.checking import check_bytes, check_known, check_number
 from firedoor.spec.dataset import Dataset, check_sink_read
+from firedoor.spec.evaluation_plan import EvaluationPlan
 from firedoor.spec.plan import JobLimits
 from firedoor.spec.reads import Known
 from firedoor.spec.steps import check_job, doc_of
@@ -88,6 +89,10 @@ class Job:
     parameters: Mapping[str, Parameter]
     dataset: Dataset | None = None
     """What it reads of that sink; None: the files as they are."""
+    evaluation: EvaluationPlan | None = None
+    """What it judges, and how; None: it is no evaluation."""
+    checks: Mapping[str, Callable[..., object]] = field(default_factory=dict)
+    """Of an evaluation: changes of inputs, by name."""
     doc: str = ""
     where: str = ""
 
@@ -115,12 +120,10 @@ def declare_job(
         DeclarationError: for anything that cannot work.
     """
     check_known(more.items(), _JOB, "a job")
-    if trigger is not manual:
-        why = "is no trigger that there is"
-        raise DeclarationError("trigger", trigger, why, "write trigger=fd.manual")
-    dataset = _dataset(reads, datasets)
+    check_trigger(trigger)
+    dataset = dataset_read(reads, datasets)
     sink = dataset.sink if dataset else "" if reads is None else check_sink_read(reads, known).name
-    limits = _limits(more, folder)
+    limits = job_limits(more, folder)
     if dataset is not None and dataset.sealed and limits.network is True:
         why = f"would let what is sealed in {dataset.name!r} be had from anywhere"
         raise DeclarationError("network", more["network"], why, "name the ports that it needs")
@@ -135,6 +138,17 @@ def declare_job(
         )  # fmt: skip
 
     return make
+
+
+def check_trigger(trigger: object) -> None:
+    """Refuse what is no trigger.
+
+    Raises:
+        DeclarationError: saying what there is.
+    """
+    if trigger is not manual:
+        why = "is no trigger that there is"
+        raise DeclarationError("trigger", trigger, why, "write trigger=fd.manual")
 
 
 def check_parameters(given: object) -> dict[str, Parameter]:
@@ -163,7 +177,7 @@ def check_parameters(given: object) -> dict[str, Parameter]:
     return {str(name): cast("Parameter", value) for name, value in given.items()}
 
 
-def _dataset(reads: object, datasets: Mapping[str, Dataset]) -> Dataset | None:
+def dataset_read(reads: object, datasets: Mapping[str, Dataset]) -> Dataset | None:
     """Return the dataset that is read; None: it is none."""
     if isinstance(reads, str):
         return datasets.get(reads)
@@ -176,7 +190,7 @@ def _dataset(reads: object, datasets: Mapping[str, Dataset]) -> Dataset | None:
     return reads
 
 
-def _limits(more: JobOptions, folder: Path) -> JobLimits:
+def job_limits(more: JobOptions, folder: Path) -> JobLimits:
     """Return what a job may use and reach."""
     of_wall = {name: value for name, value in more.items() if name in _OF_WALL}
     options, given = check_wall({"network": False, **of_wall}, folder)

@@ -12,6 +12,7 @@ import msgspec
 
 from firedoor.quality.grades import Demand
 from firedoor.spec.dataset_plan import DatasetPlan
+from firedoor.spec.evaluation_plan import EvaluationPlan
 
 PLAN_VERSION = 1
 """Rises when who reads the number before would misread a plan. Fields not known are skipped."""
@@ -260,6 +261,8 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Absolute path of that folder."""
     dataset: str = ""
     """What it reads of the sink; empty: the files as they are."""
+    evaluation: EvaluationPlan | None = None
+    """What it judges, and how; None: it is no evaluation."""
     parameters: dict[str, bool | int | float | str | None] = {}
     """By name, what each is where nobody says otherwise."""
     trigger: Literal["manual"] = "manual"

@@ -37,15 +37,27 @@ def check_job(step: object, *, reads: bool) -> Callable[..., object]:
         DeclarationError: saying how to write it.
     """
     write = f"def {_name(step)}(run{', folder' if reads else ''})"
-    plain = _check_plain(step, f"write a plain function: {write}", write)
-    try:
-        inspect.signature(plain).bind(*([None, None] if reads else [None]))
-    except TypeError as error:
-        why = f"cannot be called with a run{' and a folder' if reads else ''} ({error})"
-        raise DeclarationError("step", step, why, f"write {write}") from None
-    except ValueError:
-        pass  # built in, without a signature: the worker will tell
-    return plain
+    what = f"a run{' and a folder' if reads else ''}"
+    return _check_places("step", step, 2 if reads else 1, what, write)
+
+
+def check_evaluation(step: object) -> Callable[..., object]:
+    """Return a function that takes a model and rows.
+
+    Raises:
+        DeclarationError: saying how to write it.
+    """
+    return _check_places("step", step, 2, "a model and rows", f"def {_name(step)}(model, rows)")
+
+
+def check_change(name: str, change: object) -> Callable[..., object]:
+    """Return a function that takes rows: a change of inputs.
+
+    Raises:
+        DeclarationError: saying how to write it.
+    """
+    write = f"def {_name(change)}(rows)"
+    return _check_places(f"checks[{name!r}]", change, 1, "rows", write)
 
 
 def name_of(name: str | None, step: Callable[..., object]) -> str:
@@ -79,6 +91,25 @@ def _check(step: object, named: list[str], write: str) -> Callable[..., object]:
         with_names = "".join(f" and {name}=" for name in named)
         why = f"cannot be called with a frame{with_names} ({error})"
         raise DeclarationError("step", step, why, f"write {write}") from None
+    except ValueError:
+        pass  # built in, without a signature: the worker will tell
+    return plain
+
+
+def _check_places(
+    field: str, step: object, places: int, what: str, write: str
+) -> Callable[..., object]:
+    """Return a plain function that can be called with so many arguments."""
+    try:
+        plain = _check_plain(step, f"write a plain function: {write}", write)
+    except DeclarationError as error:
+        why = str(error).partition(": ")[2].partition("; ")[0]
+        raise DeclarationError(field, step, why, error.remedy) from None
+    try:
+        inspect.signature(plain).bind(*[None] * places)
+    except TypeError as error:
+        why = f"cannot be called with {what} ({error})"
+        raise DeclarationError(field, step, why, f"write {write}") from None
     except ValueError:
         pass  # built in, without a signature: the worker will tell
     return plain

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from firedoor.errors import StoreRefused, shorten
+from firedoor.wire.verdict import VerdictNote
 
 RUN_VERSION = 1
 
@@ -20,11 +21,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     started_s: float
     ended_s: float
+    worker: str = ""
+    """Of an evaluation: ``challenger``, ``champion`` or ``judge``."""
     cause: str = ""
     """``raised``, ``memory``, ``cpu``, ``timeout``, ``hang``, ``processes``, ``crash``,
     ``killed``, ``disk``, ``unloadable``, ``not_started``, ``tampered`` (the snapshot that it read
-    is not what was taken) or ``cancelled``; empty: it ended well. Of a run also ``refused``: its
-    model; ``record``: it; ``supervisor``: who watched it died."""
+    is not what was taken, or the bundle that it judged) or ``cancelled``; empty: it ended well. Of
+    a run also ``refused``: its model, or its verdict; ``record``: it; ``supervisor``: who watched
+    it died."""
     message: str = ""
     line: str = ""
     """``file:line`` of the user's code."""
@@ -124,6 +128,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The model that it had begun to register."""
     model: str = ""
     """The version that it made: ``flights@3``."""
+    judges: str = ""
+    """Of an evaluation: the version that it judges."""
+    verdict: VerdictNote | None = None
+    """What it says of that; see ``given``."""
     version: int = RUN_VERSION
 
     @property
@@ -152,7 +160,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_s: float
     what: str
     """``started``, ``attempt``, ``loaded``, ``metric``, ``checkpoint``, ``failed``, ``model``,
-    ``resumed``, ``snapshot``, ``note`` or ``ended``."""
+    ``resumed``, ``snapshot``, ``verdict``, ``note`` or ``ended``."""
     said: str = ""
     value: float | None = None
 
