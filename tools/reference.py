@@ -40,6 +40,7 @@ PAGES = {
             "Dependency",
             "Exempt",
             "lookup",
+            "model",
             "jsonl",
             "csv",
             "parquet",
