@@ -41,6 +41,7 @@ PAGES = {
             "Dependency",
             "Exempt",
             "lookup",
+            "model",
             "jsonl",
             "csv",
             "parquet",

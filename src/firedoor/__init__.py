@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from firedoor.spec.exempt import Exempt
     from firedoor.spec.job import manual
     from firedoor.spec.lookup import lookup
+    from firedoor.spec.model_use import model
     from firedoor.spec.pipeline import Pipeline
     from firedoor.spec.slo import SLO
     from firedoor.spec.sources import csv, frames, jsonl, parquet
@@ -157,6 +158,7 @@ _HOME = {
     "jsonl": "firedoor.spec.sources",
     "lookup": "firedoor.spec.lookup",
     "manual": "firedoor.spec.job",
+    "model": "firedoor.spec.model_use",
     "outgoing_headers": "firedoor.guarding.passage",
     "parquet": "firedoor.spec.sources",
     "priority": "firedoor.guarding.passage",
@@ -242,6 +244,7 @@ __all__ = [
     "jsonl",
     "lookup",
     "manual",
+    "model",
     "outgoing_headers",
     "parquet",
     "priority",

@@ -292,7 +292,7 @@ class StepAtFault(FiredoorError):
     Attributes:
         code: ``contrast``, ``always_fails``, ``not_a_frame``, ``rows_added``,
             ``rows_vanished``, ``rows_reordered``, ``wrong_schema``, ``rule_fails``,
-            ``over_memory`` or ``isolation_budget``.
+            ``over_memory``, ``isolation_budget``, ``model_unloadable`` or ``model_misfit``.
         signature: what the failures have in common, e.g. ``KeyError at steps.py:12``.
         rule: the rule of the schema that failed, or None.
         line: ``file:line`` of the user's code, or None.

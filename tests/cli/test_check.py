@@ -127,6 +127,16 @@ def test_lookups_are_read_without_their_rows(tmp_path: Path) -> None:
     assert code == 0, zones
 
 
+def test_a_zone_that_uses_a_model_is_untried_and_what_is_behind_it_is_tried(
+    tmp_path: Path,
+) -> None:
+    options = "models={'model': fd.model('late')}, out_schema=Fast"
+    code, zones, missing = check(tmp_path, options=options)
+    assert (code, missing) == (0, [])
+    assert zones["clean"] == ("untried", "model late is loaded when rows come")
+    assert zones["after"] == ("ok", "")
+
+
 def test_a_zone_of_which_nothing_is_known_is_untried_and_no_problem(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.py"
     path.write_text(FILE.split("table =", maxsplit=1)[0].replace(", schema=Trip", "") + (

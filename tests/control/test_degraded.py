@@ -81,10 +81,11 @@ def test_a_trace_tells_weight_and_what_a_row_was_made_of() -> None:
         zone="clean", batch="flights-000001", zone_version="1", rows_in=10, rows_out=4, passed=4,
         dropped={"sampled": 6}, began_s=0.0, ended_s=0.0, cut_s=0.0, weight=2.5,
         quality=FOUND.quality | {"dew": Grade("live", 3.0)}, elsewhere={"clean:best": 4},
+        models={"late": "late@3"},
     )  # fmt: skip
     assert _counts(record, None, known=True) == (
         "4 of 10 rows passed, dropped as declared: 6 sampled, each stands for 2.5, made of fees, "
-        "default, made of sky, older, 130 s old, not good enough for best"
+        "default, made of sky, older, 130 s old, scored by late@3, not good enough for best"
     )
 
 

@@ -64,6 +64,7 @@ class Noting:
 deeds = st.one_of(
     st.tuples(st.just("journal"), st.sampled_from(["crash", "hang"])),
     st.tuples(st.just("shed"), st.sampled_from(["src:a", "src:b"])),
+    st.tuples(st.just("scored"), st.integers(1, 3)),
     st.tuples(st.just("returned"), st.integers(1, 9)),
     st.tuples(st.just("count"), st.integers(1, 5)),
     st.tuples(st.just("another runner takes it"), st.just(0)),
@@ -76,7 +77,7 @@ async def do(world: Noting, what: str, with_what: str | int) -> None:
     """Do one thing, and write down what should be noted then."""
     old = world.noted or Attempts()
     counts, shed = dict(old.counts), dict(old.shed)
-    last, returned = old.last, old.returned
+    last, returned, models = old.last, old.returned, old.models
     match what:
         case "journal":
             cause = str(with_what)
@@ -86,6 +87,9 @@ async def do(world: Noting, what: str, with_what: str | int) -> None:
         case "shed":
             await world.tries.shed(str(with_what), "share")
             shed[str(with_what)] = "share"
+        case "scored":
+            models = {"late": f"late@{with_what}"}
+            await world.tries.scored(models)
         case "returned":
             returned = int(with_what)
             await world.tries.returned(returned)
@@ -104,7 +108,7 @@ async def do(world: Noting, what: str, with_what: str | int) -> None:
             await world.tries.load()
             await world.tries.load()
             return
-    world.noted = Attempts(counts=counts, last=last, returned=returned, shed=shed)
+    world.noted = Attempts(counts=counts, last=last, returned=returned, shed=shed, models=models)
 
 
 @many

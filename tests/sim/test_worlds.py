@@ -9,6 +9,7 @@ import pytest
 
 from firedoor.adapters.memory.streams import MemoryStreams
 from firedoor.data import degrading
+from firedoor.data.tries import Tries
 from firedoor.flow.ladder import LadderPolicy
 from firedoor.testing.drawing import draw
 from firedoor.testing.loop import run
@@ -31,6 +32,28 @@ def test_where_zones_degrade_what_is_left_out_and_sent_elsewhere_is_exact(
     eager = partial(LadderPolicy, high=0.2, low=0.1, climb_s=0.0, patience_s=2.0)
     monkeypatch.setattr(degrading, "LadderPolicy", eager)
     assert play(seed, degrading=True).complaints == []
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_batch_is_scored_by_one_version_however_often_it_comes_again(seed: int) -> None:
+    assert play(seed, scoring=True).complaints == []
+
+
+def test_worlds_in_which_zones_score_use_several_versions() -> None:
+    used: set[str] = set()
+    for seed in range(5):
+        world = World(draw(seed, scoring=True))
+        run(world.live(), seed=seed)
+        used |= {name for one in world.store.records.values() for name in one.models.values()}
+    assert len(used) > 3
+
+
+def test_versions_that_nobody_notes_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def forgotten(self: Tries, models: object) -> None:
+        del self, models
+
+    monkeypatch.setattr(Tries, "scored", forgotten)
+    assert any(play(seed, scoring=True).complaints for seed in range(30))
 
 
 def test_worlds_in_which_zones_degrade_do_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,8 @@ from firedoor.wire.messages import (
     Gated,
     Load,
     Loaded,
+    Loading,
+    ModelFiles,
     Passed,
     Prove,
     Proved,
@@ -64,7 +66,16 @@ REQUESTS: list[Request] = [
         seal_writes=("/scratch/1",),
         network=(443, 5432),
     ),
-    Batch(first=7, gate=True, slices=((7, 9), (9, 12))),
+    Batch(
+        first=7,
+        gate=True,
+        slices=((7, 9), (9, 12)),
+        models={
+            "model": ModelFiles(
+                name="late@3", digest="0" * 64, folder="/models/0", allow=("pickle",)
+            )
+        },
+    ),
     Run(slices=((0, 1),)),
     Prove(),
     JobLoad(
@@ -104,6 +115,7 @@ REPLIES: list[Reply] = [
     ),
     Unloadable(message="ImportError: no", detail="trace"),
     Gated(kept=3, rejected=1, decode_s=0.1, gate_s=0.2, sections=(12,)),
+    Loading(models=("late@3",)),
     Tracing(seconds=0.5),
     Passed(
         start=0,

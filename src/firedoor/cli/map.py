@@ -35,7 +35,7 @@ def draw(
 ) -> None:
     """Draw a pipeline, as Mermaid or SVG.
 
-    Zones, edges and what they do when full, lookups (dashed).
+    Zones, edges and what they do when full, lookups and models (dashed).
     """
     with refusals_told():
         plan = load_plan(pipeline)

@@ -89,6 +89,7 @@ def _zone(zone: Zone, pipeline: Pipeline, file: Path, sensitive: tuple[str, ...]
         source=_source(zone, pipeline.folder),
         sink=_sink(zone, pipeline.folder),
         lookups={parameter: lookup.name for parameter, lookup in zone.lookups.items()},
+        models=dict(zone.models),
         gate=zone.gate,
         sensitive=sensitive,
         expands=zone.expands,
@@ -289,6 +290,8 @@ def _version(zone: Zone, plan: ZonePlan) -> str:
     said = msgspec.json.encode(told, order="sorted")
     if plan.ladder or plan.demand:
         said += msgspec.json.encode((plan.ladder, plan.demand), order="sorted")
+    if plan.models:  # which version an alias names is no part of the zone
+        said += msgspec.json.encode(plan.models, order="sorted")
     return _hash(said, _sources(zone.step, zone.schema, zone.out_schema))
 
 

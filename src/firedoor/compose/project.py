@@ -8,6 +8,7 @@
 | ``endpoint.json``, ``credentials/ZONE.json`` | where the broker is, and as whom to ask it |
 | ``nats/`` | the broker's store |
 | ``lookups/NAME/VERSION.parquet``, ``lookups/current.json`` | tables that steps join to |
+| ``models/`` | bundles, their registry, and copies that workers load: ``models/loaded/DIGEST`` |
 | ``models/`` | bundles and the registry of models |
 | ``runs/`` | what jobs did, and their checkpoints; see ``compose.runs`` |
 | ``deployed/ZONE-VERSION.json`` | zones whose code was replaced |

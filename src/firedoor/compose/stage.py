@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, cast
 import polars as pl
 
 from firedoor.compose.pinned import PinnedLookups
+from firedoor.compose.serving import ServedModels
 from firedoor.compute import ipc, letters
 from firedoor.compute.conversation import Manner
 from firedoor.compute.crew import Crew
 from firedoor.compute.held import Held
+from firedoor.compute.models import DAMAGED
 from firedoor.compute.outputs import Settled
 from firedoor.compute.passage import Passage
 from firedoor.compute.step import StepReference
@@ -64,7 +66,7 @@ def build_stage(zone: ZonePlan, plan: Plan, *, project: Path) -> WallStage:
     Args:
         zone: the transform.
         plan: its pipeline.
-        project: the project folder, ``.firedoor``, in which lookups are.
+        project: the project folder, ``.firedoor``, in which lookups and models are.
     """
     sys.path[:] = [*sys.path, *(path for path in plan.sys_path if path not in sys.path)]
     options = dict(zone.wall)
@@ -72,18 +74,26 @@ def build_stage(zone: ZonePlan, plan: Plan, *, project: Path) -> WallStage:
         folder = project / "lookups"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         options["reads"] = [*cast("list[str]", options.get("reads") or []), str(folder)]
+    models = ServedModels(zone, project=project)
+    if zone.models:
+        options["reads"] = [*cast("list[str]", options.get("reads") or []), str(models.folder)]
     lookups = PinnedLookups(zone, plan, project=project)
-    return WallStage(zone, WallOptions(**cast("WallArguments", options)), lookups)
+    return WallStage(zone, WallOptions(**cast("WallArguments", options)), lookups, models)
 
 
 class WallStage:
     """Takes batches through a wall. See ``ports.stage.Stage``."""
 
-    def __init__(self, zone: ZonePlan, options: WallOptions, lookups: PinnedLookups) -> None:
+    def __init__(
+        self, zone: ZonePlan, options: WallOptions, lookups: PinnedLookups, models: ServedModels
+    ) -> None:
         """Prepare; workers start at the first batch, or at ``warm``."""
         assert zone.step is not None, "a transform has a step"
         self._zone = zone
         self._lookups = lookups
+        self._models = models
+        self._served: dict[str, str] = {}
+        """Versions of models by which the latest batch was scored."""
         self._orders: tuple[GuardOrder, ...] = ()
         reference = StepReference(
             zone.step.name, zone.step.pickled, zone.step.main_path, zone.step.main_module
@@ -151,7 +161,7 @@ class WallStage:
 
     def report(self) -> str:
         """Return what happened behind the wall."""
-        return str(self._passage.report())
+        return f"{self._passage.report()}{self._models.report()}"
 
     def processes(self) -> dict[str, list[int]]:
         """Return process ids: ``server``, ``workers``."""
@@ -169,17 +179,29 @@ class WallStage:
 
     def _work(self, envelope: Envelope, payload: bytes, manner: Manner) -> Handled:
         """Take a batch through, in a thread of the stage."""
+        served = self._models.of(envelope.models)
+        if served.versions != self._served:
+            self._served = served.versions
+            self._passage.crew.sample = None  # it would have new workers load the version before
+        manner = replace(manner, models=served.files)
         incoming = payload[envelope.frame_bytes :]
         numbers = decode_numbers(incoming) if incoming else None
         frame = payload[: envelope.frame_bytes] if incoming else payload
         held = Held.of_bytes(frame, envelope.rows)
-        settled = self._passage.take(held, manner)
+        try:
+            settled = self._passage.take(held, manner)
+        except StepAtFault as fault:
+            if fault.code != DAMAGED:
+                raise
+            self._models.renew(served)
+            raise DependencyDown(f"{fault}: they are copied again") from fault
         return Handled(
             parcel=_parcel(settled, held, numbers, incoming=incoming),
             dead=self._dead(settled, held, numbers),
             dropped=settled.dropped,
             numbered=settled.rows is not None,
             quality=settled.quality,
+            models=served.versions,
         )
 
     def _dead(self, settled: Settled, held: Held, numbers: pl.Series | None) -> DeadRows | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from firedoor.wire.messages import (
     AtFault,
     Batch,
     Gated,
+    Loading,
+    ModelFiles,
     Passed,
     Prove,
     Proved,
@@ -54,6 +57,8 @@ class Manner:
     """Whether what comes out is compressed and left as bytes."""
     lookups: Mapping[str, str] = field(default_factory=dict)
     """Further arguments of the step: parameter -> Parquet file."""
+    models: Mapping[str, ModelFiles] = field(default_factory=dict)
+    """Further arguments of the step, by parameter."""
     key: str | None = None
     """What a sink is called with."""
     lenient: bool = False
@@ -75,6 +80,7 @@ class Manner:
             slices=slices,
             compress=self.compress,
             lookups=dict(self.lookups),
+            models=dict(self.models),
             key=self.key,
             attempt=self.attempt,
             left_s=left_s,
@@ -89,18 +95,26 @@ class Conversation:
     """Posts requests and turns what comes back, a death included, into outputs and failures."""
 
     def __init__(
-        self, crew: Crew, tally: Tally, *, full_limit_s: float, manner: Manner = PLAIN
+        self,
+        crew: Crew,
+        tally: Tally,
+        *,
+        full_limit_s: float,
+        load_limit_s: float = 60.0,
+        manner: Manner = PLAIN,
     ) -> None:
         """Prepare; entering the conversation takes a worker."""
         self._manner = manner
         self._asked: deque[tuple[int, int]] = deque()
         self._crew = crew
         self._full_limit_s = full_limit_s
+        self._load_limit_s = load_limit_s
         self._tally = tally
         self._worker: WorkerProcess | None = None
         self.holds_batch = False
         """Whether the worker has the batch, so that slices of it can be asked for."""
         self._fresh = False
+        self._load_deaths = 0
 
     def __enter__(self) -> Self:
         """Take a worker."""
@@ -144,7 +158,7 @@ class Conversation:
             StepAtFault: if the schema cannot be applied at all.
         """
         try:
-            reply, payload = self._at_work.next(limit_s)
+            reply, payload = self._next(limit_s)
             if isinstance(reply, AtFault):
                 raise _at_fault(reply)
             if isinstance(reply, Raised):
@@ -170,7 +184,7 @@ class Conversation:
             limit_s = max(limit_s, self._full_limit_s)
         self._fresh = False
         try:
-            reply, payload = self._at_work.next(limit_s)
+            reply, payload = self._next(limit_s)
             while isinstance(reply, Gated | Tracing):
                 if isinstance(reply, Tracing):  # the step is through: the rest is our doing
                     limit_s = OWN_WORK_LIMITS * self._full_limit_s
@@ -210,6 +224,34 @@ class Conversation:
         self._worker = None
         self._worker = self._crew.take()
         self.holds_batch, self._fresh = False, True
+
+    def _next(self, limit_s: float) -> tuple[Reply, io.BytesIO]:
+        """Return the first reply to a batch. Loading models has as long as importing the step has.
+
+        Raises:
+            StepAtFault: if the worker dies of that, and not just once and by a signal from outside.
+        """
+        reply, payload = self._at_work.next(limit_s)
+        if not isinstance(reply, Loading):
+            return reply, payload
+        try:
+            return self._at_work.next(self._load_limit_s)
+        except WorkerDied as died:
+            self._load_deaths += 1
+            if died.failure.external and self._load_deaths == 1:
+                raise
+            dead, self._worker = self._at_work, None
+            self._crew.forget(dead, died.failure)
+            names = " and ".join(reply.models)
+            message = (
+                f"a worker died while it loaded model {names} ({died.failure.message}): roll it "
+                "back, or give the zone more memory= or load_timeout_s="
+            )
+            raise StepAtFault(
+                message,
+                code="model_unloadable",
+                signature=f"loading {names}: {died.failure.signature}",
+            ) from died
 
     @property
     def _at_work(self) -> WorkerProcess:

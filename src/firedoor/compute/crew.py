@@ -18,7 +18,7 @@ from firedoor.compute.step import StepReference
 from firedoor.errors import StepUnloadable, WallClosed, WorkersUnavailable
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.spec.wall import WallOptions
-from firedoor.wire.messages import Batch, Gated, Load, Loaded, Passed, Tracing, Unloadable
+from firedoor.wire.messages import Batch, Gated, Load, Loaded, Loading, Passed, Tracing, Unloadable
 
 PRELOAD = ("polars", "dataframely", "firedoor.compute.worker", "firedoor.compute.workbench")
 KNOWN_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "sklearn", "lightgbm", "xgboost")
@@ -288,7 +288,7 @@ class Crew:
         limit_s = self._options.load_timeout_s
         reply, _ = worker.next(limit_s)
         seconds, passed = 0.0, 0
-        while passed < SAMPLE_RUNS and isinstance(reply, Gated | Tracing | Passed):
+        while passed < SAMPLE_RUNS and isinstance(reply, Loading | Gated | Tracing | Passed):
             reply, _ = worker.next(limit_s)
             if isinstance(reply, Passed):
                 seconds, passed = reply.step_s, passed + 1

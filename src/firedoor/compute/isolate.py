@@ -51,7 +51,10 @@ class Isolation:
         self._terms = terms
         self._options = terms.options
         self._tally = tally
-        self._talk = Conversation(crew, tally, full_limit_s=terms.options.timeout_s, manner=manner)
+        self._talk = Conversation(
+            crew, tally, full_limit_s=terms.options.timeout_s,
+            load_limit_s=terms.options.load_timeout_s, manner=manner,
+        )  # fmt: skip
         self._kept = held
         self._kept_rows: pl.Series | None = None
         """Row numbers of ``_kept`` in ``_whole``; None while they are the same."""

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from firedoor.compute import blame, frames, ipc, lookups
+from firedoor.compute import blame, frames, ipc, lookups, models
 from firedoor.compute.outward import Away, Outward
 from firedoor.compute.step import Step
 from firedoor.isolation import agreement, dropping, tracing
 from firedoor.quality import gate
-from firedoor.wire.messages import AtFault, Batch, Gated, Passed, Proved, Raised, Tracing
+from firedoor.wire.messages import AtFault, Batch, Gated, Loading, Passed, Proved, Raised, Tracing
 
 if TYPE_CHECKING:
     import dataframely as dy
@@ -33,7 +33,7 @@ UNNAMED = ("unknown", "expanded")
 """Ways in which output rows have no row that they came from."""
 
 Parts = tuple[bytes, ...]
-Answer = tuple[Gated | Tracing | Passed | Raised | AtFault | Proved, Parts]
+Answer = tuple[Loading | Gated | Tracing | Passed | Raised | AtFault | Proved, Parts]
 
 
 class Workbench:
@@ -59,6 +59,7 @@ class Workbench:
         self._compress = False
         self._key: str | None = None
         self._lookups = lookups.Lookups()
+        self._models = models.Models()
         self._outward = Outward()
         self._arguments: Mapping[str, object] = {}
         self._kind = frames.wanted_kind(step)
@@ -79,21 +80,23 @@ class Workbench:
         self._first, self._empty_tried, self._last = batch.first, False, None
         self._outward.begin(batch)
         self._compress = batch.compress
-        rejected = pl.DataFrame()
+        if missing := self._models.missing(batch.models):
+            yield Loading(models=missing), ()
         try:
-            self._arguments = self._lookups.frames(batch.lookups, self._kind)
+            self._arguments = {
+                **self._lookups.frames(batch.lookups, self._kind),
+                **self._models.objects(batch.models),
+            }
             self._key = batch.key
             if batch.key is not None:
                 self._empty_tried = True  # no rows would be an effect as well
-            if self._schema is not None and batch.gate:
-                gated = gate.judge(frame, self._schema, extra=self._extra)
-                self._frame, rejected = gated.kept, gated.rejected
-            elif self._schema is not None:
-                self._frame = gate.cast(frame, self._schema, extra=self._extra)
-            else:
-                self._frame = frame
+            self._frame, rejected = self._admit(frame, gated=batch.gate)
+            self._models.check(batch.models, self._frame.schema)
         except gate.SchemaBroken as broken:
             yield _broken(broken), ()
+            return
+        except models.ModelFails as fails:
+            yield fails.reply, ()
             return
         except BaseException as error:  # noqa: BLE001 - rules are user code, and polars panics
             self._empty_tried = True  # it was not the step
@@ -113,6 +116,15 @@ class Workbench:
         )
         slices = batch.slices or ((batch.first, batch.first + self._frame.height),)
         yield from self.run(slices)
+
+    def _admit(self, frame: pl.DataFrame, *, gated: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the rows that the step may see, and those that the schema rejects, if asked."""
+        if self._schema is None:
+            return frame, pl.DataFrame()
+        if not gated:
+            return gate.cast(frame, self._schema, extra=self._extra), pl.DataFrame()
+        judged = gate.judge(frame, self._schema, extra=self._extra)
+        return judged.kept, judged.rejected
 
     def run(self, slices: tuple[tuple[int, int], ...]) -> Iterator[Answer]:
         """Run slices one after another; stop at the first that fails, the wall will say how on."""

@@ -82,6 +82,7 @@ async def gather_evidence(streams: Streams, plan: Plan, zone: str) -> Evidence:
     changes: list[Change] = []
     version = ""
     lookups: dict[str, str] = {}
+    models: dict[str, str] = {}
     async for record in streams.records(zone):
         if record.parent is not None:
             continue  # replays are pinned to lookups of their own
@@ -95,6 +96,11 @@ async def gather_evidence(streams: Streams, plan: Plan, zone: str) -> Evidence:
                 words = f"lookup {name} in version {pinned}, before {lookups[name]}"
                 changes.append(Change(at_s=record.began_s, words=words))
             lookups[name] = pinned
+        for name, used in record.models.items():
+            if models.get(name, used) != used:
+                words = f"model {used}, before {models[name]}, from {record.batch} on"
+                changes.append(Change(at_s=record.began_s, words=words))
+            models[name] = used
         del changes[:-CHANGES_MAX]
     listing = await gather_groups(streams, Selection(zone=zone))
     return Evidence(

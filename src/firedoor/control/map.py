@@ -9,8 +9,10 @@ from html import escape
 from firedoor.spec.plan import EdgePlan, Plan, ZonePlan
 from firedoor.units import format_bytes
 
-_FILLS = {"source": "#dbeafe", "transform": "#f1f5f9", "sink": "#dcfce7", "lookup": "#fef9c3"}
-_STROKES = {"source": "#2563eb", "transform": "#475569", "sink": "#16a34a", "lookup": "#ca8a04"}
+_FILLS = {"source": "#dbeafe", "transform": "#f1f5f9", "sink": "#dcfce7"}
+_STROKES = {"source": "#2563eb", "transform": "#475569", "sink": "#16a34a"}
+_FILLS |= {"lookup": "#fef9c3", "model": "#f3e8ff"}
+_STROKES |= {"lookup": "#ca8a04", "model": "#9333ea"}
 STATES = {
     "starting": "#a3a3a3",
     "running": "#16a34a",
@@ -57,14 +59,14 @@ def mermaid(plan: Plan, *, states: Mapping[str, str] | None = None) -> str:
         said = "<br/>".join(_lines_of(zone, state))
         left, right = {"source": ("([", "])"), "sink": ("[(", ")]")}.get(zone.kind, ("[", "]"))
         lines.append(f'  {_id(zone.name)}{left}"{said}"{right}:::{zone.kind}')
-    lines += [f'  lookup_{name}[/"{name}"/]:::lookup' for name in _lookups_used(plan)]
+    lines += [f'  {kind}_{name}[/"{name}"/]:::{kind}' for kind, name in _beside(plan)]
     lines += [
         f'  {_id(edge.publisher)} -->|"{_label(edge)}"| {_id(edge.reader)}' for edge in plan.edges
     ]
     lines += [
-        f"  lookup_{name} -.-> {_id(zone.name)}"
+        f"  {kind}_{name} -.-> {_id(zone.name)}"
         for zone in plan.zones
-        for name in dict.fromkeys(zone.lookups.values())
+        for kind, name in _used(zone)
     ]
     lines += [
         f"  classDef {kind} fill:{fill},stroke:{_STROKES[kind]},color:#111111"
@@ -97,15 +99,13 @@ def svg(plan: Plan, *, states: Mapping[str, str] | None = None) -> str:
     depth = layers(plan)
     parts += [_edge(edge, boxes, _passes(edge, depth)) for edge in plan.edges]
     parts += [
-        _dashed(boxes[_lookup(name)], boxes[zone.name])
-        for zone in plan.zones
-        for name in dict.fromkeys(zone.lookups.values())
+        _dashed(boxes[_key(*used)], boxes[zone.name]) for zone in plan.zones for used in _used(zone)
     ]
     for zone in plan.zones:
         state = (states or {}).get(zone.name, "")
         parts.append(_rect(boxes[zone.name], zone.kind, _lines_of(zone, state), state))
     parts += [
-        _rect(boxes[_lookup(name)], "lookup", [name, "lookup"], "") for name in _lookups_used(plan)
+        _rect(boxes[_key(kind, name)], kind, [name, kind], "") for kind, name in _beside(plan)
     ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -120,7 +120,7 @@ def layers(plan: Plan) -> dict[str, int]:
 
 
 def _places(plan: Plan) -> dict[str, _Box]:
-    """Return where zones and lookups are drawn, by name; lookups in a row below all zones.
+    """Return where zones, lookups and models are drawn, by name; the latter in a row below.
 
     A zone stands as near as it can to the middle of what it reads, so that lines cross little.
     An edge across several columns has a place in each, so that it runs behind no zone.
@@ -146,12 +146,12 @@ def _places(plan: Plan) -> dict[str, _Box]:
     }
     below = _MARGIN + (1 + max(rows.values())) * step_y
     taken: set[float] = set()
-    for name in _lookups_used(plan):
-        x = min(boxes[zone.name].x for zone in plan.zones if name in zone.lookups.values())
+    for beside in _beside(plan):
+        x = min(boxes[zone.name].x for zone in plan.zones if beside in _used(zone))
         while x in taken:
             x += step_x
         taken.add(x)
-        boxes[_lookup(name)] = _Box(x, below)
+        boxes[_key(*beside)] = _Box(x, below)
     return boxes
 
 
@@ -167,10 +167,10 @@ def _middle(before: list[str], rows: Mapping[str, float]) -> float:
 
 
 def _rect(box: _Box, kind: str, lines: list[str], state: str) -> str:
-    """Return a box with text; a lookup's is dashed."""
+    """Return a box with text; that of a lookup or model is dashed."""
     stroke, width = (STATES[state], 3) if state in STATES else (_STROKES[kind], 1.5)
     radius = {"source": 28, "sink": 2}.get(kind, 8)
-    dash = ' stroke-dasharray="5 4"' if kind == "lookup" else ""
+    dash = ' stroke-dasharray="5 4"' if kind in {"lookup", "model"} else ""
     middle, first = box.x + _WIDTH / 2, box.y + _HEIGHT / 2 - 7.5 * (len(lines) - 1) + 4
     text = "".join(
         f'<text x="{middle:g}" y="{first + 15 * number:g}" text-anchor="middle"'
@@ -205,7 +205,7 @@ def _edge(edge: EdgePlan, boxes: Mapping[str, _Box], passes: list[str]) -> str:
 
 
 def _dashed(lookup: _Box, zone: _Box) -> str:
-    """Return a dashed line from a lookup to a zone that joins to it, between all boxes."""
+    """Return a dashed line from a lookup or model to a zone that uses it, between all boxes."""
     x, aisle_y = lookup.x + _WIDTH / 2, lookup.y - _GAP_Y / 2
     aisle_x, to_y = zone.x - _AISLE, zone.y + _HEIGHT * 0.8
     return (
@@ -232,14 +232,21 @@ def _label(edge: EdgePlan) -> str:
     return f"{way}, {format_bytes(edge.bytes_max)}" + (beside if edge.instead_of else "")
 
 
-def _lookups_used(plan: Plan) -> list[str]:
-    """Return the names of lookups that some zone joins to."""
-    return list(dict.fromkeys(name for zone in plan.zones for name in zone.lookups.values()))
+def _used(zone: ZonePlan) -> list[tuple[str, str]]:
+    """Return the lookups and models that a zone uses, as kind and name."""
+    lookups = (("lookup", name) for name in zone.lookups.values())
+    models = (("model", model.name) for model in zone.models.values())
+    return list(dict.fromkeys((*lookups, *models)))
 
 
-def _lookup(name: str) -> str:
-    """Return the key of a lookup among boxes, which no zone can have."""
-    return f"lookup:{name}"
+def _beside(plan: Plan) -> list[tuple[str, str]]:
+    """Return the lookups and models that some zone uses."""
+    return list(dict.fromkeys(used for zone in plan.zones for used in _used(zone)))
+
+
+def _key(kind: str, name: str) -> str:
+    """Return the key of a lookup or model among boxes, which no zone can have."""
+    return f"{kind}:{name}"
 
 
 def _id(name: str) -> str:

@@ -46,6 +46,8 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds: float = 0.0
     deliveries: int = 1
     attempts: dict[str, int] = {}
+    models: dict[str, str] = {}
+    """Which version of each model the batch was scored by up to here."""
     line: str | None = None
     """``file:line`` of the user's code, where it died."""
 
@@ -343,6 +345,7 @@ class _Walk:
                 seconds=record.ended_s - record.began_s,
                 deliveries=record.deliveries,
                 attempts=record.attempts,
+                models=record.models,
                 line=line,
             )
         )
@@ -361,6 +364,7 @@ def _counts(record: BatchRecord, row: int | None, *, known: bool) -> str:
     if record.weight > 1:
         parts.append(f"each stands for {record.weight:g}")
     parts += [f"made of {name}, {tell(grade)}" for name, grade in worse_than_live(record.quality)]
+    parts += [f"scored by {version}" for version in record.models.values()]
     parts += [f"not good enough for {edge.partition(':')[2]}" for edge in record.elsewhere]
     if row is not None and not known:
         parts.append("rows have no numbers here, since a zone before made new ones")

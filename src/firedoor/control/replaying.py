@@ -224,6 +224,7 @@ async def _envelope(
         only=record.only if record else (),
         weight=entry.weight,
         quality=entry.quality,
+        models=entry.models,
         waived=(entry.zone,) if any(group.code == QUALITY for group in entry.groups) else (),
     )
 

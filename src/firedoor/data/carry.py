@@ -126,10 +126,11 @@ class Carrier:
             if held.envelope is not None:
                 # Who stood still for longer than the broker waits may find that another has done
                 # it, who has forgotten what was noted: nobody would forget what is noted now.
+                tries = self._tries(held.envelope)
                 if await self._known(held.envelope) is not None:
+                    await tries.clear()  # what this one noted since
                     await self._insist.few(held.ack)
                     return
-                tries = self._tries(held.envelope)
                 await tries.load()
                 await tries.returned(held.delivery.deliveries)
         except StreamsUnavailable:
@@ -168,6 +169,8 @@ class Carrier:
             self._conduct.tell(Passed(probe))
             if self._outlets.by_quality and tries.noted.quality is None:
                 await tries.graded(record.quality)
+            if handled.models:
+                await tries.scored(handled.models)
             out = self._envelope(envelope, record, handled)
             sent = await self._outlets.send(out, handled.parcel.payload, tries=tries, again=again)
             if handled.dead is not None and handled.dead.rows:
@@ -184,11 +187,21 @@ class Carrier:
         late = envelope.deadline_s is not None and self._clock.utc_s() > envelope.deadline_s
         return msgspec.structs.replace(envelope, attempt=max(deliveries, 2 if late else 1))
 
+    async def _scored(self, envelope: Envelope, tries: Tries) -> Envelope:
+        """Return the envelope with the versions that this zone has scored the batch by before.
+
+        Asked also where it seems to come for the first time: one that was published twice may.
+        """
+        if not self._plan.models:
+            return envelope
+        await tries.load()
+        return msgspec.structs.replace(envelope, models=tries.noted.models)
+
     async def _handle(self, taken: Taken, tries: Tries, deliveries: int) -> Handled:
         """Take what is taken of a batch through the zone's work; without a row there is none."""
         if not taken.envelope.rows and taken.dropped:
             return Handled(Parcel(b"", 0, 0), dropped=taken.dropped)
-        envelope = self._tried(taken.envelope, deliveries)
+        envelope = await self._scored(self._tried(taken.envelope, deliveries), tries)
         handled = await self._stage.handle(envelope, taken.payload, tries.journal)
         self._degrading.used(handled.quality)
         return replace(handled, dropped={**handled.dropped, **taken.dropped})
@@ -271,6 +284,7 @@ class Carrier:
             sink=handled.sink,
             weight=taken.envelope.weight,
             quality=quality,
+            models={**envelope.models, **handled.models},
         )
 
     def _judge(self, record: BatchRecord) -> None:
@@ -326,6 +340,7 @@ class Carrier:
             lookups=record.lookups,
             weight=record.weight,
             quality=record.quality,
+            models=record.models,
             wire=WIRE_VERSION,
         )
 
@@ -346,6 +361,7 @@ class Carrier:
             lookups=envelope.lookups,
             weight=envelope.weight,
             quality=envelope.quality,
+            models=envelope.models,
         )
 
     async def _bury(self, entry: DeadEntry, payload: bytes) -> None:

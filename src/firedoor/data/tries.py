@@ -55,6 +55,11 @@ class Tries:
         """Note by which quality it is decided where the batch goes, before it goes there."""
         await self._note(quality=dict(quality))
 
+    async def scored(self, models: Mapping[str, str]) -> None:
+        """Note by which versions of models the batch was scored, before it goes anywhere."""
+        if self.noted.models != models:
+            await self._note(models=dict(models))
+
     async def returned(self, delivery: int) -> None:
         """Note that a delivery is given back on purpose."""
         await self._note(returned=delivery)
@@ -78,6 +83,7 @@ class Tries:
         shed: dict[str, str] | None = None,
         keep: float | None = None,
         quality: dict[str, Grade] | None = None,
+        models: dict[str, str] | None = None,
     ) -> None:
         """Write what changed with what stays."""
         old = self.noted
@@ -88,6 +94,7 @@ class Tries:
             shed=old.shed if shed is None else shed,
             keep=old.keep if keep is None else keep,
             quality=old.quality if quality is None else quality,
+            models=old.models if models is None else models,
         )
         self._kept = True
         async with self._writing:  # in turn, and always the latest: edges are settled at once

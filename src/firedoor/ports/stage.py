@@ -48,6 +48,9 @@ class Handled:
     """How good what this zone made them of was, by lookup or guard."""
     lookups: dict[str, str] = field(default_factory=dict)
     """Versions of lookups that it joined to, where they are not the pinned ones."""
+    models: dict[str, str] = field(default_factory=dict)
+    """Versions of models that it was scored by. Where ``envelope.models`` named one for a zone that
+    uses models, it is that one."""
 
 
 class Stage(Protocol):

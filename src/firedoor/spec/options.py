@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from firedoor.spec.degrade import Degrading, Requiring
+from firedoor.spec.plan import ModelPlan
 from firedoor.spec.upkeep import ZONE_UPKEEP, StepUpkeep, ZoneUpkeep
 from firedoor.spec.zone_wall import ZONE_WALL, ZoneWall
 
@@ -14,13 +17,16 @@ class StepOptions(ZoneWall, StepUpkeep, Requiring, total=False):
 class TransformOptions(StepOptions, Degrading, total=False):
     """Further keyword arguments of a transform."""
 
+    models: Mapping[str, ModelPlan]
+    """By parameter of the function, which models it uses: ``fd.model``."""
+
 
 class FolderSinkOptions(ZoneUpkeep, Requiring, total=False):
     """Further keyword arguments of a sink that writes files."""
 
 
 STEP_OPTIONS = (*ZONE_WALL, *StepUpkeep.__annotations__, *Requiring.__annotations__)
-TRANSFORM_OPTIONS = (*STEP_OPTIONS, "degrade")
+TRANSFORM_OPTIONS = (*STEP_OPTIONS, "degrade", "models")
 FOLDER_SINK_OPTIONS = (*ZoneUpkeep.__annotations__, *Requiring.__annotations__)
 
 TRANSFORM = (

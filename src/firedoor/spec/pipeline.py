@@ -23,6 +23,7 @@ from firedoor.spec.degrade import check_ladder
 from firedoor.spec.edge import INBOX
 from firedoor.spec.exempt import Exempt, check_exempt
 from firedoor.spec.lookup import Lookup, check_lookups
+from firedoor.spec.model_use import check_models
 from firedoor.spec.options import (
     FOLDER_SINK,
     FUNCTION_SINK,
@@ -213,7 +214,8 @@ class Pipeline(Beside):
             more: limits of the wall, see ``WallOptions``, whose ``reads`` is ``may_read`` here;
                 what ``firedoor check`` judges by: ``depends``, the guards that the step calls
                 through, ``batch_s``, ``batch_bytes``, ``runbook`` and ``exempt``; ``degrade``, what
-                it does under pressure, and ``requires_quality``, which batches it takes.
+                it does under pressure, ``requires_quality``, which batches it takes, and
+                ``models``, what it scores by.
 
         Raises:
             DeclarationError: for anything that cannot work.
@@ -223,6 +225,7 @@ class Pipeline(Beside):
         check_switch("expands", expands)
         options, given = check_wall({**wall, "expands": expands}, self.folder)
         joined = check_lookups(lookups, {lookup.name: lookup for lookup in self.lookups})
+        models = check_models(more.get("models"), joined, self.zones)
         ladder = check_ladder(more.get("degrade", ()), joined)
         inboxes = self._declared.inboxes(reads, when_full, inbox)
         demand = self._declared.demand(more.get("requires_quality"), inboxes)
@@ -231,13 +234,13 @@ class Pipeline(Beside):
         promised, told = check_slo(slo), self._owner(owner)
 
         def declare(step: Function) -> Function:
-            steps.check_transform(step, list(joined))
+            steps.check_transform(step, [*joined, *models])
             zone = Zone(
                 name=steps.name_of(name, step), kind="transform", pipeline=self.name, owner=told,
                 doc=steps.doc_of(step), inboxes=inboxes, step=step,
                 schema=schemas[0], out_schema=schemas[1], options=options, given=given,
-                lookups=joined, gate=gate, sensitive=masked, expands=expands, slo=promised,
-                upkeep=upkeep, ladder=ladder, demand=demand, where=declared_at(),
+                lookups=joined, models=models, gate=gate, sensitive=masked, expands=expands,
+                slo=promised, upkeep=upkeep, ladder=ladder, demand=demand, where=declared_at(),
             )  # fmt: skip
             self._declared.add_step(step, zone)
             return step

@@ -139,6 +139,22 @@ class LookupPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Age up to which it is live; None: however old."""
 
 
+class ModelPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model that a step uses."""
+
+    name: str
+    alias: str = "champion"
+    allow: tuple[str, ...] = ()
+    """``pickle``, where that may be loaded."""
+    column: str = ""
+    """Of what sinks behind it write: which version it was; empty: none."""
+
+    @property
+    def key(self) -> str:
+        """What it is called in envelopes and records."""
+        return self.name if self.alias == "champion" else f"{self.name}@{self.alias}"
+
+
 class RungPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One answer of a guard's fallback ladder."""
 
@@ -229,6 +245,8 @@ class ZonePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sink: SinkPlan | None = None
     lookups: dict[str, str] = {}
     """Parameter of the step -> name of the lookup."""
+    models: dict[str, ModelPlan] = {}
+    """By parameter of the step."""
     gate: GatePolicy = GatePolicy()
     sensitive: tuple[str, ...] = ()
     expands: bool = False

@@ -11,14 +11,14 @@ from firedoor.names import check_name
 DOC_MAX = 500
 
 
-def check_transform(step: object, lookups: Sequence[str]) -> Callable[..., object]:
-    """Return a step that takes a frame, and each lookup by name.
+def check_transform(step: object, further: Sequence[str]) -> Callable[..., object]:
+    """Return a step that takes a frame, and each lookup and model by name.
 
     Raises:
         DeclarationError: saying how to write it.
     """
-    named = "".join(f", {name}" for name in lookups)
-    return _check(step, list(lookups), f"def {_name(step)}(frame{named})")
+    named = "".join(f", {name}" for name in further)
+    return _check(step, list(further), f"def {_name(step)}(frame{named})")
 
 
 def check_sink(step: object) -> Callable[..., object]:

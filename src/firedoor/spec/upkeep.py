@@ -46,7 +46,7 @@ class StepUpkeep(ZoneUpkeep, total=False):
 
 
 ZONE_UPKEEP = tuple(ZoneUpkeep.__annotations__)
-OF_OTHERS = ("degrade", "requires_quality")
+OF_OTHERS = ("degrade", "models", "requires_quality")
 """Arguments that come among these and are neither upkeep nor limits of a wall."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from firedoor.quality.grades import Demand
 from firedoor.spec.checking import check_share
 from firedoor.spec.lookup import Lookup
-from firedoor.spec.plan import GatePolicy, Kind, LadderPlan, ShedPlan, WhenFull
+from firedoor.spec.plan import GatePolicy, Kind, LadderPlan, ModelPlan, ShedPlan, WhenFull
 from firedoor.spec.sources import Files, Frames
 from firedoor.spec.upkeep import Upkeep
 from firedoor.spec.wall import WallOptions
@@ -61,6 +61,8 @@ class Zone:
     folder: str = ""
     """Of a sink that writes Parquet: as given."""
     lookups: Mapping[str, Lookup] = field(default_factory=dict)
+    """By parameter of the step."""
+    models: Mapping[str, ModelPlan] = field(default_factory=dict)
     """By parameter of the step."""
     gate: GatePolicy = field(default_factory=GatePolicy)
     sensitive: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from firedoor.spec.plan import (
     GatePolicy,
     Kind,
     LadderPlan,
+    ModelPlan,
     Plan,
     ShedPlan,
     WhenFull,
@@ -102,13 +103,16 @@ class Drawn:
         return list(range(first, first + self.rows))
 
 
-def draw(seed: int, *, faults: bool = True, degrading: bool = False) -> Drawn:
+def draw(
+    seed: int, *, faults: bool = True, degrading: bool = False, scoring: bool = False
+) -> Drawn:
     """Return the world of a seed.
 
     Args:
         seed: of the world.
         faults: without them it is the same pipeline and rows, undisturbed.
         degrading: zones have ladders, and some readers require a quality.
+        scoring: transforms use models, of which another version is live each time one looks.
     """
     chance = random.Random(f"world {seed}")  # noqa: S311 - not a secret
     reads = _draw_graph(chance)
@@ -132,6 +136,8 @@ def draw(seed: int, *, faults: bool = True, degrading: bool = False) -> Drawn:
     )
     if degrading:
         drawn = replace(drawn, plan=_with_ladders(drawn.plan, chance))
+    if scoring:
+        drawn = replace(drawn, plan=_with_models(drawn.plan))
     return drawn if faults else _undisturbed(drawn)
 
 
@@ -154,6 +160,17 @@ def _with_ladders(plan: Plan, chance: random.Random) -> Plan:
             edges[best.name] = msgspec.structs.replace(best, demand=demand)
             edges[spare.name] = msgspec.structs.replace(spare, instead_of=(best.reader,))
     return msgspec.structs.replace(plan, zones=zones, edges=tuple(edges.values()))
+
+
+def _with_models(plan: Plan) -> Plan:
+    """Return a plan whose transforms use a model each."""
+    zones = tuple(
+        msgspec.structs.replace(zone, models={"model": ModelPlan(name=f"m_{zone.name}")})
+        if zone.kind == "transform"
+        else zone
+        for zone in plan.zones
+    )
+    return msgspec.structs.replace(plan, zones=zones)
 
 
 def _draw_graph(chance: random.Random) -> dict[str, list[str]]:

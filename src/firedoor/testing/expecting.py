@@ -16,6 +16,7 @@ from firedoor.wire.records import BatchRecord
 def complaints(drawn: Drawn, store: MemoryStore, effects: Effects) -> list[str]:
     """Return what is wrong, in words; empty if nothing is."""
     found = [*_left_over(store), *_unbalanced(drawn, store), *_journals(store, effects)]
+    found += _scored_by_others(drawn, store)
     expected = _Expected(drawn)
     if drawn.lossy:
         return [*found, *_beyond(expected, store, effects)]
@@ -84,6 +85,21 @@ def _journals(store: MemoryStore, effects: Effects) -> list[str]:
         if (record := store.records.get(key)) is not None
         and not record.attempts.get("crash", 0) > 0
         and count
+    ]
+
+
+def _scored_by_others(drawn: Drawn, store: MemoryStore) -> list[str]:
+    """Return records that name another version of a model than the zone that scored the batch."""
+    scored: dict[tuple[str, str], set[str]] = {}
+    for (zone, batch), record in store.records.items():
+        for model in drawn.plan.zone(zone).models.values():
+            versions = scored.setdefault((model.key, str(BatchId.parse(batch).root)), set())
+            versions.add(record.models.get(model.key, "none"))
+    return [
+        f"{key} was scored by {name}, and the zone says {known}"
+        for key, record in store.records.items()
+        for model, name in record.models.items()
+        if name not in (known := scored[model, str(BatchId.parse(key[1]).root)])
     ]
 
 

@@ -28,6 +28,8 @@ class Effects:
 
     written: dict[Key, list[int]] = field(default_factory=dict)
     """At sinks, under the key of the batch: written again, it is the same."""
+    marks: dict[Key, tuple[int, dict[str, str]]] = field(default_factory=dict)
+    """By what a sink knows a batch again: its checksum, and by which models it was scored."""
     deaths: Counter[Key] = field(default_factory=Counter)
     """Runners that a batch has ended."""
     journaled: Counter[Key] = field(default_factory=Counter)
@@ -76,6 +78,7 @@ class SimulatedStage:
         self._process = process
         self._effects = effects
         self._is_sink = drawn.plan.zone(zone).kind == "sink"
+        self._models = drawn.plan.zone(zone).models.values()
 
     async def handle(self, envelope: Envelope, payload: bytes, journal: Journal) -> Handled:
         """Take a batch through, or fail as drawn."""
@@ -94,14 +97,21 @@ class SimulatedStage:
         drawn = f"{key} {self._effects.handled[key]}"  # another each time
         code: Code = "live" if zlib.crc32(drawn.encode()) % 2 else "older"
         if self._is_sink:
-            self._write(key, rows["passes"])
-        passed = encode_rows(rows["passes"])
+            self._write(key, rows["passes"], envelope)
+        live = zlib.crc32(drawn.encode()) % 7 + 1
+        models = {
+            model.key: envelope.models.get(model.key, f"{model.name}@{live}")
+            for model in self._models
+        }
+        # The bytes differ by the version, as scores would.
+        passed = encode_rows(rows["passes"]) + b" " * sum(int(v[-1]) for v in models.values())
         return Handled(
             parcel=Parcel(passed, len(passed), len(rows["passes"])),
             dead=bury_rows(rows["dead"]) if rows["dead"] else None,
             dropped={"drawn": len(rows["dropped"])} if rows["dropped"] else {},
             sink=envelope.batch if self._is_sink else "",
             quality={f"{self._zone}_sky": Grade(code, 1.0)},
+            models=models,
         )
 
     def workers_lost(self) -> int:
@@ -122,10 +132,13 @@ class SimulatedStage:
     def close(self) -> None:
         """End nothing."""
 
-    def _write(self, key: Key, rows: list[int]) -> None:
+    def _write(self, key: Key, rows: list[int], envelope: Envelope) -> None:
         """Write to the world outside, under a key."""
         known = self._effects.written.setdefault(key, rows)
         assert known == rows, f"{key} was written as {known}, and again as {rows}"
+        mark = (envelope.crc32, envelope.models)
+        was = self._effects.marks.setdefault(key, mark)
+        assert was == mark, f"{key} was written with {was}, and again with {mark}"
 
     def _fail(self, key: Key, number: int) -> None:
         """Fail if that was drawn."""

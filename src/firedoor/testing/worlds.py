@@ -51,9 +51,11 @@ class Ending:
     """Processes that lived, all told."""
 
 
-def play(seed: int, *, faults: bool = True, degrading: bool = False) -> Ending:
+def play(
+    seed: int, *, faults: bool = True, degrading: bool = False, scoring: bool = False
+) -> Ending:
     """Run the world of a seed to its end, and judge it. See ``drawing.draw``."""
-    world = World(draw(seed, faults=faults, degrading=degrading))
+    world = World(draw(seed, faults=faults, degrading=degrading, scoring=scoring))
     try:
         lasted_s = run(world.live(), seed=seed)
     except (Deadlock, Unended) as error:

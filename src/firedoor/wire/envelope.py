@@ -54,6 +54,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quality: dict[str, Grade] = {}
     """By lookup or guard, how good what its rows were made of was, the worst on its way. All rows
     of a batch share it, so no step can lose it."""
+    models: dict[str, str] = {}
+    """Which version of each model it was scored by on its way, the latest: ``delays@3``."""
     waived: tuple[str, ...] = ()
     """Zones whose demands a person waived: set by a replay of what they had refused."""
     traceparent: str | None = None

@@ -57,6 +57,18 @@ class Unloadable(msgspec.Struct, frozen=True, kw_only=True, tag="unloadable"):
     detail: str
 
 
+class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a model, on the disk."""
+
+    name: str
+    """``delays@3``."""
+    digest: str
+    """Of its bundle."""
+    folder: str
+    """Its files; the manifest is beside it, ``FOLDER.json``."""
+    allow: tuple[str, ...] = ()
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     """Rows to work on (one section) and the slices of them to run at once.
 
@@ -71,6 +83,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     """Whether what comes out is to be compressed: it will travel on as it is."""
     lookups: dict[str, str] = {}
     """Further arguments of the step: parameter -> Parquet file, immutable."""
+    models: dict[str, ModelFiles] = {}
+    """Further arguments of the step, by parameter."""
     key: str | None = None
     """Of a sink, which is called with it, once and with all rows: it has effects elsewhere."""
     attempt: int = 1
@@ -89,6 +103,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
 
 class Prove(msgspec.Struct, frozen=True, kw_only=True, tag="prove"):
     """Run the last slice again in halves and say whether the step is row-wise."""
+
+
+class Loading(msgspec.Struct, frozen=True, kw_only=True, tag="loading"):
+    """Models are being loaded, on a clock of their own; whoever dies of it is no row's fault."""
+
+    models: tuple[str, ...]
 
 
 class Gated(msgspec.Struct, frozen=True, kw_only=True, tag="gated"):
@@ -173,6 +193,7 @@ Request = Load | Batch | Run | Prove | JobLoad | Kept
 Reply = (
     Loaded
     | Unloadable
+    | Loading
     | Gated
     | Tracing
     | Passed

@@ -90,6 +90,8 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """How good what they were made of was, by lookup or guard."""
     elsewhere: dict[str, int] = {}
     """Rows not published because their quality sent them to another reader, by edge."""
+    models: dict[str, str] = {}
+    """Which version of each model they were scored by up to here, as in the envelope."""
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +137,8 @@ class DeadEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     weight: float = 1.0
     quality: dict[str, Grade] = {}
     """Of the batch as it came: a replay has them as well."""
+    models: dict[str, str] = {}
+    """Likewise."""
 
 
 class Attempts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -152,6 +156,8 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Share of the keys that the zone takes, decided before it began: 1 is all."""
     quality: dict[str, Grade] | None = None
     """By which it was decided where the batch goes, before it was published."""
+    models: dict[str, str] = {}
+    """Versions of models by which it was scored here, before it was published."""
 
 
 State = Literal[

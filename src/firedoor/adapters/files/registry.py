@@ -79,6 +79,16 @@ class FileRegistry:
         except Garbled as error:
             raise self._damage(place, str(error)) from error
 
+    def stamp(self, model: str) -> tuple[int, ...] | None:
+        """Return what changes whenever the model does, for the price of a stat; None: no state."""
+        place = self._place(model)
+        try:
+            with told(place, but=FileNotFoundError):
+                seen = (place / "state").stat()
+        except FileNotFoundError:
+            return None
+        return seen.st_dev, seen.st_ino, seen.st_mtime_ns, seen.st_size
+
     def history(self, model: str, limit: int) -> list[Entry]:
         """Return the latest changes, the latest last. Memory is bounded by ``limit``."""
         place = self._place(model)

@@ -47,6 +47,7 @@ async def a_record_is_kept_as_it_was_written(store: Store) -> None:
         segments=(Segment(file="/data/fl\u00fcge.jsonl", line=11, rows=10),),
         position=Position(file="/data/x.jsonl", offset=2**40, line=21, ended=True),
         lookups={"weather": "w1"},
+        models={"late": "late@3"},
         sink="out/part.parquet",
     )
     async with client(store) as streams:

@@ -118,6 +118,7 @@ def make_envelope(batch: str, payload: bytes, *, cut_s: float = EPOCH_S) -> Enve
         zone_version="v1",
         cut_s=cut_s,
         lookups={"weather": "w1"},
+        models={"late": "late@3"},
     )
 
 
@@ -172,7 +173,7 @@ def make_dead(
 
 def make_attempts(**counts: int) -> Attempts:
     """Return attempts by cause."""
-    return Attempts(counts=counts, last="rows 0 to 5: crash")
+    return Attempts(counts=counts, last="rows 0 to 5: crash", models={"late": "late@3"})
 
 
 async def take(
