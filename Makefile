@@ -84,7 +84,6 @@ bench-guards: .venv-bench-guards/.done ## measure guards beside other libraries:
 	@.venv-bench-guards/bin/python -m benchmarks.guards $(ARGS)
 
 clean: ## remove everything that these targets made, the downloaded data too
-	@test ! -d .firedoor/datasets || chmod -R u+w .firedoor/datasets
 	@rm -rf $(VENV) .venv-integration .venv-bench .venv-bench-guards .venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -93,11 +93,11 @@ def test_the_same_content_is_the_same_snapshot_and_other_content_another(
     assert other.digest != one.digest
 
 
-def test_files_and_folders_of_a_snapshot_are_read_only(plan: Plan, place: Path) -> None:
+def test_files_of_a_snapshot_are_read_only_and_all_of_it_is_its_owner_s_alone(plan: Plan, place: Path) -> None:
     record = take(plan, place)
     folder = Datasets(place).folder(record.id)
     for path in (folder, *folder.rglob("*")):
-        expected = 0o500 if path.is_dir() else 0o400
+        expected = 0o700 if path.is_dir() else 0o400
         assert stat.S_IMODE(path.stat().st_mode) == expected, path
     assert stat.S_IMODE((place / ".firedoor" / "datasets").stat().st_mode) == 0o700
 
@@ -236,7 +236,6 @@ def test_a_changed_missing_or_added_file_is_named(plan: Plan, place: Path) -> No
     assert kept.verify(record.id, parts=["train"]) == record
     labels.write_bytes(before)
     assert kept.verify(record.id) == record
-    (folder / "open" / "train").chmod(0o700)
     (folder / "open" / "train" / "more.parquet").write_bytes(before)
     with pytest.raises(SnapshotDamaged, match=r"open/train/more.parquet does not belong to it"):
         kept.verify(record.id)
@@ -335,6 +334,5 @@ def test_a_snapshot_that_is_given_up_leaves_nothing(plan: Plan, place: Path, aft
 def test_what_a_killed_command_left_is_cleared_by_the_next(plan: Plan, place: Path) -> None:
     half = place / ".firedoor" / "datasets" / ".new-half" / "made" / "open"
     half.mkdir(parents=True)
-    half.chmod(0o500)
     record = take(plan, place)
     assert left(place) == [record.id, "lock"]

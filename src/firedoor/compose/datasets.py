@@ -244,9 +244,7 @@ class Datasets:
             write_atomically(made / RECORD, encode_snapshot(record), durable=True)
             freeze(made, linked=dataset.split is None)
             place = self._folder / record.id
-            made.chmod(FOLDER_MODE)  # whose parent changes has to be writable
             made.rename(place)
-            place.chmod(0o500)
             sync_folder(self._folder)
         finally:
             drop(making)

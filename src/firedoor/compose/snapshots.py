@@ -42,7 +42,7 @@ DISK_MIN_BYTES = 2**30
 SPREAD_MAX = 20
 """Bytes that parts may take, over those of the files: dictionaries are written anew."""
 CHUNK_BYTES = 2**20
-FILE_MODE, FOLDER_READ_MODE = 0o400, 0o500
+FILE_MODE = 0o400
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,25 +111,20 @@ def digest_of(dataset: DatasetPlan, found: Sequence[Listed]) -> str:
 
 
 def freeze(folder: Path, *, linked: bool) -> None:
-    """Make a folder read-only, and its files, but for those that a sink has as well."""
+    """Make the files of a folder read-only, but for those that a sink has as well."""
     for at, _, names in os.walk(folder):
         for name in names:
             path = Path(at) / name
             if not linked or path.stat().st_nlink == 1:
                 path.chmod(FILE_MODE)
-        Path(at).chmod(FOLDER_READ_MODE)
 
 
 def drop(folder: Path) -> None:
-    """Remove a folder that may be read-only. First it goes out of sight, in one step."""
+    """Remove a folder. First it goes out of sight, in one step."""
     if not folder.exists():
         return
-    folder.chmod(FOLDER_MODE)
     gone = folder.with_name(f".new-gone-{folder.name.removeprefix('.new-')}")
     folder.rename(gone)
-    for at, folders, _ in os.walk(gone):
-        for name in folders:
-            (Path(at) / name).chmod(FOLDER_MODE)
     shutil.rmtree(gone)
 
 
