@@ -17,7 +17,7 @@ COMMANDS = {
     "trace": "firedoor.cli.trace:trace",
     "zone": "firedoor.cli.zone:app",
     "job": "firedoor.cli.job:app",
-    "runs": "firedoor.cli.runs:runs",
+    "runs": "firedoor.cli.runs:app",
     "datasets": "firedoor.cli.datasets:app",
     "models": "firedoor.cli.models:app",
     "backfill": "firedoor.cli.backfill:backfill",

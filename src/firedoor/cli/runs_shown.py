@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from firedoor.cli.asking import one_line
 from firedoor.cli.verdict_shown import verdict_lines
 from firedoor.control.board import ago
+from firedoor.flow.triggers import Due
+from firedoor.spec.plan import JobPlan
 from firedoor.units import format_bytes, format_seconds
 from firedoor.wire.run import Event, RunRecord
 
@@ -47,6 +49,17 @@ def runs_table(records: list[RunRecord], *, now_s: float) -> Table:
         )
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def next_lines(found: Iterable[tuple[JobPlan, Due | None]], *, now_s: float) -> Iterator[str]:
+    """Yield when each job with a trigger runs next."""
+    for job, due in found:
+        when = f"runs {job.trigger.words}"
+        if due is not None:
+            left_s = due.at_s - now_s
+            soon = f"in {ago(left_s)}" if left_s > 0 else "now"
+            when = f"is due {soon}: {one_line(due.because.said, TEXT_CHARACTERS)}"
+        yield f"{job.name} {when}"
 
 
 def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
@@ -130,6 +143,8 @@ def _origin(record: RunRecord) -> Iterator[str]:
         )
         yield f"input      {read.snapshot}: {read.rows:,} rows, {format_bytes(read.bytes)}"
         yield f"parts      {one_line(parts, LINE_CHARACTERS)}"
+    if record.because is not None:
+        yield f"because    {one_line(record.because.said, LINE_CHARACTERS)}"
     if record.resumes:
         yield f"resumes    {record.resumes}"
     yield f"libraries  {', '.join(f'{name}={one}' for name, one in record.libraries.items())}"

@@ -15,6 +15,7 @@ import msgspec
 from firedoor.compose.datasets import Datasets
 from firedoor.compose.evaluations import run_evaluation
 from firedoor.compose.files import FOLDER_MODE, explain
+from firedoor.compose.listing import watched
 from firedoor.compose.models import Models
 from firedoor.compose.origins import code_of, input_of, libraries, machine
 from firedoor.compose.recording import Watcher
@@ -23,6 +24,7 @@ from firedoor.compose.sealing import Reading
 from firedoor.compute.job import Ending, Order, attempt
 from firedoor.compute.jobbench import METRICS_MAX
 from firedoor.errors import DeclarationError, FiredoorError, NotKnown, shorten
+from firedoor.flow.triggers import Because
 from firedoor.names import check_name
 from firedoor.ports.clock import Clock
 from firedoor.spec.job import Parameter, check_parameters
@@ -86,6 +88,7 @@ def run_job(
     seed: int | None = None,
     version: str = "",
     fresh: bool = False,
+    because: Because | None = None,
     watcher: Watcher = lambda record: None,  # noqa: ARG005 - nobody looks
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunRecord:
@@ -103,6 +106,7 @@ def run_job(
         seed: 0 to 2**63 - 1; None: 0, or what an evaluation declares.
         version: of an evaluation: number or alias; empty: the latest without a verdict.
         fresh: do not resume a run that did not end well.
+        because: what has it begin, if that is no person.
         watcher: told of each change.
         cancelled: asked often whether the run is to end.
 
@@ -115,10 +119,11 @@ def run_job(
     """
     if seed is not None and not 0 <= seed <= SEED_MAX:
         raise DeclarationError("seed", seed, "is out of range", f"give 0 to {SEED_MAX}")
+    seen = {name: listing.hash for name, listing in watched(plan, job).items()}
     if job.evaluation is not None:
         return run_evaluation(
             plan, job, project=project, clock=clock, by=by, version=version, seed=seed,
-            watcher=watcher, cancelled=cancelled,
+            because=because, seen=seen, watcher=watcher, cancelled=cancelled,
         )  # fmt: skip
     if version:
         why = f"is for evaluations, and {job.name!r} is none"
@@ -137,6 +142,7 @@ def run_job(
             id=name, job=job.name, pipeline=plan.pipeline, file=plan.file, by=by, key=key,
             code=code, parameters=dict(parameters), seed=seed, started_s=clock.utc_s(),
             input=read, libraries=libraries(), machine=machine(), resumes=resumes,
+            because=because, seen=seen,
         )  # fmt: skip
 
     with Runs(project).begin(job.name, key, make, fresh=fresh) as (folder, record):
@@ -176,7 +182,7 @@ class _Running:
     def to_its_end(self, cancelled: Callable[[], bool]) -> RunRecord:
         """Try until it ends well, or there is no attempt left."""
         self._change(checkpoints=self._folder.names())
-        self._tell("started", f"by {self._record.by}")
+        self._tell("started", self._record.begun)
         if self._record.resumes:
             self._tell("resumed", self._record.resumes)
         if self._record.input is not None:

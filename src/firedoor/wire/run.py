@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from firedoor.errors import StoreRefused, shorten
+from firedoor.flow.triggers import Because
 from firedoor.wire.verdict import VerdictNote
 
 RUN_VERSION = 1
@@ -123,6 +124,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seal: SealNote = SealNote()
     resumes: str = ""
     """The run whose checkpoints it took over."""
+    because: Because | None = None
+    """What had it begin; None: a person."""
+    seen: dict[str, str] = {}
+    """Hash over the listing of each sink that its trigger watches, when it began."""
+    reproduces: str = ""
+    """The run that it was to repeat. It registers nothing then."""
     checkpoints: tuple[str, ...] = ()
     publishing: str = ""
     """The model that it had begun to register."""
@@ -138,6 +145,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def held(self) -> bool:
         """Whether parts were sealed, and all that keeps a job from them was in force."""
         return bool(self.input and self.input.sealed) and self.seal.level == "full"
+
+    @property
+    def begun(self) -> str:
+        """By whom or what it was begun, in words."""
+        return f"by {self.by}{f': {self.because.said}' if self.because else ''}"
 
     @property
     def causes(self) -> dict[str, int]:
