@@ -240,7 +240,19 @@ def test_what_cannot_begin_is_told_once_and_tried_again_after_its_interval(tmp_p
     assert [line for line in world.told if "cannot begin" in line] == [
         "train: cannot begin: nothing was written yet; it is tried again later"
     ]
-    assert HOLD_S < HOUR_S
+
+
+def test_a_job_that_cannot_begin_on_an_event_is_tried_seldomer_each_time(tmp_path: Path) -> None:
+    world = World(tmp_path, train=TriggerPlan(), check=on("train"))
+    world.hours = 0.5
+
+    async def main() -> None:
+        world.by_hand("train")
+        world.refusal = NotKnown("nothing to evaluate")
+        await world.watcher().watch()
+
+    run(main())
+    assert [round(hour * HOUR_S / HOLD_S) for _, hour in world.began[1:]] == [0, 1, 3, 7, 15]
 
 
 def test_a_file_that_cannot_be_loaded_is_tried_again_and_the_plan_is_that_of_the_file(

@@ -19,6 +19,7 @@ COMMANDS = {
     "job": "firedoor.cli.job:app",
     "runs": "firedoor.cli.runs:app",
     "datasets": "firedoor.cli.datasets:app",
+    "reproduce": "firedoor.cli.reproduce:reproduce",
     "models": "firedoor.cli.models:app",
     "backfill": "firedoor.cli.backfill:backfill",
     "map": "firedoor.cli.map:draw",

@@ -12,7 +12,7 @@ from firedoor.control.board import ago
 from firedoor.flow.triggers import Due
 from firedoor.spec.plan import JobPlan
 from firedoor.units import format_bytes, format_seconds
-from firedoor.wire.run import Event, RunRecord
+from firedoor.wire.run import Difference, Event, RunRecord
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +23,7 @@ LINE_CHARACTERS = 200
 METRICS_SHOWN = 3
 EVENTS_SHOWN = 20
 LINES_SHOWN = 5
+DIFFERENCES_SHOWN = 20
 
 
 def runs_table(records: list[RunRecord], *, now_s: float) -> Table:
@@ -84,6 +85,9 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     if record.checkpoints and record.outcome != "done":
         kept = ", ".join(record.checkpoints)
         yield f"kept       {kept}: run the same again to go on from there"
+    if record.reproduces:
+        yield f"repeats    {record.reproduces}"
+        yield from difference_lines(record)
     if len(record.attempts) > 1 and record.causes:
         told = ", ".join(f"{cause} {count}" for cause, count in record.causes.items())
         yield f"attempts   {len(record.attempts)} ({told})"
@@ -92,6 +96,22 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     yield from _seal(record, details=details)
     if details:
         yield from _origin(record)
+
+
+def difference_lines(record: RunRecord) -> Iterator[str]:
+    """Yield in what a run differs from the one that it repeats; what came of it first."""
+    yield f"result     {'identical' if record.identical else 'not the same'}"
+    for counts, heading in ((True, "differs"), (False, "besides")):
+        told = [_difference(one) for one in record.differences if one.counts is counts]
+        more = [f"and {len(told) - DIFFERENCES_SHOWN} more"] if told[DIFFERENCES_SHOWN:] else []
+        yield from _block(heading, told[:DIFFERENCES_SHOWN] + more)
+
+
+def _difference(one: Difference) -> str:
+    """Say one difference."""
+    name = f" {one.name}" if one.name else ""
+    short = SHORT if one.what == "file" else TEXT_CHARACTERS
+    return f"{one.what}{name}: {one.before[:short]}, now {one.now[:short]}"
 
 
 def _seal(record: RunRecord, *, details: bool) -> Iterator[str]:

@@ -28,6 +28,8 @@ LOOK_SHARE = 20
 """Of the time that a look takes, to wait until the next."""
 HOLD_S = 60.0
 """How long a job rests that could not even begin, where its trigger has no interval."""
+HOLD_MAX_S = 3_600.0
+"""The rest doubles up to there."""
 
 
 def triggered(plan: Plan) -> tuple[JobPlan, ...]:
@@ -134,8 +136,8 @@ class Watcher:
     run: Callable[[Plan, JobPlan, Because], RunRecord]
     asked: Callable[[], bool]
     """Whether it is to end."""
-    _held: dict[str, float] = field(default_factory=dict)
-    """Until when a job rests that could not begin."""
+    _held: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Until when a job rests that could not begin, and how long."""
     _told: dict[str, str] = field(default_factory=dict)
 
     async def watch(self) -> None:
@@ -195,7 +197,9 @@ class Watcher:
         return [
             (job, found)
             for job, found in self.lookout.look(plan)
-            if found and found.at_s <= now_s and self.clock.now_s() >= self._held.get(job.name, 0)
+            if found
+            and found.at_s <= now_s
+            and self.clock.now_s() >= self._held.get(job.name, (0.0,))[0]
         ]
 
     def _run(self, plan: Plan, job: JobPlan, now: Due) -> tuple[Plan, bool]:
@@ -208,11 +212,22 @@ class Watcher:
             self.tell(f"{job.name}: {now.because.said}")
             record = self.run(plan, found, now.because)
         except FiredoorError as error:
-            self._held[job.name] = self.clock.now_s() + (job.trigger.every_s or HOLD_S)
+            self._hold(job)
             self._tell_once(job.name, f"{job.name}: cannot begin: {error}; it is tried again later")
             return plan, False
         self._told.pop(job.name, None)
+        self._held.pop(job.name, None)
         return plan, record.outcome == "done"
+
+    def _rests(self, job: JobPlan) -> bool:
+        """Return whether a job could not begin, and is to be tried again later."""
+        return self.clock.now_s() < self._held.get(job.name, (0.0, 0.0))[0]
+
+    def _hold(self, job: JobPlan) -> None:
+        """Have a job rest that could not begin: for its interval, or longer each time."""
+        _, before_s = self._held.get(job.name, (0.0, 0.0))
+        rest_s = job.trigger.every_s or min(max(HOLD_S, 2 * before_s), HOLD_MAX_S)
+        self._held[job.name] = self.clock.now_s() + rest_s, rest_s
 
     def _tell_once(self, about: str, line: str) -> None:
         """Tell what was not told last."""

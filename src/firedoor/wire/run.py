@@ -92,6 +92,22 @@ class SealNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was not, and why."""
 
 
+class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something in which a run is not as the one that it was to repeat."""
+
+    what: str
+    """``outcome``, ``model``, ``file`` or ``figure``: of what came of it. ``code``, ``library``,
+    ``machine``, ``parameter``, ``way`` or ``seal``: of how it was made."""
+    name: str
+    before: str
+    now: str
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is of what came of the run."""
+        return self.what in {"outcome", "model", "file", "figure"}
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One run."""
 
@@ -130,6 +146,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Hash over the listing of each sink that its trigger watches, when it began."""
     reproduces: str = ""
     """The run that it was to repeat. It registers nothing then."""
+    differences: tuple[Difference, ...] = ()
+    """From that run."""
     checkpoints: tuple[str, ...] = ()
     publishing: str = ""
     """The model that it had begun to register."""
@@ -150,6 +168,11 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def begun(self) -> str:
         """By whom or what it was begun, in words."""
         return f"by {self.by}{f': {self.because.said}' if self.because else ''}"
+
+    @property
+    def identical(self) -> bool:
+        """Whether what came of a run that repeats another is the same, bit for bit."""
+        return bool(self.reproduces) and not any(one.counts for one in self.differences)
 
     @property
     def causes(self) -> dict[str, int]:
