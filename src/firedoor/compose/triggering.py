@@ -193,13 +193,10 @@ class Watcher:
 
     def _ready(self, plan: Plan) -> list[tuple[JobPlan, Due]]:
         """Return the jobs that are due."""
-        now_s = self.clock.utc_s()
         return [
             (job, found)
             for job, found in self.lookout.look(plan)
-            if found
-            and found.at_s <= now_s
-            and self.clock.now_s() >= self._held.get(job.name, (0.0,))[0]
+            if found and found.at_s <= self.clock.utc_s() and not self._rests(job)
         ]
 
     def _run(self, plan: Plan, job: JobPlan, now: Due) -> tuple[Plan, bool]:
