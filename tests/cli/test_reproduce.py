@@ -81,8 +81,9 @@ def test_a_run_again_is_identical_and_registers_nothing(project: Path) -> None:
     train("--seed", "7", "--param", "rounds=5")
     said = run("reproduce", "train-1").splitlines()
     assert said == [
-        "run        train-2 repeats train-1",
+        "run        train-2: done",
         "same       2 files bit for bit, 2 figures to the last digit",
+        "repeats    train-1",
         "result     identical",
     ]
     record = Runs(project).read("train-2")
@@ -106,7 +107,7 @@ def test_it_runs_on_what_the_run_read_and_not_on_what_is_there_now(project: Path
 def test_files_and_figures_that_differ_are_each_told_and_the_rest_counted(project: Path) -> None:
     train("--param", "drift=true")
     said = run("reproduce", "train-1", code=1)
-    assert "same       1 files bit for bit, 1 figures to the last digit\n" in said
+    assert "same       1 file bit for bit, 1 figure to the last digit\n" in said
     assert "result     not the same\n" in said
     assert "differs    file noise: " in said
     assert "           figure luck: " in said
@@ -162,7 +163,7 @@ def test_an_attempt_that_fails_on_the_way_is_told_and_a_job_that_fails_differs(
 def test_a_job_that_reads_nothing_and_makes_no_model_is_compared_by_its_figures() -> None:
     train(job="report")
     said = run("reproduce", "report-1")
-    assert "same       0 files bit for bit, 1 figures to the last digit\n" in said
+    assert "same       0 files bit for bit, 1 figure to the last digit\n" in said
 
 
 def test_what_cannot_be_run_again_ends_with_2_and_says_why(project: Path) -> None:

@@ -41,6 +41,7 @@ class World:
         self.hours = 3.5
         self.triggers = triggers
         self.unloadable = False
+        self.pipeline = "shop"
 
     def load(self) -> Plan:
         if self.unloadable:
@@ -55,7 +56,7 @@ class World:
             for name, one in self.triggers.items()
         )
         return Plan(
-            pipeline="shop", owner="", file="shop.py", sys_path=(), zones=(sink,), edges=(),
+            pipeline=self.pipeline, owner="", file="shop.py", sys_path=(), zones=(sink,), edges=(),
             jobs=jobs,
         )  # fmt: skip
 
@@ -68,8 +69,9 @@ class World:
 
         def make(name: str, resumes: str) -> RunRecord:
             return RunRecord(
-                id=name, job=job.name, pipeline="shop", file="", by="", key=name, because=because,
-                code=Code(version=""), parameters={}, seed=0, started_s=now_s, resumes=resumes,
+                id=name, job=job.name, pipeline=plan.pipeline, file="", by="", key=name,
+                because=because, code=Code(version=""), parameters={}, seed=0,
+                started_s=now_s, resumes=resumes,
                 seen={name: files.listing for name, files in looked.items()},
             )  # fmt: skip
 
@@ -185,6 +187,21 @@ def test_a_run_that_repeats_another_is_no_news(tmp_path: Path) -> None:
 
     run(main())
     assert len(world.began) == 1
+
+
+def test_a_job_of_that_name_in_another_pipeline_is_another_job(tmp_path: Path) -> None:
+    world = World(tmp_path, train=EVERY_HOUR, check=on("train"))
+    world.hours = 0.1
+
+    async def main() -> None:
+        world.pipeline = "other"
+        world.by_hand("train")
+        world.pipeline = "shop"
+        await world.watcher().watch()
+
+    run(main())
+    assert [name for name, _ in world.began] == ["train-1", "train-2", "check-1"]
+    assert world.told[1] == "check: train-2 ended well"
 
 
 def test_changed_files_are_waited_for_until_they_are_quiet(tmp_path: Path) -> None:

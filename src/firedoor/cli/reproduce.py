@@ -20,6 +20,7 @@ from firedoor.compose.loading import load_plan
 from firedoor.compose.reproducing import Repeated
 from firedoor.compose.reproducing import reproduce as run_again
 from firedoor.compose.runs import Runs
+from firedoor.compose.vetting import counted
 from firedoor.wire.run import RunRecord
 
 CANCELLED = 130
@@ -67,7 +68,8 @@ def _lines(record: RunRecord, repeated: Repeated) -> Iterator[str]:
     if record.outcome != "done":
         yield from run_lines(record, details=False)
         return
-    yield f"run        {record.id} repeats {repeated.run}"
+    yield f"run        {record.id}: done"
     files, figures = repeated.files, repeated.figures(record)
-    yield f"same       {files:,} files bit for bit, {figures:,} figures to the last digit"
+    same = f"{counted(files, 'file')} bit for bit, {counted(figures, 'figure')} to the last digit"
+    yield f"same       {same}"
     yield from difference_lines(record)

@@ -18,6 +18,7 @@ from firedoor.compose.project import Project
 from firedoor.compose.run_retention import RUNS_KEPT
 from firedoor.compose.runs import Runs
 from firedoor.compose.triggering import Lookout, triggered, watching
+from firedoor.compose.vetting import counted
 from firedoor.errors import NotKnown, ProjectBusy, StoreRefused
 from firedoor.spec.plan import Plan
 
@@ -94,7 +95,7 @@ def prune(
         return
     for name in gone:
         print(name)
-    print(f"{len(gone)} runs {'would go' if dry_run else 'gone'}")
+    print(f"{counted(len(gone), 'run')} {'would go' if dry_run else 'gone'}")
 
 
 def _tell_next(project: Path) -> None:

@@ -85,9 +85,7 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     if record.checkpoints and record.outcome != "done":
         kept = ", ".join(record.checkpoints)
         yield f"kept       {kept}: run the same again to go on from there"
-    if record.reproduces:
-        yield f"repeats    {record.reproduces}"
-        yield from difference_lines(record)
+    yield from difference_lines(record)
     if len(record.attempts) > 1 and record.causes:
         told = ", ".join(f"{cause} {count}" for cause, count in record.causes.items())
         yield f"attempts   {len(record.attempts)} ({told})"
@@ -100,6 +98,9 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
 
 def difference_lines(record: RunRecord) -> Iterator[str]:
     """Yield in what a run differs from the one that it repeats; what came of it first."""
+    if not record.reproduces:
+        return
+    yield f"repeats    {record.reproduces}"
     yield f"result     {'identical' if record.identical else 'not the same'}"
     for counts, heading in ((True, "differs"), (False, "besides")):
         told = [_difference(one) for one in record.differences if one.counts is counts]

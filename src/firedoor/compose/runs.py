@@ -234,8 +234,8 @@ class Runs:
         records, referred = self.every(job), self._referred()
         old = [
             name
-            for one in sorted({record.job for record in records})
-            for name in old_runs([r for r in records if r.job == one], keep, referred)
+            for one in sorted({(record.job, record.pipeline) for record in records})
+            for name in old_runs([r for r in records if (r.job, r.pipeline) == one], keep, referred)
         ]
         for name in () if dry_run else old:
             gone = self.folder / f".new-gone-{name}"  # swept by whoever comes next, too

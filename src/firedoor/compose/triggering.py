@@ -79,15 +79,15 @@ class Lookout:
         for job in triggered(plan):
             sight = Sight(
                 now_s=self._clock.utc_s(),
-                past=self._past(job.name),
-                others={name: self._past(name) for name in job.trigger.jobs},
+                past=self._past(plan, job.name),
+                others={name: self._past(plan, name) for name in job.trigger.jobs},
                 sinks=self._sinks(plan, job),
                 ended=self._project.supervisor_pid() is None,
             )
             yield job, due(job.trigger, sight)
 
-    def _past(self, job: str) -> list[Past]:
-        """Return the runs of a job; those that repeat another are no news."""
+    def _past(self, plan: Plan, job: str) -> list[Past]:
+        """Return the runs of a job of a pipeline; those that repeat another are no news."""
         names = self._runs.names(job)
         gone = [name for name, one in self._known.items() if one.job == job and name not in names]
         for name in gone:
@@ -102,7 +102,7 @@ class Lookout:
                 continue
             if record.outcome != "running":
                 self._known[name] = record
-            if not record.reproduces:
+            if record.pipeline == plan.pipeline and not record.reproduces:
                 found.append(_past_of(record))
         return found
 

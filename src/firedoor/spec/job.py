@@ -42,7 +42,7 @@ class JobOptions(TypedDict, total=False):
     timeout_s: float
     """Longest time of one attempt, up to 30 days. Default: 3,600."""
     cpu_s: float
-    """CPU time of its process, all threads together, in whole seconds. Default: no limit."""
+    """CPU time of it and what it starts, together, in whole seconds. Default: no limit."""
     hang_s: float | None
     """Longest time without ``run.progress``, ``run.heartbeat`` or another call of ``run``; None:
     no such limit. Default: 600, or ``timeout_s`` if that is less."""
