@@ -200,7 +200,7 @@ def _options() -> str:
 def _jobs() -> str:
     """Return the page about jobs: what is declared, what the function is given."""
     told = "Keyword arguments of `Pipeline.job` beside `reads`, `trigger` and `name`."
-    page = _page("Jobs", ("Run", "manual"))
+    page = _page("Jobs", ("Run", "manual", "every", "on"))
     return _with_options(page, "## Options of a job", told, JobOptions)
 
 

@@ -74,12 +74,12 @@ if TYPE_CHECKING:
     from firedoor.spec.dependency import Dependency
     from firedoor.spec.edge import Edge, Shed
     from firedoor.spec.exempt import Exempt
-    from firedoor.spec.job import manual
     from firedoor.spec.lookup import lookup
     from firedoor.spec.model_use import model
     from firedoor.spec.pipeline import Pipeline
     from firedoor.spec.slo import SLO
     from firedoor.spec.sources import csv, frames, jsonl, parquet
+    from firedoor.spec.trigger import every, manual, on
 
 __version__ = "0.1.0"
 
@@ -153,12 +153,14 @@ _HOME = {
     "csv": "firedoor.spec.sources",
     "deadline": "firedoor.guarding.passage",
     "drop": "firedoor.isolation.dropping",
+    "every": "firedoor.spec.trigger",
     "frames": "firedoor.spec.sources",
     "incoming": "firedoor.guarding.passage",
     "jsonl": "firedoor.spec.sources",
     "lookup": "firedoor.spec.lookup",
-    "manual": "firedoor.spec.job",
+    "manual": "firedoor.spec.trigger",
     "model": "firedoor.spec.model_use",
+    "on": "firedoor.spec.trigger",
     "outgoing_headers": "firedoor.guarding.passage",
     "parquet": "firedoor.spec.sources",
     "priority": "firedoor.guarding.passage",
@@ -239,12 +241,14 @@ __all__ = [
     "csv",
     "deadline",
     "drop",
+    "every",
     "frames",
     "incoming",
     "jsonl",
     "lookup",
     "manual",
     "model",
+    "on",
     "outgoing_headers",
     "parquet",
     "priority",

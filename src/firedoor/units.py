@@ -18,6 +18,8 @@ _UNITS = {
     "gib": 2**30,
     "tib": 2**40,
 }
+_SPANS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
+_SECONDS = re.compile(r"\s*([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-z]+)\s*")
 _BYTES = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([a-zA-Z]*)\s*")
 
 
@@ -39,6 +41,36 @@ def parse_bytes(field: str, value: int | str) -> int:
         )
     whole, _, part = match[1].partition(".")
     return int(whole + part) * _UNITS[match[2].lower()] // int(10 ** len(part))
+
+
+def parse_interval(field: str, value: float | str) -> float:
+    """Return seconds from ``90``, ``"90s"``, ``"15min"``, ``"12h"``, ``"1d"`` or ``"1w"``.
+
+    Raises:
+        DeclarationError: if it is neither a number of seconds nor a number with a unit.
+
+    >>> parse_interval("every", "1d")
+    86400.0
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    match = _SECONDS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in _SPANS:
+        remedy = 'write seconds or a unit, for example "15min", "12h" or "1d"'
+        raise DeclarationError(field, value, "is no length of time", remedy)
+    return float(match[1]) * _SPANS[match[2]]
+
+
+def format_interval(seconds: float) -> str:
+    """Return a length of time as ``parse_interval`` reads it.
+
+    >>> format_interval(86400), format_interval(5400), format_interval(0.5)
+    ('1d', '90min', '0.5s')
+    """
+    for unit in ("d", "h", "min"):
+        if seconds and seconds % _SPANS[unit] == 0:
+            return f"{seconds / _SPANS[unit]:g}{unit}"
+    return f"{seconds:g}s"
 
 
 def format_bytes(size: float) -> str:

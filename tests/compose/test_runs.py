@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from firedoor.compose.models import Models
 from firedoor.compose.runs import EVENTS_MAX, KEPT_RUNS, RunFolder, Runs
-from firedoor.errors import NotKnown, ProjectBusy, StoreRefused
+from firedoor.errors import (
+    DeclarationError,
+    ModelsUnavailable,
+    NotKnown,
+    ProjectBusy,
+    StoreRefused,
+)
+from firedoor.flow.triggers import Because, Mark
 from firedoor.wire.run import (
     Attempt,
     Code,
@@ -148,6 +156,65 @@ def test_the_latest_runs_of_a_job_keep_their_checkpoints_and_older_ones_do_not(
     kept = [name for name in found if RunFolder(runs.folder / name).names()]
     assert kept == ["train-5", "train-4", "train-3"]
     assert [name for name, names in found.items() if names] == kept
+
+
+def ended(runs: Runs, count: int, *, key: str = "k", **more: Any) -> None:
+    """Run so often, to a good end."""
+    for _ in range(count):
+        with ExitStack() as held:
+            run = begin(runs, held, key=key, fresh=True)
+            number = float(run.path.name.rpartition("-")[2])
+            told: dict[str, Any] = {"started_s": number, "outcome": "done", "ended_s": number}
+            run.write(record_of(run.path.name, key=key, **{**told, **more}))
+
+
+def test_old_runs_go_but_what_a_version_refers_to_what_is_at_work_and_the_latest(
+    tmp_path: Path,
+) -> None:
+    runs = Runs(tmp_path)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "w").write_text("w")
+    with ExitStack() as held:
+        begin(runs, held, key="other")  # train-1 is at work
+        ended(runs, 5)
+        Models(tmp_path).add("late", tmp_path / "m", run="train-3")
+        assert runs.prune(2, dry_run=True) == ["train-4", "train-2"]
+        assert len(runs.every()) == 6
+        assert runs.prune(2, job="other") == []
+        assert runs.prune(2) == ["train-4", "train-2"]
+        assert {record.id for record in runs.every()} == {
+            "train-1",
+            "train-3",
+            "train-5",
+            "train-6",
+        }
+    with ExitStack() as held:
+        assert begin(runs, held, fresh=True).path.name == "train-7", "no number comes twice"
+    with pytest.raises(DeclarationError, match="give 1 to 1,000,000 runs"):
+        runs.prune(0)
+
+
+def test_the_run_that_says_how_far_a_trigger_has_come_stays(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    because = Because(trigger="on", said="", marks={"fit": Mark(upto=3)})
+    ended(runs, 2, because=because)
+    ended(runs, 1, because=because, outcome="cancelled")
+    ended(runs, 3)
+    assert runs.prune(1) == ["train-5", "train-4", "train-1"]
+
+
+def test_records_are_bounded_as_runs_begin_and_stay_where_models_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firedoor.compose.runs.RUNS_KEPT", 3)
+    runs = Runs(tmp_path)
+    ended(runs, 5)
+    assert sorted(record.id for record in runs.every()) == ["train-3", "train-4", "train-5"]
+    (tmp_path / ".firedoor" / "models" / "registry").mkdir(parents=True)
+    ended(runs, 2)
+    assert len(runs.every()) == 5
+    with pytest.raises(ModelsUnavailable):
+        runs.prune(1)
 
 
 def test_the_same_run_begins_once_at_a_time(tmp_path: Path) -> None:

@@ -106,6 +106,15 @@ def burns(run: fd.Run) -> None:
             run.heartbeat()
 
 
+@pipeline.job(cpu_s=1, timeout_s=60)
+def delegates(run: fd.Run) -> None:
+    """Have children compute for it, one after another, and none of them for long."""
+    code = "import time\nwhile time.process_time() < 0.4: pass"
+    while True:
+        subprocess.run([sys.executable, "-c", code], check=True)
+        run.heartbeat()
+
+
 @pipeline.job(processes_max=4, timeout_s=60)
 def forks(run: fd.Run) -> None:
     """Start more processes than it may."""
@@ -175,6 +184,17 @@ def asks(run: fd.Run) -> None:
     """Ask for a secret."""
     run.heartbeat()
     print(os.environ["API_TOKEN"])
+
+
+@pipeline.job(env=["API_TOKEN", "PLACE"])
+def blurts(run: fd.Run) -> None:
+    """Tell its secret wherever it can."""
+    told = os.environ["API_TOKEN"]
+    run.progress(1, 2, step=f"calling with {told}")
+    run.log_metric(f"{told} calls", 1)
+    print("token is", told, "here in", os.environ["PLACE"])
+    message = f"refused: {told}"
+    raise ValueError(message)
 
 
 @pipeline.job()

@@ -97,6 +97,7 @@ BAD = [
     ("hangs", "hang", "gave no sign of life for 1"),
     ("dawdles", "timeout", "exceeded 1"),
     ("burns", "cpu", "used up its CPU time (SIGXCPU)"),
+    ("delegates", "cpu", "used up its CPU time together with what it started"),
     ("forks", "processes", "exceeded 4 processes"),
     ("fills", "disk", "took more than 8 MiB of disk"),
     ("hoards", "raised", "there are 100 under other names"),
@@ -132,6 +133,22 @@ def test_the_record_says_where_it_failed(run: Runner) -> None:
     crashed = run("crashes")
     assert "in crashes" in crashed.message
     assert crashed.causes == {"crash": 2}
+
+
+def test_a_secret_that_a_job_is_given_stands_in_nothing_that_is_kept_or_shown(
+    run: Runner, place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "hunter2")
+    monkeypatch.setenv("PLACE", "oslo")
+    caplog.set_level("INFO", logger="firedoor.wall.blurts")
+    record = run("blurts")
+    assert record.message.startswith("ValueError: refused: ***")
+    assert record.last_lines == "token is *** here in oslo"
+    assert (record.step, record.metrics) == ("calling with ***", {"*** calls": 1})
+    assert "token is *** here in oslo" in caplog.text
+    folder = place / ".firedoor" / "runs" / record.id
+    kept = [path.read_text() for path in folder.iterdir() if path.is_file()]
+    assert "hunter2" not in "".join([caplog.text, *kept])
 
 
 @SEALED

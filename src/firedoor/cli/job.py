@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import json
-import logging
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, ProjectOption, somebody
+from firedoor.cli.job_screen import screen, signals
 from firedoor.cli.runs_shown import run_lines
 from firedoor.cli.unloadable import refusals_told
 from firedoor.compose.jobs import job_of, run_job, with_parameters
 from firedoor.compose.loading import load_plan
 from firedoor.compose.project import Project
-from firedoor.compose.recording import Watcher
+from firedoor.compose.tether import tie
+from firedoor.compose.triggering import Lookout, Watcher, triggered, watching
 from firedoor.errors import DeclarationError, NotKnown
+from firedoor.flow.triggers import Because
 from firedoor.spec.job import Parameter
-from firedoor.spec.plan import Plan, decode_plan
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from firedoor.wire.run import RunRecord
+from firedoor.spec.plan import JobPlan, Plan, decode_plan
+from firedoor.wire.run import RunRecord
 
 REFUSED = 2
 CODES = {"done": 0, "cancelled": 130}
 VERDICTS = {"promote": 0, "hold": 3, "reject": 4}
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 PipelineOption = Annotated[
     Path | None,
@@ -87,7 +80,7 @@ def run_command(
         job = job_of(plan, name)
         parameters = with_parameters(job, _parameters(param or []))
         asked: list[int] = []
-        with _signals(asked), _screen(name, quiet=as_json) as watcher:
+        with signals(asked), screen(name, quiet=as_json) as watcher:
             record = run_job(
                 plan, job, project=project, clock=SystemClock(), by=somebody(),
                 parameters=parameters, seed=seed, version=version, fresh=fresh, watcher=watcher,
@@ -100,6 +93,54 @@ def run_command(
             print(line)
     code = CODES.get(record.outcome, 1)
     raise typer.Exit(code if record.verdict is None or code else VERDICTS[record.verdict.word])
+
+
+@app.command("watch")
+def watch_command(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Run what is due now, and end.")] = False,
+    pipeline: PipelineOption = None,
+    project: ProjectOption = Path(),
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
+) -> None:
+    """Run jobs when their triggers say so, one at a time, until it is asked to end.
+
+    `firedoor up` does so by itself; `firedoor run` does not. A job that fails ends nothing. Ends
+    with 0; with 1 if --once ran a job that did not end well, or one could not begin; with 2 if it
+    cannot begin itself: only one may watch a pipeline.
+    """
+    if supervised:
+        tie()
+    asked: list[int] = []
+    with refusals_told(REFUSED), signals(asked):
+        file, clock = file_of(pipeline, project), SystemClock()
+        plan = load_plan(file)
+        if not triggered(plan):
+            message = f'no job of {file} has a trigger: write trigger=fd.every("1d") at one'
+            raise NotKnown(message)
+
+        def run(plan: Plan, job: JobPlan, because: Because) -> RunRecord:
+            with screen(job.name, quiet=False) as watcher:
+                record = run_job(
+                    plan, job, project=project, clock=clock, by="its trigger",
+                    parameters=with_parameters(job, {}), because=because, watcher=watcher,
+                    cancelled=lambda: bool(asked),
+                )  # fmt: skip
+            for line in run_lines(record, details=False):
+                print(line, flush=True)
+            return record
+
+        watcher = Watcher(
+            lookout=Lookout(project, clock), clock=clock, load=lambda: load_plan(file), run=run,
+            asked=lambda: bool(asked), tell=lambda line: print(line, flush=True),
+        )  # fmt: skip
+        well = True
+        if once:
+            with watching(project, plan.pipeline):
+                well = watcher.once()
+        else:
+            asyncio.run(watcher.watch_alone(project, plan.pipeline, waits=supervised))
+    raise typer.Exit(0 if well else 1)
 
 
 def file_of(pipeline: Path | None, project: Path) -> Path:
@@ -142,70 +183,3 @@ def _parameters(given: list[str]) -> dict[str, Parameter]:
         plain = value is None or isinstance(value, bool | int | float | str)
         found[name] = value if plain else text
     return found
-
-
-@contextmanager
-def _signals(asked: list[int]) -> Iterator[None]:
-    """Note signals that ask to end, while the block is at work; not those that nohup ignores."""
-    heard = [one for one in SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
-    before = {one: signal.signal(one, lambda number, _: asked.append(number)) for one in heard}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-
-@contextmanager
-def _screen(job: str, *, quiet: bool) -> Iterator[Watcher]:
-    """Show what the job prints, and on a terminal a bar that moves."""
-    if quiet:
-        yield lambda record: None  # noqa: ARG005 - nobody looks
-        return
-    from rich.console import Console  # noqa: PLC0415 - not needed where JSON is wanted
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-    console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
-    text = TextColumn("{task.description}", markup=False)
-    told = TextColumn("{task.fields[told]}", markup=False)
-    bar = Progress(
-        text, BarColumn(), told, TimeElapsedColumn(), console=console, transient=True,
-        disable=not console.is_terminal,
-    )  # fmt: skip
-    with bar, _printed(job, console):
-        task = bar.add_task(job, total=None, told="")
-
-        def watch(record: RunRecord) -> None:
-            step = f" {record.step}" if record.step else ""
-            figures = [f"{name} {value:.4g}" for name, value in list(record.metrics.items())[-2:]]
-            bar.update(
-                task, description=f"{record.id}{step}", completed=record.done or 0,
-                total=record.total, told=", ".join(figures),
-            )  # fmt: skip
-
-        yield watch
-
-
-@contextmanager
-def _printed(job: str, console: Console) -> Iterator[None]:
-    """Print what the job prints, in characters that do nothing to a terminal."""
-
-    class Printer(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage().expandtabs()
-            plain = "".join(char if char.isprintable() else " " for char in text)
-            # A reader that has gone, as with `| head`, is no reason for the job to end.
-            with contextlib.suppress(OSError, ValueError):
-                say(plain)
-
-    say = console.print if console.is_terminal else print
-    logger, handler = logging.getLogger(f"firedoor.wall.{job}"), Printer()
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from firedoor.cli.asking import one_line
 from firedoor.cli.verdict_shown import verdict_lines
 from firedoor.control.board import ago
+from firedoor.flow.triggers import Due
+from firedoor.spec.plan import JobPlan
 from firedoor.units import format_bytes, format_seconds
-from firedoor.wire.run import Event, RunRecord
+from firedoor.wire.run import Difference, Event, RunRecord
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +23,7 @@ LINE_CHARACTERS = 200
 METRICS_SHOWN = 3
 EVENTS_SHOWN = 20
 LINES_SHOWN = 5
+DIFFERENCES_SHOWN = 20
 
 
 def runs_table(records: list[RunRecord], *, now_s: float) -> Table:
@@ -49,6 +52,17 @@ def runs_table(records: list[RunRecord], *, now_s: float) -> Table:
     return table
 
 
+def next_lines(found: Iterable[tuple[JobPlan, Due | None]], *, now_s: float) -> Iterator[str]:
+    """Yield when each job with a trigger runs next."""
+    for job, due in found:
+        when = f"runs {job.trigger.words}"
+        if due is not None:
+            left_s = due.at_s - now_s
+            soon = f"in {ago(left_s)}" if left_s > 0 else "now"
+            when = f"is due {soon}: {one_line(due.because.said, TEXT_CHARACTERS)}"
+        yield f"{job.name} {when}"
+
+
 def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     """Yield what came of a run; with details, also where it came from."""
     took = "" if record.ended_s is None else f" in {format_seconds(_took_s(record))}"
@@ -71,6 +85,7 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     if record.checkpoints and record.outcome != "done":
         kept = ", ".join(record.checkpoints)
         yield f"kept       {kept}: run the same again to go on from there"
+    yield from difference_lines(record)
     if len(record.attempts) > 1 and record.causes:
         told = ", ".join(f"{cause} {count}" for cause, count in record.causes.items())
         yield f"attempts   {len(record.attempts)} ({told})"
@@ -79,6 +94,25 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     yield from _seal(record, details=details)
     if details:
         yield from _origin(record)
+
+
+def difference_lines(record: RunRecord) -> Iterator[str]:
+    """Yield in what a run differs from the one that it repeats; what came of it first."""
+    if not record.reproduces:
+        return
+    yield f"repeats    {record.reproduces}"
+    yield f"result     {'identical' if record.identical else 'not the same'}"
+    for counts, heading in ((True, "differs"), (False, "besides")):
+        told = [_difference(one) for one in record.differences if one.counts is counts]
+        more = [f"and {len(told) - DIFFERENCES_SHOWN} more"] if told[DIFFERENCES_SHOWN:] else []
+        yield from _block(heading, told[:DIFFERENCES_SHOWN] + more)
+
+
+def _difference(one: Difference) -> str:
+    """Say one difference."""
+    name = f" {one.name}" if one.name else ""
+    short = SHORT if one.what == "file" else TEXT_CHARACTERS
+    return f"{one.what}{name}: {one.before[:short]}, now {one.now[:short]}"
 
 
 def _seal(record: RunRecord, *, details: bool) -> Iterator[str]:
@@ -130,6 +164,8 @@ def _origin(record: RunRecord) -> Iterator[str]:
         )
         yield f"input      {read.snapshot}: {read.rows:,} rows, {format_bytes(read.bytes)}"
         yield f"parts      {one_line(parts, LINE_CHARACTERS)}"
+    if record.because is not None:
+        yield f"because    {one_line(record.because.said, LINE_CHARACTERS)}"
     if record.resumes:
         yield f"resumes    {record.resumes}"
     yield f"libraries  {', '.join(f'{name}={one}' for name, one in record.libraries.items())}"

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,18 +108,32 @@ async def spawn(
     Raises:
         OSError: if no process can be started, or its log cannot be opened.
     """
-    log = project.log_file(zone)
-    with contextlib.suppress(OSError):  # on a full disk the log goes on as it is
-        rotate(log, now=log.exists() and log.stat().st_size > LOG_BYTES_MAX // 4)
-    command = ["-m", "firedoor.cli", "zone", "run", zone, "--project", str(project.folder.parent)]
+    command = ["zone", "run", zone]
     if deployed is not None:
         command += ["--deployed", str(deployed)]
+    process = await start(project, zone, command)
+    return Child(zone=zone, version=version, process=process, began_s=began_s, at_s=at_s)
+
+
+async def start(project: Project, name: str, command: Sequence[str]) -> Process:
+    """Start a command that ends when this process does; what it prints goes to a log of that name.
+
+    Raises:
+        OSError: if no process can be started, or its log cannot be opened.
+    """
+    log = project.log_file(name)
+    with contextlib.suppress(OSError):  # on a full disk the log goes on as it is
+        rotate(log, now=log.exists() and log.stat().st_size > LOG_BYTES_MAX // 4)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",  # no module is found by chance, because it lies where the command was typed
+            "-m",
+            "firedoor.cli",
             *command,
+            "--project",
+            str(project.folder.parent),
             "--supervised",
             stdin=asyncio.subprocess.PIPE,
             stdout=descriptor,
@@ -127,7 +142,6 @@ async def spawn(
         )
     finally:
         os.close(descriptor)
-    return Child(zone=zone, version=version, process=process, began_s=began_s, at_s=at_s)
 
 
 def rotate(log: Path, *, now: bool = False) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,7 @@ from firedoor.errors import (
     SnapshotDamaged,
     shorten,
 )
+from firedoor.flow.triggers import Because
 from firedoor.ports.clock import Clock
 from firedoor.registry.model import Version
 from firedoor.spec.plan import JobPlan, Plan
@@ -52,6 +53,8 @@ def run_evaluation(
     by: str,
     version: str = "",
     seed: int | None = None,
+    because: Because | None = None,
+    seen: Mapping[str, str] | None = None,
     watcher: Watcher = lambda record: None,  # noqa: ARG005 - nobody looks
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunRecord:
@@ -65,6 +68,8 @@ def run_evaluation(
         by: who asked for it.
         version: number or alias; empty: the latest candidate without a verdict.
         seed: chance; None: as declared.
+        because: what has it begin, if that is no person.
+        seen: hash over the listing of each sink that its trigger watches.
         watcher: told of each change.
         cancelled: asked often whether the run is to end.
 
@@ -93,7 +98,7 @@ def run_evaluation(
             id=name, job=job.name, pipeline=plan.pipeline, file=plan.file, by=by, key=key,
             code=code, parameters={}, seed=evaluation.seed, started_s=clock.utc_s(),
             input=_input_of(subject, project), libraries=libraries(), machine=machine(),
-            judges=subject.name,
+            judges=subject.name, because=because, seen=dict(seen or {}),
         )  # fmt: skip
 
     with Runs(project).begin(job.name, key, make, fresh=True) as (folder, record):
@@ -136,7 +141,7 @@ class _Sitting:
     def to_its_end(self, cancelled: Callable[[], bool]) -> RunRecord:
         """Come to a verdict and give it, or say why there is none."""
         recording = self._recording
-        recording.tell("started", f"by {recording.record.by}")
+        recording.tell("started", recording.record.begun)
         try:
             self._give(self._verdict(cancelled))
             cause, message = "", ""

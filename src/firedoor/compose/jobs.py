@@ -15,14 +15,17 @@ import msgspec
 from firedoor.compose.datasets import Datasets
 from firedoor.compose.evaluations import run_evaluation
 from firedoor.compose.files import FOLDER_MODE, explain
+from firedoor.compose.listing import watched
 from firedoor.compose.models import Models
 from firedoor.compose.origins import code_of, input_of, libraries, machine
 from firedoor.compose.recording import Watcher
+from firedoor.compose.repeat import Repeat
 from firedoor.compose.runs import RunFolder, Runs
 from firedoor.compose.sealing import Reading
 from firedoor.compute.job import Ending, Order, attempt
 from firedoor.compute.jobbench import METRICS_MAX
 from firedoor.errors import DeclarationError, FiredoorError, NotKnown, shorten
+from firedoor.flow.triggers import Because
 from firedoor.names import check_name
 from firedoor.ports.clock import Clock
 from firedoor.spec.job import Parameter, check_parameters
@@ -86,6 +89,8 @@ def run_job(
     seed: int | None = None,
     version: str = "",
     fresh: bool = False,
+    because: Because | None = None,
+    repeat: Repeat | None = None,
     watcher: Watcher = lambda record: None,  # noqa: ARG005 - nobody looks
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunRecord:
@@ -103,6 +108,8 @@ def run_job(
         seed: 0 to 2**63 - 1; None: 0, or what an evaluation declares.
         version: of an evaluation: number or alias; empty: the latest without a verdict.
         fresh: do not resume a run that did not end well.
+        because: what has it begin, if that is no person.
+        repeat: the run that it is to repeat, if any: it registers nothing then.
         watcher: told of each change.
         cancelled: asked often whether the run is to end.
 
@@ -115,10 +122,11 @@ def run_job(
     """
     if seed is not None and not 0 <= seed <= SEED_MAX:
         raise DeclarationError("seed", seed, "is out of range", f"give 0 to {SEED_MAX}")
+    seen = {name: listing.hash for name, listing in watched(plan, job).items()}
     if job.evaluation is not None:
         return run_evaluation(
             plan, job, project=project, clock=clock, by=by, version=version, seed=seed,
-            watcher=watcher, cancelled=cancelled,
+            because=because, seen=seen, watcher=watcher, cancelled=cancelled,
         )  # fmt: skip
     if version:
         why = f"is for evaluations, and {job.name!r} is none"
@@ -126,10 +134,12 @@ def run_job(
     seed = seed or 0
     datasets, snapshot, read = Datasets(project), None, None
     if job.reads:
-        snapshot = datasets.take(plan, job, clock=clock, cancelled=cancelled)
+        taken = repeat.snapshot if repeat else None
+        snapshot = taken or datasets.take(plan, job, clock=clock, cancelled=cancelled)
         read = input_of(snapshot, datasets.folder(snapshot.id))
     code = code_of(job, plan.file)
-    told = (job.name, code.version, parameters, seed, read.digest if read else "")
+    again = repeat.run if repeat else ""
+    told = (job.name, code.version, parameters, seed, read.digest if read else "", again)
     key = hashlib.blake2b(msgspec.json.encode(told, order="sorted"), digest_size=16).hexdigest()
 
     def make(name: str, resumes: str) -> RunRecord:
@@ -137,12 +147,14 @@ def run_job(
             id=name, job=job.name, pipeline=plan.pipeline, file=plan.file, by=by, key=key,
             code=code, parameters=dict(parameters), seed=seed, started_s=clock.utc_s(),
             input=read, libraries=libraries(), machine=machine(), resumes=resumes,
+            because=because, seen=seen, reproduces=again,
         )  # fmt: skip
 
-    with Runs(project).begin(job.name, key, make, fresh=fresh) as (folder, record):
+    with Runs(project).begin(job.name, key, make, fresh=fresh or bool(repeat)) as (folder, record):
         running = _Running(
             plan, job, project=project, clock=clock, folder=folder, record=record,
             watcher=watcher, reading=Reading(plan, snapshot, datasets) if snapshot else None,
+            repeat=repeat,
         )  # fmt: skip
         try:
             return running.to_its_end(cancelled)
@@ -164,8 +176,10 @@ class _Running:
         record: RunRecord,
         watcher: Watcher,
         reading: Reading | None,
+        repeat: Repeat | None,
     ) -> None:
         """Begin."""
+        self._repeat = repeat
         self._reading = reading
         self._plan, self._job, self._project = plan, job, project
         self._clock, self._folder, self._watcher = clock, folder, watcher
@@ -176,7 +190,7 @@ class _Running:
     def to_its_end(self, cancelled: Callable[[], bool]) -> RunRecord:
         """Try until it ends well, or there is no attempt left."""
         self._change(checkpoints=self._folder.names())
-        self._tell("started", f"by {self._record.by}")
+        self._tell("started", self._record.begun)
         if self._record.resumes:
             self._tell("resumed", self._record.resumes)
         if self._record.input is not None:
@@ -193,6 +207,8 @@ class _Running:
             outcome=outcome, cause=ending.cause, message=ending.message,
             ended_s=self._clock.utc_s(), publishing="",
         )  # fmt: skip
+        if self._repeat is not None:
+            self._change(differences=self._repeat.differences(self._record))
         self._tell("ended", outcome)
         shutil.rmtree(self._folder.model, ignore_errors=True)
         if not ending.cause:
@@ -256,8 +272,11 @@ class _Running:
 
     def _publish(self, keep: Keep, ending: Ending) -> Ending:
         """Register what the job saved as a candidate; the run fails where that is refused."""
-        self._change(publishing=keep.name)
         try:
+            if self._repeat is not None:
+                self._repeat.take(keep, self._folder.model)
+                return ending
+            self._change(publishing=keep.name)
             version = Models(self._project, by=f"run {self._record.id}", clock=self._clock).add(
                 keep.name,
                 self._folder.model,

@@ -144,6 +144,7 @@ def _job(job: Job, pipeline: Pipeline, file: Path, zones: tuple[ZonePlan, ...]) 
         dataset=dataset,
         evaluation=job.evaluation,
         parameters=dict(job.parameters),
+        trigger=job.trigger,
         where=job.where,
     )
 

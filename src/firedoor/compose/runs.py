@@ -26,9 +26,11 @@ import msgspec
 
 from firedoor.adapters.files.locking import Taken, locked
 from firedoor.adapters.files.writing import FILE_MODE, sync_folder
+from firedoor.bounds import within
 from firedoor.compose.files import FOLDER_MODE, explain, write_atomically
 from firedoor.compose.models import Models
 from firedoor.compose.project import FOLDER
+from firedoor.compose.run_retention import RUNS_KEPT, number_of, old_runs
 from firedoor.errors import FiredoorError, NotKnown, ProjectBusy, StoreRefused
 from firedoor.wire.run import Event, RunRecord, decode_events, decode_run, encode_event, encode_run
 
@@ -36,6 +38,7 @@ EVENTS_MAX = 10_000
 """Events that are kept of a run; those after them are not."""
 EVENTS_BYTES_MAX = 32 * 2**20
 WAIT_S = 30.0
+KEEP_MAX = 1_000_000
 KEPT_RUNS = 3
 """Runs of a job that did not end well and keep their checkpoints, the latest."""
 _ID = re.compile(r"([a-z][a-z0-9_]{0,59})-([1-9][0-9]{0,8})")
@@ -177,10 +180,39 @@ class Runs:
     def every(self, job: str = "") -> list[RunRecord]:
         """Return the records of all runs that can be read, the latest first."""
         found = []
-        for name in self._names(job):
+        for name in self.names(job):
             with contextlib.suppress(NotKnown, StoreRefused):
                 found.append(self.read(name))
         return sorted(found, key=lambda record: record.started_s, reverse=True)
+
+    def prune(self, keep: int = RUNS_KEPT, *, job: str = "", dry_run: bool = False) -> list[str]:
+        """Remove the records of old runs, and return which.
+
+        Of each job the latest stay, and those that a version of a model refers to, that are at
+        work, or that say how far a trigger has come.
+
+        Args:
+            keep: how many of each job, 1 or more.
+            job: of this one alone.
+            dry_run: only say which.
+
+        Raises:
+            DeclarationError: for a number below 1.
+            ModelsUnavailable: if what models refer to cannot be read.
+            ProjectBusy: if a run is just beginning.
+            StoreRefused: if the folder cannot be used.
+        """
+        within("keep", keep, 1, KEEP_MAX, "runs of each job", whole=True)
+        if not self.folder.is_dir():
+            return []
+        try:
+            with locked(self.folder / "lock", wait_s=WAIT_S):
+                return self._prune(keep, job, dry_run=dry_run)
+        except Taken:
+            message = f"a run is just beginning in {self.folder}; try again"
+            raise ProjectBusy(message) from None
+        except OSError as error:
+            raise StoreRefused(f"runs cannot be pruned: {explain(error)}") from error
 
     def is_alive(self, name: str) -> bool:
         """Return whether the supervisor of a run lives."""
@@ -190,12 +222,34 @@ class Runs:
         except Taken:
             return True
 
-    def _names(self, job: str) -> list[str]:
-        """Return the ids of runs."""
+    def names(self, job: str = "") -> list[str]:
+        """Return the ids of runs, of one job or of all, in no order."""
         with contextlib.suppress(FileNotFoundError):
             matched = (_ID.fullmatch(name) for name in os.listdir(self.folder))  # noqa: PTH208
             return [match[0] for match in matched if match and job in {"", match[1]}]
         return []
+
+    def _prune(self, keep: int, job: str, *, dry_run: bool = False) -> list[str]:
+        """Remove old records. Whoever calls holds the lock of all runs."""
+        records, referred = self.every(job), self._referred()
+        old = [
+            name
+            for one in sorted({(record.job, record.pipeline) for record in records})
+            for name in old_runs([r for r in records if (r.job, r.pipeline) == one], keep, referred)
+        ]
+        for name in () if dry_run else old:
+            gone = self.folder / f".new-gone-{name}"  # swept by whoever comes next, too
+            (self.folder / name).rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        return old
+
+    def _referred(self) -> frozenset[str]:
+        """Return the runs that versions of models refer to."""
+        if not (self._project / FOLDER / "models").exists():
+            return frozenset()  # none was ever made; a disk that is away leaves its folder
+        models = Models(self._project)
+        versions = (one for name in models.names() for one in models.read(name).state.versions)
+        return frozenset(version.run for version in versions)
 
     def _make(
         self,
@@ -211,7 +265,7 @@ class Runs:
             shutil.rmtree(left, ignore_errors=True)
         before = self._resumable(job, key)
         before = None if fresh else before
-        number = max((int(name.rpartition("-")[2]) for name in self._names(job)), default=0) + 1
+        number = max(map(number_of, self.names(job)), default=0) + 1
         name = f"{job}-{number}"
         making = Path(tempfile.mkdtemp(prefix=".new-", dir=self.folder))
         held.enter_context(locked(making / "lock", wait_s=0))
@@ -223,6 +277,9 @@ class Runs:
             (self.folder / before / "checkpoints").rename(run.checkpoints)
             self._forget(self.read(before))
         self._drop_old(job)
+        if len(self.names(job)) > RUNS_KEPT:
+            with contextlib.suppress(FiredoorError):  # they go another time
+                self._prune(RUNS_KEPT, job)
         run.checkpoints.mkdir(mode=FOLDER_MODE, exist_ok=True)
         sync_folder(self.folder)
         return run, record

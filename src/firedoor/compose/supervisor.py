@@ -18,12 +18,14 @@ from firedoor.adapters.nats.streams import NatsStreams
 from firedoor.compose import children, ending
 from firedoor.compose.broker import Broker
 from firedoor.compose.chores import beside
+from firedoor.compose.companion import LOG, run_triggers
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.deploys import Deploy, read_deploy, read_live, write_live
 from firedoor.compose.ending import Stuck, ZoneFacts
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.triggering import triggered
 from firedoor.compose.watching import Watch
 from firedoor.control.accounts import Accounts, gather
 from firedoor.control.status import Snapshot
@@ -177,7 +179,15 @@ class Supervisor:
             lookups.keep_fresh(),
             self._bound_logs(),
             *beside(streams, self.plan, clock=self.clock, tell=self.screen.tell),
+            *self._triggers(),
         )
+
+    def _triggers(self) -> tuple[Coroutine[object, object, None], ...]:
+        """Return what runs jobs by themselves, where there are any and the run goes on for ever."""
+        if self.bounded or not triggered(self.plan):
+            return ()
+        tell = self.screen.tell
+        return (run_triggers(self.project, self.plan, clock=self.clock, tell=tell),)
 
     def _make_keepers(self) -> list[Keeper]:
         """Return a keeper for each zone, with the code that was deployed to it last."""
@@ -330,7 +340,7 @@ class Supervisor:
         """Keep logs bounded, for ever."""
         while True:
             await self.clock.wait(LOGS_S)
-            for name in self._keepers:
+            for name in (*self._keepers, LOG):
                 with contextlib.suppress(OSError):  # a log is not worth a run
                     children.rotate(self.project.log_file(name))
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import structs
+
 from firedoor.compute import cgroup, limits, seal
-from firedoor.compute.process import POLL_S, Bounds, WorkerDied, WorkerProcess
+from firedoor.compute.hiding import hider_of
+from firedoor.compute.process import OUT_OF_CPU, POLL_S, Bounds, WorkerDied, WorkerProcess
 from firedoor.compute.server import ForkServer, ServerGone
 from firedoor.errors import WorkersUnavailable
 from firedoor.isolation.narrow import Cause
@@ -88,6 +91,7 @@ def attempt(order: Order, listener: Listener, cancelled: Callable[[], bool]) -> 
         listener: told while it runs.
         cancelled: asked often whether it is to be ended.
     """
+    hide = hider_of(os.environ, order.limits.env)
     try:
         server = ForkServer(())
     except WorkersUnavailable as error:
@@ -100,8 +104,11 @@ def attempt(order: Order, listener: Listener, cancelled: Callable[[], bool]) -> 
             way="spawn",
             wall=order.job,
             bounds=Bounds(
-                memory_bytes=order.limits.memory_bytes, processes_max=order.limits.processes_max
+                memory_bytes=order.limits.memory_bytes,
+                processes_max=order.limits.processes_max,
+                cpu_s=order.limits.cpu_s,
             ),
+            hide=hide,
             cage=cgroup.enclose(
                 cgroup.find(),
                 started.pid,
@@ -110,10 +117,13 @@ def attempt(order: Order, listener: Listener, cancelled: Callable[[], bool]) -> 
             ),
         )
         try:
-            ending = _Watch(worker, order, listener, cancelled).until_it_ends()
+            ending = _Watch(worker, order, listener, cancelled, hide).until_it_ends()
         finally:
             worker.end()
-        return replace(ending, peak_bytes=worker.peak_bytes, last_lines=worker.last_lines)
+        return replace(
+            ending, message=hide(ending.message), peak_bytes=worker.peak_bytes,
+            last_lines=worker.last_lines,
+        )  # fmt: skip
     except (ServerGone, WorkersUnavailable) as error:
         why = str(error) or "the process that starts it was ended from outside"
         return Ending(cause="not_started", message=why)
@@ -130,12 +140,14 @@ class _Watch:
         order: Order,
         listener: Listener,
         cancelled: Callable[[], bool],
+        hide: Callable[[str], str],
     ) -> None:
         """Tell the worker what to do."""
         self._worker = worker
         self._order = order
         self._listener = listener
         self._cancelled = cancelled
+        self._hide = hide
         load, self._notes = _load(order)
         worker.post(load)
         self._loaded = False
@@ -192,9 +204,9 @@ class _Watch:
                 self._began_s = self._heard_s = time.monotonic()
                 self._listener.loaded(reply, self._notes)
             case Progress():
-                self._listener.progress(reply)
+                self._listener.progress(structs.replace(reply, step=self._hide(reply.step)))
             case Metric():
-                self._listener.metric(reply)
+                self._listener.metric(structs.replace(reply, name=self._hide(reply.name)))
             case Keep():
                 self._worker.post(Kept(error=self._listener.keep(reply)))
                 self._heard_s = time.monotonic()
@@ -218,7 +230,7 @@ def _ending(died: WorkerDied, cause: str) -> Ending:
     failure = died.failure
     message = failure.message
     if cause == "cpu":
-        message = message.replace("SIGXCPU", "used up its CPU time (SIGXCPU)", 1)
+        message = message.replace("SIGXCPU", f"{OUT_OF_CPU} (SIGXCPU)", 1)
     return Ending(cause=cause, message=message, line=failure.line or "")
 
 
@@ -227,7 +239,7 @@ def _cause(died: WorkerDied) -> str:
     failure = died.failure
     if failure.cause is Cause.MEMORY:
         return "memory"
-    if failure.signature.startswith("SIGXCPU"):
+    if failure.signature.startswith(("SIGXCPU", OUT_OF_CPU)):
         return "cpu"
     if failure.signature.startswith("exceeded"):
         return "processes"

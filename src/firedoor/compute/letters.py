@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from firedoor.compute import ipc
+from firedoor.compute.hiding import hide
 from firedoor.ports.stage import DeadRows
 from firedoor.wire.records import DeadGroup
 
-MASK = "***"
 MASKED_CHARACTERS_MIN = 2
 """A shorter value stands in every text: masking it would leave nothing to read."""
 GROUPS_MAX = 200
@@ -68,16 +68,9 @@ def masked(rows: pl.DataFrame, reasons: pl.DataFrame, sensitive: Sequence[str]) 
         ).iter_rows()
     ] or [[] for _ in range(rows.height)]
 
-    def hide(texts: pl.Series) -> list[str | None]:
-        return [_hide(text, told) for text, told in zip(texts, values, strict=True)]
+    def hidden(texts: pl.Series) -> list[str | None]:
+        return [text and hide(text, told) for text, told in zip(texts, values, strict=True)]
 
     return reasons.with_columns(
-        pl.Series(name, hide(reasons[name]), dtype=pl.String) for name in ("signature", "message")
+        pl.Series(name, hidden(reasons[name]), dtype=pl.String) for name in ("signature", "message")
     )
-
-
-def _hide(text: str | None, values: Sequence[str]) -> str | None:
-    """Return a text without these values."""
-    for value in sorted(values, key=len, reverse=True):
-        text = text.replace(value, MASK) if text else text
-    return text

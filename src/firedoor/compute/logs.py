@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 
 MARK = "\x1e"
 LINE_CHARACTERS_MAX = 8_192
@@ -28,13 +29,14 @@ class LineHandler(logging.Handler):
 class LogReader:
     """Reads a worker's pipe without waiting and logs its lines under ``firedoor.wall.NAME``."""
 
-    def __init__(self, fd: int, wall: str) -> None:
-        """Read from ``fd``, which becomes non-blocking."""
+    def __init__(self, fd: int, wall: str, hide: Callable[[str], str] = lambda text: text) -> None:
+        """Read from ``fd``, which becomes non-blocking; ``hide`` takes secrets out of a line."""
         os.set_blocking(fd, False)
         self.fd = fd
         self.tail = ""
         """The last lines, kept to explain a death."""
         self._wall = wall
+        self._hide = hide
         self._rest = b""
 
     def drain(self) -> bool:
@@ -68,7 +70,7 @@ class LogReader:
 
     def _log(self, line: bytes) -> None:
         """Log one line, a record with its level and name, a print as info."""
-        text = line.decode(errors="replace")[:LINE_CHARACTERS_MAX]
+        text = self._hide(line.decode(errors="replace"))[:LINE_CHARACTERS_MAX]
         if not text.strip():
             return
         level, name = logging.INFO, "output"

@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from firedoor.compute import blame, limits
@@ -42,6 +43,8 @@ GONE_WAIT_S = 1.0
 EXTERNAL = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 """Signals that operators and the kernel send: such a death must repeat before it counts."""
 
+OUT_OF_CPU = "used up its CPU time"
+
 _NAMED = frozenset(signal.Signals)
 
 
@@ -60,6 +63,8 @@ class Bounds:
 
     memory_bytes: int
     processes_max: int
+    cpu_s: float | None = None
+    """Of it and what it started, together; None: no such bound."""
 
 
 class WorkerProcess:
@@ -74,8 +79,12 @@ class WorkerProcess:
         wall: str,
         bounds: Bounds,
         cage: Cage | None,
+        hide: Callable[[str], str] = lambda text: text,
     ) -> None:
-        """Take over a worker that was just started, and its cage if it has one."""
+        """Take over a worker that was just started, and its cage if it has one.
+
+        ``hide`` takes secrets out of what it prints.
+        """
         self._cage = cage
         self._oom_kills = 0
         self.pid = started.pid
@@ -86,6 +95,7 @@ class WorkerProcess:
         """What it is being warmed with."""
         self.peak_bytes = 0
         self._looked = 0.0
+        self._looked_cpu_s = 0.0
         self._lock = threading.Lock()
         """Held to signal and to bury: descriptors that are closed may be another worker's next."""
         self._server = server
@@ -93,7 +103,7 @@ class WorkerProcess:
         self._bounds = bounds
         self._line = started.line
         self._line.settimeout(0)
-        self._log = LogReader(started.log_fd, wall)
+        self._log = LogReader(started.log_fd, wall, hide)
         self._inbox = Inbox(payload_bytes_max=max(2**30, 8 * bounds.memory_bytes))
         self._outgoing: deque[memoryview] = deque()
         self._poller = select.poll()
@@ -247,6 +257,12 @@ class WorkerProcess:
         if usage.processes > self._bounds.processes_max:
             what = f"exceeded {self._bounds.processes_max} processes"
             raise self._end(Cause.CRASH, what)
+        if self._bounds.cpu_s is not None and self._looked >= self._looked_cpu_s + LOOK_S:
+            self._looked_cpu_s = self._looked
+            own_s, others_s = limits.cpu_times(self.pid)
+            # What it uses up by itself it is told by a signal, which names the place better.
+            if others_s and own_s + others_s > self._bounds.cpu_s:
+                raise self._end(Cause.CRASH, f"{OUT_OF_CPU} together with what it started")
 
     def _end(self, cause: Cause, what: str) -> WorkerDied:
         """End a worker that passed a limit, asking it first where it is."""

@@ -225,10 +225,18 @@ def scrub_environment(environ: Mapping[str, str], allowed_extra: Sequence[str]) 
         if name in allowed_extra
         or (
             (name in _ENVIRONMENT or name.startswith(_ENVIRONMENT_PREFIXES))
-            and not _SECRET_NAME.search(name)
-            and not _SECRET_VALUE.search(value)
+            and not looks_secret(name, value)
         )
     }
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Return whether the name or the value of a variable looks like a secret.
+
+    >>> looks_secret("API_TOKEN", "x"), looks_secret("LANG", "C.UTF-8")
+    (True, False)
+    """
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
 
 
 def _restrict(wanted: SealPlan, abi: int) -> tuple[bool, str]:

@@ -11,7 +11,8 @@ from firedoor.spec.checking import check_text
 from firedoor.spec.dataset import Dataset, DatasetOptions, declare_dataset
 from firedoor.spec.declared import Declared
 from firedoor.spec.evaluation import EvaluationOptions, declare_evaluation
-from firedoor.spec.job import Job, JobOptions, Trigger, declare_job, manual
+from firedoor.spec.job import Job, JobOptions, declare_job
+from firedoor.spec.trigger import Trigger, manual
 from firedoor.spec.zone import Zone
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class Beside:
         Args:
             reads: a dataset, or a sink that writes Parquet: the function is given the folder of a
                 snapshot, in which a dataset has a folder a part.
-            trigger: when it runs: ``fd.manual``, by ``firedoor job run NAME``.
+            trigger: when it runs: ``fd.manual``, ``fd.every("1d")``, ``fd.on(store, other_job)``.
             name: default: the function's.
             more: its limits and manners, see ``JobOptions``.
 
@@ -145,7 +146,7 @@ class Beside:
             checks: by name, changes of inputs that ``fd.rules.invariant`` and ``directional`` are
                 about: functions of rows that return as many rows.
             allow: ``("pickle",)`` where a model may be one.
-            trigger: when it runs: ``fd.manual``, by ``firedoor job run NAME``.
+            trigger: when it runs: ``fd.manual``, ``fd.every("1d")``, ``fd.on(train)``.
             seed: chance.
             name: default: the function's.
             more: least numbers of rows, and limits of its workers, see ``EvaluationOptions``.
@@ -154,7 +155,8 @@ class Beside:
             DeclarationError: for anything that cannot work.
         """
         make = declare_evaluation(
-            self._declared.datasets, self.folder, reads=reads, part=part, model=model, rules=rules,
+            self._declared.known(), self._declared.datasets, self.folder, reads=reads,
+            part=part, model=model, rules=rules,
             metrics=metrics, slices=slices, clusters=clusters, checks=checks or {}, allow=allow,
             trigger=trigger, seed=seed, more=more,
         )  # fmt: skip

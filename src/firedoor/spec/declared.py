@@ -28,8 +28,9 @@ class Declared:
         self._frozen: tuple[EdgePlan, ...] | None = None
 
     def known(self) -> Known:
-        """Return the zones that can be meant."""
-        return Known(zones=self.zones, steps=self._steps)
+        """Return the zones and jobs that can be meant."""
+        jobs = {name: job.step for name, job in self.jobs.items()}
+        return Known(zones=self.zones, steps=self._steps, jobs=jobs)
 
     def add(self, zone: Zone) -> Zone:
         """Take a zone in, and return it."""

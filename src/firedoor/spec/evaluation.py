@@ -15,8 +15,10 @@ from firedoor.names import check_name
 from firedoor.spec.checking import check_columns, check_known, check_number
 from firedoor.spec.dataset import Dataset
 from firedoor.spec.evaluation_plan import EvaluationPlan, RulePlan
-from firedoor.spec.job import Job, JobOptions, Trigger, check_trigger, dataset_read, job_limits
+from firedoor.spec.job import Job, JobOptions, dataset_read, job_limits
+from firedoor.spec.reads import Known
 from firedoor.spec.steps import check_change, check_evaluation, doc_of
+from firedoor.spec.trigger import plan_trigger
 from firedoor.spec.upkeep import declared_at
 
 if TYPE_CHECKING:  # needs numpy, an extra
@@ -70,6 +72,7 @@ _OF_ROWS = ("rows_min", "slice_rows_min", "owner")
 
 
 def declare_evaluation(
+    known: Known,
     datasets: Mapping[str, Dataset],
     folder: Path,
     *,
@@ -82,7 +85,7 @@ def declare_evaluation(
     clusters: str | None,
     checks: Mapping[str, Change],
     allow: Sequence[str],
-    trigger: Trigger,
+    trigger: object,
     seed: int,
     more: EvaluationOptions,
 ) -> Callable[[str, object, str], Job]:
@@ -93,12 +96,12 @@ def declare_evaluation(
     """
     _check_numpy()
     check_known(more.items(), tuple(EvaluationOptions.__annotations__), "an evaluation")
-    check_trigger(trigger)
+    planned = plan_trigger(trigger, known)
     dataset = dataset_read(reads, datasets)
     if dataset is None:
-        known = ", ".join(datasets) or "none so far"
+        there = ", ".join(datasets) or "none so far"
         why = "is no dataset, and only parts of one are kept from training"
-        raise DeclarationError("reads", reads, why, f"read one of: {known}")
+        raise DeclarationError("reads", reads, why, f"read one of: {there}")
     if part not in dataset.sealed:
         why = f"is no sealed part of {dataset.name!r}, so that training could learn it by heart"
         sealed = ", ".join(dataset.sealed) or "declare sealed= at the dataset"
@@ -127,7 +130,7 @@ def declare_evaluation(
         return Job(
             name=name, owner=owner, step=function, reads=dataset.sink, limits=limits,
             dataset=dataset, parameters={}, doc=doc_of(function), where=where, evaluation=plan,
-            checks=changes,
+            checks=changes, trigger=planned,
         )  # fmt: skip
 
     return make

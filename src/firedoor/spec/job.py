@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from firedoor.errors import DeclarationError
+from firedoor.flow.triggers import TriggerPlan
 from firedoor.spec.checking import check_bytes, check_known, check_number
 from firedoor.spec.dataset import Dataset, check_sink_read
 from firedoor.spec.evaluation_plan import EvaluationPlan
 from firedoor.spec.plan import JobLimits
 from firedoor.spec.reads import Known
 from firedoor.spec.steps import check_job, doc_of
+from firedoor.spec.trigger import plan_trigger
 from firedoor.spec.upkeep import declared_at
 from firedoor.spec.zone import Zone
 from firedoor.spec.zone_wall import check_wall
@@ -30,16 +32,6 @@ DISK_BYTES = (2**20, 2**50)
 Parameter = bool | int | float | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
-    """When a job runs. ``fd.manual``: when somebody says ``firedoor job run NAME``."""
-
-    kind: str
-
-
-manual = Trigger("manual")
-
-
 class JobOptions(TypedDict, total=False):
     """Further keyword arguments of a job."""
 
@@ -50,7 +42,7 @@ class JobOptions(TypedDict, total=False):
     timeout_s: float
     """Longest time of one attempt, up to 30 days. Default: 3,600."""
     cpu_s: float
-    """CPU time of its process, all threads together, in whole seconds. Default: no limit."""
+    """CPU time of it and what it starts, together, in whole seconds. Default: no limit."""
     hang_s: float | None
     """Longest time without ``run.progress``, ``run.heartbeat`` or another call of ``run``; None:
     no such limit. Default: 600, or ``timeout_s`` if that is less."""
@@ -87,6 +79,7 @@ class Job:
     """The sink that it reads; empty: none."""
     limits: JobLimits
     parameters: Mapping[str, Parameter]
+    trigger: TriggerPlan
     dataset: Dataset | None = None
     """What it reads of that sink; None: the files as they are."""
     evaluation: EvaluationPlan | None = None
@@ -109,7 +102,7 @@ def declare_job(
     """Return what makes a job of a name, a function and an owner.
 
     Args:
-        known: zones that can be read.
+        known: zones that can be read, and jobs that can be waited for.
         datasets: likewise, by name.
         folder: what paths are relative to.
         reads: as the user wrote it.
@@ -120,7 +113,7 @@ def declare_job(
         DeclarationError: for anything that cannot work.
     """
     check_known(more.items(), _JOB, "a job")
-    check_trigger(trigger)
+    planned = plan_trigger(trigger, known)
     dataset = dataset_read(reads, datasets)
     sink = dataset.sink if dataset else "" if reads is None else check_sink_read(reads, known).name
     limits = job_limits(more, folder)
@@ -134,21 +127,10 @@ def declare_job(
         function = check_job(step, reads=bool(sink))
         return Job(
             name=name, owner=owner, step=function, reads=sink, limits=limits, dataset=dataset,
-            parameters=parameters, doc=doc_of(function), where=where,
+            parameters=parameters, doc=doc_of(function), where=where, trigger=planned,
         )  # fmt: skip
 
     return make
-
-
-def check_trigger(trigger: object) -> None:
-    """Refuse what is no trigger.
-
-    Raises:
-        DeclarationError: saying what there is.
-    """
-    if trigger is not manual:
-        why = "is no trigger that there is"
-        raise DeclarationError("trigger", trigger, why, "write trigger=fd.manual")
 
 
 def check_parameters(given: object) -> dict[str, Parameter]:

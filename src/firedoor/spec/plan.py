@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from firedoor.flow.triggers import TriggerPlan
 from firedoor.quality.grades import Demand
 from firedoor.spec.dataset_plan import DatasetPlan
 from firedoor.spec.evaluation_plan import EvaluationPlan
@@ -283,7 +284,7 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it judges, and how; None: it is no evaluation."""
     parameters: dict[str, bool | int | float | str | None] = {}
     """By name, what each is where nobody says otherwise."""
-    trigger: Literal["manual"] = "manual"
+    trigger: TriggerPlan = TriggerPlan()
     where: str = ""
     """``file:line`` of its declaration."""
 

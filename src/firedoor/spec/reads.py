@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from firedoor.errors import DeclarationError
@@ -24,6 +24,8 @@ class Known:
     zones: Mapping[str, Zone]
     steps: Sequence[tuple[Callable[..., object], Zone]]
     """Decorated functions, each with its zone."""
+    jobs: Mapping[str, Callable[..., object]] = field(default_factory=dict)
+    """Functions of jobs."""
 
 
 def resolve(

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from firedoor.errors import StoreRefused, shorten
+from firedoor.flow.triggers import Because
 from firedoor.wire.verdict import VerdictNote
 
 RUN_VERSION = 1
@@ -91,6 +92,22 @@ class SealNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was not, and why."""
 
 
+class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something in which a run is not as the one that it was to repeat."""
+
+    what: str
+    """``outcome``, ``model``, ``file`` or ``figure``: of what came of it. ``code``, ``library``,
+    ``machine``, ``parameter``, ``way`` or ``seal``: of how it was made."""
+    name: str
+    before: str
+    now: str
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is of what came of the run."""
+        return self.what in {"outcome", "model", "file", "figure"}
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One run."""
 
@@ -123,6 +140,14 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seal: SealNote = SealNote()
     resumes: str = ""
     """The run whose checkpoints it took over."""
+    because: Because | None = None
+    """What had it begin; None: a person."""
+    seen: dict[str, str] = {}
+    """Hash over the listing of each sink that its trigger watches, when it began."""
+    reproduces: str = ""
+    """The run that it was to repeat. It registers nothing then."""
+    differences: tuple[Difference, ...] = ()
+    """From that run."""
     checkpoints: tuple[str, ...] = ()
     publishing: str = ""
     """The model that it had begun to register."""
@@ -138,6 +163,16 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def held(self) -> bool:
         """Whether parts were sealed, and all that keeps a job from them was in force."""
         return bool(self.input and self.input.sealed) and self.seal.level == "full"
+
+    @property
+    def begun(self) -> str:
+        """By whom or what it was begun, in words."""
+        return f"by {self.by}{f': {self.because.said}' if self.because else ''}"
+
+    @property
+    def identical(self) -> bool:
+        """Whether what came of a run that repeats another is the same, bit for bit."""
+        return bool(self.reproduces) and not any(one.counts for one in self.differences)
 
     @property
     def causes(self) -> dict[str, int]:

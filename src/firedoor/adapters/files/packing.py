@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firedoor.errors import DeclarationError
-from firedoor.wire.bundle import FILES_MAX, PATH_MAX
+from firedoor.wire.bundle import FILES_MAX, PATH_MAX, FileEntry, check_paths
 
 PIECE_BYTES = 2**20
 PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -46,6 +46,21 @@ def copy_hashed(source: int, write: Write, bytes_max: int) -> tuple[str, int]:
         write(room[:count])
         total += count
     return digest.hexdigest(), total
+
+
+def entries_of(folder: Path) -> tuple[FileEntry, ...]:
+    """Return the files of a folder as a bundle would name them.
+
+    Raises:
+        DeclarationError: for what no bundle can hold.
+    """
+    entries = []
+    with opened(folder) as source:
+        for found in files_of(source):
+            sha256, count = copy_hashed(found.descriptor, lambda _: None, found.bytes)
+            entries.append(FileEntry(path=found.path, bytes=count, sha256=sha256))
+    check_paths(entry.path for entry in entries)
+    return tuple(entries)
 
 
 @contextmanager
