@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -450,6 +450,48 @@ def test_a_folder_with_thousands_of_entries_is_granted_in_part_and_this_is_told(
     assert str(place.project / "steps.py") in plan.reads
     assert str(place.project / "0.csv") not in plan.reads
     assert "only folders and code" in plan.notes[0]
+
+
+def granted(
+    place: Place, path: Path, *denies: Path, reads: Sequence[str] = (), handed: Sequence[str] = ()
+) -> bool:
+    """Return whether a plan lets a file be read."""
+    plan = seal.plan(
+        project=str(place.project), libraries=[], scratch=str(place.scratch),
+        denies=[str(one) for one in denies], reads=reads, handed=handed,
+    )  # fmt: skip
+    return any(path.is_relative_to(one) for one in plan.reads)
+
+
+def test_what_is_denied_is_left_out_and_what_lies_beside_it_is_not(place: Place) -> None:
+    data = place.project / "data"
+    rows, planes, later = data / "rows.csv", data / "planes.csv", data / "more.csv"
+    planes.touch()
+    assert granted(place, rows)
+    assert not granted(place, rows, rows)
+    assert granted(place, planes, rows)
+    assert not granted(place, rows, data)
+    assert granted(place, later)
+    assert not granted(place, later, data / "*.csv")  # nothing is called that: its folder is opened
+    assert granted(place, planes, data / "*.csv")
+
+
+def test_a_link_or_a_declaration_does_not_lead_to_what_is_denied(place: Place) -> None:
+    rows = place.project / "data" / "rows.csv"
+    (place.project / "link").symlink_to(place.project / "data")
+    assert not granted(place, rows, rows)
+    assert not granted(place, rows, rows.parent)
+    assert not granted(place, rows, place.project / "link")
+    declared = [str(rows), str(rows.parent), str(place.project / "link")]
+    assert not granted(place, rows, rows, reads=declared)
+    secret = place.outside / "secret"
+    assert granted(place, secret, rows, reads=[str(place.outside)])
+    assert not granted(place, secret, secret, reads=[str(place.outside)])
+
+
+def test_what_is_handed_over_is_granted_though_it_lies_in_what_is_denied(place: Place) -> None:
+    data = place.project / "data"
+    assert granted(place, data / "rows.csv", data, handed=[str(data / "rows.csv")])
 
 
 def test_only_descriptors_to_keep_stay_open(place: Place) -> None:
