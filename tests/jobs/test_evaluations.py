@@ -159,9 +159,9 @@ def test_a_model_that_draws_lots_is_rejected_as_it_gives_other_numbers(
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"x": "Float32"}, "column x is Float64, and the model takes Float32"),
-        ({"x": "Float64", "y": "Int64"}, "column y is missing"),
-        ({"x": "Float64", "late": "Boolean"}, "column late is missing"),
+        ({"x": "Float32"}, "column 'x' is wanted as Float32 and is Float64"),
+        ({"x": "Float64", "y": "Int64"}, "column 'y' (Int64) is not there"),
+        ({"x": "Float64", "late": "Boolean"}, "column 'late' (Boolean) is not there"),
     ],
 )
 def test_a_model_whose_signature_does_not_fit_the_rows_is_rejected(
