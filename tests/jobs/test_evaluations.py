@@ -24,6 +24,7 @@ from firedoor.errors import (
     NotKnown,
     ProjectBusy,
     SnapshotDamaged,
+    StoreRefused,
 )
 from firedoor.spec.plan import Plan
 from firedoor.wire.jobs import Keep
@@ -227,6 +228,15 @@ def test_an_evaluation_set_of_one_class_or_too_small_holds(tmp_path: Path, place
     shrunk = verdict_of(judged.judge(plan, place, "quick", version="1"))
     assert shrunk.judgement.why[0] == "there are 40 rows, and 100 are needed for a verdict"
     assert tmp_path == place
+
+
+def test_without_rows_to_judge_by_nothing_begins(place: Path) -> None:
+    plan = judged.settle(place, test=judged.frame_of(1_000, 40, judged.SPRING))
+    judged.add(place)
+    with pytest.raises(StoreRefused, match="test"):
+        judged.judge(plan, place, "quick")
+    assert judged.version(place, 1).verdict == ""
+    assert not (place / ".firedoor" / "runs").exists()
 
 
 def test_a_label_that_is_missing_holds(place: Path) -> None:
