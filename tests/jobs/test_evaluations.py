@@ -239,10 +239,12 @@ def test_without_rows_to_judge_by_nothing_begins(place: Path) -> None:
     assert not (place / ".firedoor" / "runs").exists()
 
 
-def test_a_label_that_is_missing_holds(place: Path) -> None:
+def test_a_label_that_is_no_number_holds(place: Path) -> None:
     summer = judged.frame_of(1_000, 300, judged.SUMMER)
-    late = pl.when(pl.col("x") > 2).then(None).otherwise("late")
+    late = pl.when(pl.col("x") > 2).then(float("nan")).otherwise(pl.col("late").cast(pl.Float64))
+    spring = judged.frame_of(0, 100, judged.SPRING).with_columns(pl.col("late").cast(pl.Float64))
     plan = judged.settle(place, test=summer.with_columns(late=late))
+    judged.write(place, 1, spring)
     judged.add(place)
     said = verdict_of(judged.judge(plan, place, "quick"))
     assert said.word == "hold"
