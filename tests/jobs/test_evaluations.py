@@ -24,6 +24,7 @@ from firedoor.errors import (
     NotKnown,
     ProjectBusy,
     SnapshotDamaged,
+    StoreRefused,
 )
 from firedoor.spec.plan import Plan
 from firedoor.wire.jobs import Keep
@@ -159,9 +160,9 @@ def test_a_model_that_draws_lots_is_rejected_as_it_gives_other_numbers(
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"x": "Float32"}, "column x is Float64, and the model takes Float32"),
-        ({"x": "Float64", "y": "Int64"}, "column y is missing"),
-        ({"x": "Float64", "late": "Boolean"}, "column late is missing"),
+        ({"x": "Float32"}, "column 'x' is wanted as Float32 and is Float64"),
+        ({"x": "Float64", "y": "Int64"}, "column 'y' (Int64) is not there"),
+        ({"x": "Float64", "late": "Boolean"}, "column 'late' (Boolean) is not there"),
     ],
 )
 def test_a_model_whose_signature_does_not_fit_the_rows_is_rejected(
@@ -229,10 +230,21 @@ def test_an_evaluation_set_of_one_class_or_too_small_holds(tmp_path: Path, place
     assert tmp_path == place
 
 
-def test_a_label_that_is_missing_holds(place: Path) -> None:
+def test_without_rows_to_judge_by_nothing_begins(place: Path) -> None:
+    plan = judged.settle(place, test=judged.frame_of(1_000, 40, judged.SPRING))
+    judged.add(place)
+    with pytest.raises(StoreRefused, match="test"):
+        judged.judge(plan, place, "quick")
+    assert judged.version(place, 1).verdict == ""
+    assert not (place / ".firedoor" / "runs").exists()
+
+
+def test_a_label_that_is_no_number_holds(place: Path) -> None:
     summer = judged.frame_of(1_000, 300, judged.SUMMER)
-    late = pl.when(pl.col("x") > 2).then(None).otherwise("late")
+    late = pl.when(pl.col("x") > 2).then(float("nan")).otherwise(pl.col("late").cast(pl.Float64))
+    spring = judged.frame_of(0, 100, judged.SPRING).with_columns(pl.col("late").cast(pl.Float64))
     plan = judged.settle(place, test=summer.with_columns(late=late))
+    judged.write(place, 1, spring)
     judged.add(place)
     said = verdict_of(judged.judge(plan, place, "quick"))
     assert said.word == "hold"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import shutil
@@ -18,7 +17,7 @@ from firedoor.compose.files import FOLDER_MODE, explain
 from firedoor.compose.listing import watched
 from firedoor.compose.models import Models
 from firedoor.compose.origins import code_of, input_of, libraries, machine
-from firedoor.compose.recording import Watcher
+from firedoor.compose.recording import Recording, Watcher
 from firedoor.compose.repeat import Repeat
 from firedoor.compose.runs import RunFolder, Runs
 from firedoor.compose.sealing import Reading
@@ -32,10 +31,8 @@ from firedoor.spec.job import Parameter, check_parameters
 from firedoor.spec.plan import JobPlan, Plan
 from firedoor.wire.jobs import Keep, Metric, Progress
 from firedoor.wire.messages import Loaded
-from firedoor.wire.run import Attempt, Event, RunRecord, SealNote
+from firedoor.wire.run import Attempt, RunRecord, SealNote
 
-WRITE_S = 1.0
-"""Between two writings of the record while figures change."""
 NO_MORE = frozenset({"unloadable", "cancelled", "tampered"})
 """After these another attempt would end likewise, or nobody wants one."""
 SEED_MAX = 2**63 - 1
@@ -182,9 +179,8 @@ class _Running:
         self._repeat = repeat
         self._reading = reading
         self._plan, self._job, self._project = plan, job, project
-        self._clock, self._folder, self._watcher = clock, folder, watcher
-        self._record = record
-        self._written_s = 0.0
+        self._clock, self._folder = clock, folder
+        self._recording = Recording(folder, record, clock=clock, watcher=watcher)
         self._keep: Keep | None = None
 
     def to_its_end(self, cancelled: Callable[[], bool]) -> RunRecord:
@@ -217,16 +213,9 @@ class _Running:
 
     def give_up(self, error: OSError) -> RunRecord:
         """Fail because nothing can be written; say so on disk if that is possible by now."""
-        message = f"the run cannot be kept: {explain(error)}"
-        self._record = msgspec.structs.replace(
-            self._record, outcome="failed", cause="record", message=message,
-            ended_s=self._clock.utc_s(), publishing="",
-        )  # fmt: skip
         for left in (self._folder.scratch, self._folder.model):
             shutil.rmtree(left, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self._folder.write(self._record, durable=True)
-        return self._record
+        return self._recording.give_up(f"the run cannot be kept: {explain(error)}")
 
     def _attempt(self, number: int, cancelled: Callable[[], bool]) -> Ending:
         """Try once; nothing is left of it but what was kept, and the record."""
@@ -351,19 +340,18 @@ class _Running:
 
     # ---- the record
 
+    @property
+    def _record(self) -> RunRecord:
+        """The record as it is now."""
+        return self._recording.record
+
     def _tell(self, what: str, said: str = "", value: float | None = None) -> None:
         """Add an event."""
-        self._folder.tell(Event(at_s=self._clock.utc_s(), what=what, said=said, value=value))
+        self._recording.tell(what, said, value)
 
     def _change(self, *, later: bool = False, **fields: object) -> None:
         """Change the record; figures are written once a second."""
-        self._record = msgspec.structs.replace(self._record, **fields)
-        self._watcher(self._record)
-        now_s = self._clock.utc_s()
-        if later and 0 <= now_s - self._written_s < WRITE_S:
-            return
-        self._written_s = now_s
-        self._folder.write(self._record, durable=not later)
+        self._recording.change(later=later, **fields)
 
 
 def _is_folder(path: Path) -> bool:

@@ -6,18 +6,20 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from firedoor.compute.formats import load_model
+from firedoor.compute.signature import misfits, told
 from firedoor.errors import shorten
 from firedoor.wire.bundle import Field, Manifest, Unsound, decode_manifest
 from firedoor.wire.messages import AtFault, ModelFiles
 
+if TYPE_CHECKING:
+    import polars as pl
+
 UNLOADABLE = "model_unloadable"
 DAMAGED = "model_damaged"
 MISFIT = "model_misfit"
-MISFITS_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,11 @@ class Models:
         if self._fits == (wanted, schema):
             return
         for files in models.values():
-            found = {field.name: _misfit(field, schema) for field in self._held[files].inputs}
-            bad = {name: why for name, why in found.items() if why}
+            bad = misfits(self._held[files].inputs, schema)
             if bad:
-                more = f"; and {len(bad) - MISFITS_TOLD} more" if len(bad) > MISFITS_TOLD else ""
-                told = "; ".join(list(bad.values())[:MISFITS_TOLD]) + more
                 message = (
-                    f"model {files.name} does not take these rows: {told}; bring the zone before "
-                    "in line with its signature, or roll the model back"
+                    f"model {files.name} does not take these rows: {told(bad)}; bring the zone "
+                    "before in line with its signature, or roll the model back"
                 )
                 raise ModelFails(_at_fault(MISFIT, message, columns=tuple(bad)))
         self._fits = (wanted, schema)
@@ -131,31 +130,6 @@ def _verify(files: ModelFiles) -> Manifest:
             message = f"{entry.path} differs"
             raise Unsound(message)
     return manifest
-
-
-def _misfit(field: Field, schema: pl.Schema) -> str:
-    """Return what is wrong with a column, or an empty string."""
-    wanted = field.dtype
-    if field.shape:
-        wanted += str([("?" if size is None else size) for size in field.shape]).replace("'", "")
-    if field.name not in schema:
-        return f"column {field.name!r} ({wanted}) is not there"
-    if _is_same(field, schema[field.name]):
-        return ""
-    return f"column {field.name!r} is wanted as {wanted} and is {schema[field.name]}"
-
-
-def _is_same(field: Field, dtype: pl.DataType) -> bool:
-    """Return whether a column's type is what a signature says; lists may be of any length."""
-    found: pl.DataType | pl.datatypes.DataTypeClass = dtype
-    for size in field.shape:
-        if isinstance(found, pl.Array):
-            if size is not None and found.size != size:
-                return False
-        elif not isinstance(found, pl.List):
-            return False
-        found = found.inner
-    return field.dtype in {str(found), found.base_type().__name__}
 
 
 def _at_fault(code: str, message: str, *, columns: tuple[str, ...] = ()) -> AtFault:

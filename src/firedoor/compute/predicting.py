@@ -28,7 +28,7 @@ from firedoor.compute.evaluation_order import (
 )
 from firedoor.compute.formats import load_model
 from firedoor.compute.jobbench import Run
-from firedoor.compute.signature import mismatch
+from firedoor.compute.signature import misfits, told
 from firedoor.errors import ModelRefused, ModelUnloadable, shorten
 from firedoor.evaluation.predicted import Unfit, taken
 
@@ -83,9 +83,9 @@ class _Bench:
         self._run, self._task, self._evaluate = run, task, evaluate
         signature = task.manifest.signature
         scanned = pl.scan_parquet(folder / ROWS_FILE)
-        differs = mismatch(signature, dict(scanned.collect_schema()))
-        if differs:
-            raise _Unusable("signature", f"its signature does not fit the rows: {differs}")
+        bad = misfits(signature.inputs, scanned.collect_schema())
+        if bad:
+            raise _Unusable("signature", f"its signature does not fit the rows: {told(bad)}")
         # What a model does not name, it is not shown: it may be known only afterwards.
         names = [field.name for field in signature.inputs]
         self._rows = (scanned.select(names) if names else scanned).collect()

@@ -2,64 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from firedoor.wire.bundle import Field, Signature
+from firedoor.wire.bundle import Field
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-SHOWN_MAX = 5
+TOLD_MAX = 5
 
 
-def mismatch(signature: Signature, columns: Mapping[str, pl.DataType]) -> str:
-    """Return how columns differ from what a model takes; empty: they do not.
+def misfits(inputs: Iterable[Field], columns: Mapping[str, pl.DataType]) -> dict[str, str]:
+    """Return by column what is not as a model takes it.
 
     Types are written as polars writes them, in any case; one without details, as ``Datetime``,
     stands for all of its kind. Columns that the model does not name are none of its business.
 
-    >>> wanted = Signature(inputs=(Field(name="distance", dtype="int64"),))
-    >>> mismatch(wanted, {"distance": pl.Float64()})
-    'column distance is Float64, and the model takes int64'
-    >>> mismatch(wanted, {"distance": pl.Int64(), "origin": pl.String()})
-    ''
+    >>> wanted = [Field(name="distance", dtype="int64")]
+    >>> misfits(wanted, {"distance": pl.Float64()})
+    {'distance': "column 'distance' is wanted as int64 and is Float64"}
+    >>> misfits(wanted, {"distance": pl.Int64(), "origin": pl.String()})
+    {}
     """
-    found = []
-    for field in signature.inputs:
-        if field.name not in columns:
-            found.append(f"column {field.name} is missing")
-        elif not _fits(field, columns[field.name]):
-            wanted = field.dtype + _shape(field)
-            is_ = columns[field.name]
-            found.append(f"column {field.name} is {is_}, and the model takes {wanted}")
-    more = [f"and {len(found) - SHOWN_MAX} more"] if len(found) > SHOWN_MAX else []
-    return "; ".join([*found[:SHOWN_MAX], *more])
+    found = {field.name: _misfit(field, columns) for field in inputs}
+    return {name: why for name, why in found.items() if why}
 
 
-def _fits(field: Field, dtype: pl.DataType) -> bool:
-    """Return whether a column is what a field says."""
-    if field.shape and isinstance(dtype, pl.Array):
-        inner: object = dtype.inner
-        while isinstance(inner, pl.Array):
-            inner = inner.inner
-        same = len(dtype.shape) == len(field.shape) and all(
-            wanted in {None, is_} for wanted, is_ in zip(field.shape, dtype.shape, strict=True)
-        )
-        return same and _alike(field.dtype, str(inner))
-    if field.shape and isinstance(dtype, pl.List):
-        return len(field.shape) == 1 and _alike(field.dtype, str(dtype.inner))
-    return not field.shape and _alike(field.dtype, str(dtype))
+def told(found: Mapping[str, str]) -> str:
+    """Return misfits in a line; the rest of many is counted."""
+    more = f"; and {len(found) - TOLD_MAX} more" if len(found) > TOLD_MAX else ""
+    return "; ".join(list(found.values())[:TOLD_MAX]) + more
 
 
-def _alike(wanted: str, is_: str) -> bool:
-    """Return whether two types are written alike."""
-    plain, given = wanted.replace(" ", "").lower(), is_.replace(" ", "").lower()
-    return plain in {given, given.partition("(")[0]}
+def _misfit(field: Field, columns: Mapping[str, pl.DataType]) -> str:
+    """Return what is wrong with a column, or an empty string."""
+    wanted = field.dtype
+    if field.shape:
+        wanted += str([("?" if size is None else size) for size in field.shape]).replace("'", "")
+    if field.name not in columns:
+        return f"column {field.name!r} ({wanted}) is not there"
+    if _is_same(field, columns[field.name]):
+        return ""
+    return f"column {field.name!r} is wanted as {wanted} and is {columns[field.name]}"
 
 
-def _shape(field: Field) -> str:
-    """Return the shape of a field as it is declared."""
-    inner = ", ".join("?" if size is None else str(size) for size in field.shape)
-    return f"[{inner}]" if field.shape else ""
+def _is_same(field: Field, dtype: pl.DataType) -> bool:
+    """Return whether a column's type is what a signature says; lists may be of any length."""
+    found: pl.DataType | pl.datatypes.DataTypeClass = dtype
+    for size in field.shape:
+        if isinstance(found, pl.Array):
+            if size is not None and found.size != size:
+                return False
+        elif not isinstance(found, pl.List):
+            return False
+        found = found.inner
+    return _plain(field.dtype) in {_plain(str(found)), _plain(found.base_type().__name__)}
+
+
+def _plain(dtype: str) -> str:
+    """Return a type as it is compared."""
+    return dtype.replace(" ", "").lower()

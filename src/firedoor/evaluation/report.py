@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from firedoor.evaluation.metrics import Values
 
 ROWS_MIN = 100
+SLICE_RESAMPLES = 400
+"""Of slices that are told and not judged, where nobody says otherwise: they are many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,6 @@ def _sliced(
         evidence.columns[column],
         seed=seed,
         policy=SlicePolicy(rows_min=wanted.slice_rows_min),
-        interval=policy,
+        interval=policy or IntervalPolicy(resamples=SLICE_RESAMPLES),
         clusters=evidence.clusters,
     )
