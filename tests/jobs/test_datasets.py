@@ -93,7 +93,9 @@ def test_the_same_content_is_the_same_snapshot_and_other_content_another(
     assert other.digest != one.digest
 
 
-def test_files_of_a_snapshot_are_read_only_and_all_of_it_is_its_owner_s_alone(plan: Plan, place: Path) -> None:
+def test_files_of_a_snapshot_are_read_only_and_all_of_it_is_its_owner_s_alone(
+    plan: Plan, place: Path
+) -> None:
     record = take(plan, place)
     folder = Datasets(place).folder(record.id)
     for path in (folder, *folder.rglob("*")):

@@ -111,12 +111,13 @@ def digest_of(dataset: DatasetPlan, found: Sequence[Listed]) -> str:
 
 
 def freeze(folder: Path, *, linked: bool) -> None:
-    """Make the files of a folder read-only, but for those that a sink has as well."""
+    """Make a folder its owner's alone, and its files read-only but for those that a sink has."""
     for at, _, names in os.walk(folder):
         for name in names:
             path = Path(at) / name
             if not linked or path.stat().st_nlink == 1:
                 path.chmod(FILE_MODE)
+        Path(at).chmod(FOLDER_MODE)
 
 
 def drop(folder: Path) -> None:
