@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,12 @@ def segfaults(folder: Path) -> None:
     """Crash."""
     del folder
     ctypes.string_at(0)
+
+
+def killed(folder: Path) -> None:
+    """End as if somebody outside had ended this process."""
+    del folder
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def hangs(folder: Path) -> None:

@@ -59,16 +59,20 @@ class Project:
 
 
 def take(
-    stage: WallStage, frame: pl.DataFrame = FRAME, *, noted: dict[str, str] | None = None
-) -> Handled:
+    stage: WallStage, frame: pl.DataFrame = FRAME, *, noted: dict[str, str] | None = None,
+    deaths_max: int = 0,
+) -> Handled:  # fmt: skip
+    """Take a batch through, in which so many workers may die of what may come from outside."""
     payload = b"".join(ipc.encode(frame, compress=True))
     envelope = Envelope(
         batch="trips-000001", rows=frame.height, frame_bytes=len(payload), crc32=0, zone="trips",
         zone_version="1", cut_s=0.0, models=noted or {},
     )  # fmt: skip
+    died: list[str] = []
 
     async def journal(cause: str, where: str) -> None:
-        raise AssertionError(f"run again after {cause} at {where}")
+        died.append(f"run again after {cause} at {where}")
+        assert len(died) <= deaths_max, died
 
     return asyncio.run(stage.handle(envelope, payload, journal))
 

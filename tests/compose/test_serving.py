@@ -255,6 +255,16 @@ def test_a_model_that_kills_its_worker_halts_the_zone_and_no_row_is_blamed(
     assert scores(take(stage)) == [21, 22, 23], "the wall goes on with the next version"
 
 
+def test_a_worker_that_is_killed_while_it_loads_is_replaced_once(project: Project) -> None:
+    """Somebody outside may have done that; twice in one batch it is the model."""
+    project.add(loader="compose.model_steps:killed")
+    stage = project.stage()
+    with pytest.raises(StepAtFault, match="died while it loaded model late@1") as caught:
+        take(stage, deaths_max=1)
+    assert caught.value.code == "model_unloadable"
+    assert stage.workers_lost() >= 2
+
+
 def test_a_model_that_never_loads_has_as_long_as_the_step_has_to_be_imported(
     project: Project,
 ) -> None:

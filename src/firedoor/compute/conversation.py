@@ -332,7 +332,7 @@ def try_spawned(
             return None
         worker.post(sample.batch, *sample.payload)
         while not isinstance(reply, Passed | Raised | AtFault):
-            reply, _ = worker.next(limit_s)
+            reply, _ = worker.next(SPAWN_LOAD_S if isinstance(reply, Loading) else limit_s)
     except WorkerDied as died:
         crew.forget(worker, died.failure)
         return None

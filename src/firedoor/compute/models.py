@@ -73,7 +73,7 @@ class Models:
             ModelFails: naming column, what is wanted and what was found.
         """
         wanted = frozenset(models.values())
-        if self._fits == (wanted, schema):
+        if not models or self._fits == (wanted, schema):
             return
         for files in models.values():
             bad = misfits(self._held[files].inputs, schema)

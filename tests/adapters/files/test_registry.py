@@ -107,6 +107,20 @@ def test_a_kill_at_any_point_of_a_promotion_makes_it_whole_or_not_at_all(folder:
     assert not [path for path in (folder / "flights").iterdir() if path.name.startswith(".")]
 
 
+def test_a_stamp_changes_with_every_change_and_with_nothing_else(folder: Path) -> None:
+    registry = FileRegistry(folder)
+    assert registry.stamp("nothing") is None
+    stamps = [registry.stamp("flights")]
+    registry.read("flights")
+    assert registry.stamp("flights") == stamps[0]
+    for number in (3, 2, 3, 2):
+        change(registry, Qualified(number=number, verdict="promote", because="auc"))
+        change(registry, Promoted(number=number, anyway=True))
+        stamps.append(registry.stamp("flights"))
+    assert len(set(stamps)) == 5
+    assert None not in stamps
+
+
 def test_of_two_processes_that_promote_at_once_one_wins_and_the_other_is_told(
     folder: Path,
 ) -> None:
