@@ -7,6 +7,7 @@ from pathlib import Path
 
 from firedoor.compose.datasets import Datasets
 from firedoor.compose.models import Models
+from firedoor.compose.repeat import Repeat
 from firedoor.compose.runs import Runs
 from firedoor.errors import ModelRefused, NotKnown, StoreRefused
 from firedoor.ports.clock import Clock
@@ -52,6 +53,23 @@ def subject_of(
     champion = None if state.champion is None else resolve(state, str(state.champion))
     snapshot, notes = _snapshot(plan, job, project, clock, version)
     return Subject(model=model, version=version, champion=champion, snapshot=snapshot, notes=notes)
+
+
+def subject_again(repeat: Repeat, models: Models) -> Subject:
+    """Return what an evaluation was about that is to be repeated.
+
+    Raises:
+        NotKnown: if the version, or the champion of then, was pruned.
+    """
+    record, snapshot = repeat.record, repeat.snapshot
+    assert snapshot is not None, "it judged by something"
+    assert record.verdict is not None, "it ended well"
+    model, version = models.find(record.judges)
+    against = record.verdict.champion
+    return Subject(
+        model=model, version=version, champion=models.find(against)[1] if against else None,
+        snapshot=snapshot, notes=record.verdict.notes,
+    )  # fmt: skip
 
 
 def candidate_of(models: Models, model: str, wanted: str) -> tuple[ModelState, Version]:
