@@ -109,7 +109,9 @@ def _snapshot(
         if run is not None:
             read = run.input
             why = f"run {run.id} did not read {job.dataset}"
-            if read is not None and read.dataset == job.dataset:
+            if run.model != f"{evaluation.model}@{version.number}":
+                why = f"run {run.id} says that it made {run.model or 'no model'}, and not this"
+            elif read is not None and read.dataset == job.dataset:
                 why = f"the snapshot that {run.id} read has gone"
                 snapshot = datasets.read(read.snapshot)
                 sealed = any(part.sealed for part in snapshot.parts if part.name == evaluation.part)
