@@ -413,6 +413,9 @@ def test_what_is_not_known_of_a_training_is_said_beside_the_verdict(
     Datasets(place).forget(trained.input.snapshot)
     said = verdict_of(judged.judge(plan, place, "quick"))
     assert said.notes[0].startswith("the snapshot that train-1 read has gone: nothing shows")
+    judged.add(place, weight=1.3, run=trained.id)
+    said = verdict_of(judged.judge(plan, place, "quick"))
+    assert said.notes[0].startswith("run train-1 says that it made late@3, and not this: nothing")
     assert by_hand.number == 1
 
 

@@ -74,7 +74,7 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
         yield f"progress   {record.done:g}{of}{step}"
     yield f"peak       {format_bytes(record.peak_bytes)}"
     if record.verdict is not None:
-        yield from verdict_lines(record.verdict)
+        yield from verdict_lines(record.verdict, repeated=bool(record.reproduces))
     elif record.judges:
         yield f"judges     {record.judges}"
     if record.metrics and record.verdict is None:

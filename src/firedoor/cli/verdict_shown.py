@@ -14,9 +14,9 @@ SHORT = 12
 MARKS = {"pass": "kept", "hold": "open", "reject": "broken"}
 
 
-def verdict_lines(verdict: VerdictNote) -> Iterator[str]:
-    """Yield what an evaluation says."""
-    given = "" if verdict.given else ", which the registry did not take"
+def verdict_lines(verdict: VerdictNote, *, repeated: bool = False) -> Iterator[str]:
+    """Yield what an evaluation says; one that repeats another gives its verdict to nobody."""
+    given = "" if verdict.given or repeated else ", which the registry did not take"
     yield f"verdict    {verdict.word} {verdict.judged}{given}"
     for rule in verdict.judgement.rules:
         told = one_line(f"{rule.rule}: {rule.sentence}", LINE_CHARACTERS)

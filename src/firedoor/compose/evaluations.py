@@ -20,9 +20,10 @@ from firedoor.compose.files import explain
 from firedoor.compose.models import Models
 from firedoor.compose.origins import code_of, input_of, libraries, machine
 from firedoor.compose.recording import Recording, Watcher
+from firedoor.compose.repeat import Repeat
 from firedoor.compose.runs import Runs
 from firedoor.compose.sealing import Reading
-from firedoor.compose.subjects import Subject, subject_of
+from firedoor.compose.subjects import Subject, subject_again, subject_of
 from firedoor.compute.evaluation_order import JudgeTask, PredictTask, Told
 from firedoor.compute.job import Ending
 from firedoor.errors import (
@@ -55,6 +56,7 @@ def run_evaluation(
     seed: int | None = None,
     because: Because | None = None,
     seen: Mapping[str, str] | None = None,
+    repeat: Repeat | None = None,
     watcher: Watcher = lambda record: None,  # noqa: ARG005 - nobody looks
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunRecord:
@@ -70,6 +72,8 @@ def run_evaluation(
         seed: chance; None: as declared.
         because: what has it begin, if that is no person.
         seen: hash over the listing of each sink that its trigger watches.
+        repeat: the run that it is to repeat, if any: of the same version, against the same
+            champion, on the same rows; nobody is given the verdict then.
         watcher: told of each change.
         cancelled: asked often whether the run is to end.
 
@@ -87,10 +91,15 @@ def run_evaluation(
         evaluation = msgspec.structs.replace(evaluation, seed=seed)
         job = msgspec.structs.replace(job, evaluation=evaluation)
     models = Models(project, by=by, clock=clock)
-    subject = subject_of(plan, job, models, version, project=project, clock=clock)
+    subject = (
+        subject_of(plan, job, models, version, project=project, clock=clock)
+        if repeat is None
+        else subject_again(repeat, models)
+    )
+    again = "" if repeat is None else repeat.run
     code = code_of(job, plan.file)
     told = (job.name, code.version, evaluation.seed, subject.version.digest, subject.against,
-            subject.snapshot.digest)  # fmt: skip
+            subject.snapshot.digest, again)  # fmt: skip
     key = hashlib.blake2b(msgspec.json.encode(told), digest_size=16).hexdigest()
 
     def make(name: str, _: str) -> RunRecord:
@@ -98,12 +107,14 @@ def run_evaluation(
             id=name, job=job.name, pipeline=plan.pipeline, file=plan.file, by=by, key=key,
             code=code, parameters={}, seed=evaluation.seed, started_s=clock.utc_s(),
             input=_input_of(subject, project), libraries=libraries(), machine=machine(),
-            judges=subject.name, because=because, seen=dict(seen or {}),
+            judges=subject.name, because=because, seen=dict(seen or {}), reproduces=again,
         )  # fmt: skip
 
     with Runs(project).begin(job.name, key, make, fresh=True) as (folder, record):
         recording = Recording(folder, record, clock=clock, watcher=watcher)
-        sitting = _Sitting(plan, job, subject, recording, project=project, clock=clock)
+        sitting = _Sitting(
+            plan, job, subject, recording, project=project, clock=clock, repeat=repeat
+        )
         try:
             return sitting.to_its_end(cancelled)
         except OSError as error:  # a full disk, most likely
@@ -130,8 +141,10 @@ class _Sitting:
         *,
         project: Path,
         clock: Clock,
+        repeat: Repeat | None,
     ) -> None:
         """Begin."""
+        self._repeat = repeat
         assert job.evaluation is not None
         self._plan, self._job, self._subject, self._recording = plan, job, subject, recording
         self._evaluation = job.evaluation
@@ -143,7 +156,10 @@ class _Sitting:
         recording = self._recording
         recording.tell("started", recording.record.begun)
         try:
-            self._give(self._verdict(cancelled))
+            verdict = self._verdict(cancelled)
+            recording.change(verdict=verdict, metrics=figures_of(verdict.judgement))
+            if self._repeat is None:
+                self._give(verdict)
             cause, message = "", ""
         except Stopped as stopped:
             cause, message = stopped.cause, str(stopped)
@@ -152,6 +168,8 @@ class _Sitting:
             outcome=outcome, cause=cause, message=message, ended_s=self._clock.utc_s(),
             publishing="",
         )  # fmt: skip
+        if self._repeat is not None:
+            recording.change(differences=self._repeat.differences(recording.record))
         recording.tell("ended", outcome)
         return recording.record
 
@@ -253,15 +271,13 @@ class _Sitting:
         return (f"the seal of the worker that predicted was {seal.level}{missing}",)
 
     def _give(self, verdict: VerdictNote) -> None:
-        """Write the verdict down, and give it to the registry in one step.
+        """Give the verdict, which is written down, to the registry in one step.
 
         Raises:
             Stopped: if the registry does not take it; it stands in the record then, not given.
         """
         recording, subject = self._recording, self._subject
-        recording.change(
-            verdict=verdict, publishing=subject.model, metrics=figures_of(verdict.judgement)
-        )
+        recording.change(publishing=subject.model)
         try:
             self._models.qualify(
                 subject.name, verdict.word, because=because(verdict), run=recording.record.id,

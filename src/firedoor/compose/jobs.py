@@ -123,7 +123,7 @@ def run_job(
     if job.evaluation is not None:
         return run_evaluation(
             plan, job, project=project, clock=clock, by=by, version=version, seed=seed,
-            because=because, seen=seen, watcher=watcher, cancelled=cancelled,
+            because=because, seen=seen, repeat=repeat, watcher=watcher, cancelled=cancelled,
         )  # fmt: skip
     if version:
         why = f"is for evaluations, and {job.name!r} is none"

@@ -19,6 +19,11 @@ class Repeat(Protocol):
         ...
 
     @property
+    def record(self) -> RunRecord:
+        """All that is known of it."""
+        ...
+
+    @property
     def snapshot(self) -> SnapshotRecord | None:
         """What it read; None: nothing."""
         ...

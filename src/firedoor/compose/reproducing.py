@@ -27,8 +27,10 @@ from firedoor.wire.bundle import (
 from firedoor.wire.dataset import SnapshotRecord
 from firedoor.wire.jobs import Keep
 from firedoor.wire.run import Difference, RunRecord
+from firedoor.wire.verdict import VerdictNote
 
 NONE = "-"
+TIMED = "latency_a_row_s"
 SHORT = 16
 """Digits of a hash that are told."""
 
@@ -72,6 +74,7 @@ class Repeated:
             *_unlike("outcome", {"": before.outcome}, {"": record.outcome}),
             *self._of_models(),
             *_of_figures(before.metrics, record.metrics),
+            *_of_verdicts(before.verdict, record.verdict),
             *_unlike("code", _code(before), _code(record)),
             *_unlike("library", before.libraries, record.libraries),
             *_unlike("machine", _plain(before.machine), _plain(record.machine)),
@@ -182,6 +185,27 @@ def _of_figures(before: Mapping[str, float], now: Mapping[str, float]) -> Iterat
         if one.name in before and one.name in now:
             by = f" ({now[one.name] - before[one.name]:+.6g})"
         yield msgspec.structs.replace(one, now=f"{one.now}{by}")
+
+
+def _of_verdicts(before: VerdictNote | None, now: VerdictNote | None) -> Iterator[Difference]:
+    """Yield in what verdicts differ; how long calls took is no part of it."""
+    then, later = _rules(before), _rules(now)
+    timed = {name for name in {*then, *later} if name.startswith(TIMED)}
+    for names, what in (({*then, *later} - timed, "verdict"), (timed, "timing")):
+        yield from _unlike(
+            what,
+            {name: said for name, said in then.items() if name in names},
+            {name: said for name, said in later.items() if name in names},
+        )
+
+
+def _rules(verdict: VerdictNote | None) -> dict[str, str]:
+    """Return what is compared of a verdict: the word, the predictions, rule by rule."""
+    if verdict is None:
+        return {}
+    judgement = verdict.judgement
+    found = {"word": verdict.word, "predictions": judgement.predictions[:SHORT] or NONE}
+    return found | {rule.rule: f"{rule.outcome}: {rule.sentence}" for rule in judgement.rules}
 
 
 def _unlike(

@@ -249,7 +249,7 @@ class Runs:
             return frozenset()  # none was ever made; a disk that is away leaves its folder
         models = Models(self._project)
         versions = (one for name in models.names() for one in models.read(name).state.versions)
-        return frozenset(version.run for version in versions)
+        return frozenset(run for version in versions for run in (version.run, version.judged))
 
     def _make(
         self,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from firedoor.compose.datasets import Datasets
 from firedoor.compose.models import Models
+from firedoor.compose.repeat import Repeat
 from firedoor.compose.runs import Runs
 from firedoor.errors import ModelRefused, NotKnown, StoreRefused
 from firedoor.ports.clock import Clock
@@ -54,6 +55,23 @@ def subject_of(
     return Subject(model=model, version=version, champion=champion, snapshot=snapshot, notes=notes)
 
 
+def subject_again(repeat: Repeat, models: Models) -> Subject:
+    """Return what an evaluation was about that is to be repeated.
+
+    Raises:
+        NotKnown: if the version, or the champion of then, was pruned.
+    """
+    record, snapshot = repeat.record, repeat.snapshot
+    assert snapshot is not None, "it judged by something"
+    assert record.verdict is not None, "it ended well"
+    model, version = models.find(record.judges)
+    against = record.verdict.champion
+    return Subject(
+        model=model, version=version, champion=models.find(against)[1] if against else None,
+        snapshot=snapshot, notes=record.verdict.notes,
+    )  # fmt: skip
+
+
 def candidate_of(models: Models, model: str, wanted: str) -> tuple[ModelState, Version]:
     """Return a model, and the version of it that is to be judged.
 
@@ -91,7 +109,9 @@ def _snapshot(
         if run is not None:
             read = run.input
             why = f"run {run.id} did not read {job.dataset}"
-            if read is not None and read.dataset == job.dataset:
+            if run.model != f"{evaluation.model}@{version.number}":
+                why = f"run {run.id} says that it made {run.model or 'no model'}, and not this"
+            elif read is not None and read.dataset == job.dataset:
                 why = f"the snapshot that {run.id} read has gone"
                 snapshot = datasets.read(read.snapshot)
                 sealed = any(part.sealed for part in snapshot.parts if part.name == evaluation.part)

@@ -53,7 +53,7 @@ def judge(run: Run, folder: Path) -> None:
         folder: the task.
     """
     task = decode_judge((folder / TASK_FILE).read_bytes())
-    run.progress(0, 1, step="judge")
+    run.progress(0, 1, step="figures")
     plan = task.evaluation
     evidence, predictions = evidence_of(task, folder)
     wanted = Wanted(

@@ -96,8 +96,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something in which a run is not as the one that it was to repeat."""
 
     what: str
-    """``outcome``, ``model``, ``file`` or ``figure``: of what came of it. ``code``, ``library``,
-    ``machine``, ``parameter``, ``way`` or ``seal``: of how it was made."""
+    """``outcome``, ``model``, ``file``, ``figure`` or ``verdict``: of what came of it. ``code``,
+    ``library``, ``machine``, ``parameter``, ``way``, ``seal`` or ``timing``: of how."""
     name: str
     before: str
     now: str
@@ -105,7 +105,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def counts(self) -> bool:
         """Whether it is of what came of the run."""
-        return self.what in {"outcome", "model", "file", "figure"}
+        return self.what in {"outcome", "model", "file", "figure", "verdict"}
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
