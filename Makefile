@@ -25,7 +25,7 @@ JOBS ?= 2
 # Further arguments for pytest: `make test ARGS="-k narrow -x"`.
 ARGS ?=
 
-.PHONY: help setup run test check sim soak mutants bench docs clean data api lock fix test-integration bench-peers bench-guards
+.PHONY: help setup run test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow bench-peers bench-guards
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -36,7 +36,7 @@ run: $(VENV)/.run $(DATA) ## run the example: real flights, six planted faults, 
 	@$(BIN)/python examples/flights/run.py --data $(DATA)
 
 test: $(VENV)/.test $(DATA) ## run the tests: unit, property, real processes, docs, architecture
-	@$(BIN)/python -m pytest -m "not soak and not integration" -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak and not integration and not mlflow" -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting, types, floors
 	@$(BIN)/ruff check .
@@ -77,6 +77,9 @@ test-integration: .venv-integration/.done ## run a wall inside a real Dagster jo
 	@.venv-integration/bin/python -m pytest tests/integration $(ARGS) \
 		"tests/architecture/test_docs.py::test_a_page_runs_and_prints_what_it_shows[docs/guide/schedulers.md]"
 
+test-mlflow: .venv-mlflow/.done ## mirror to a real tracking server, and load models of MLflow (large install, own venv)
+	@.venv-mlflow/bin/python -m pytest tests/tracking $(ARGS)
+
 bench-peers: .venv-bench/.done $(DATA) ## measure, beside Apache Beam, Ray Data, pebble and loky (large install, own venv)
 	@.venv-bench/bin/python -m benchmarks --data $(DATA) $(ARGS)
 
@@ -84,7 +87,7 @@ bench-guards: .venv-bench-guards/.done ## measure guards beside other libraries:
 	@.venv-bench-guards/bin/python -m benchmarks.guards $(ARGS)
 
 clean: ## remove everything that these targets made, the downloaded data too
-	@rm -rf $(VENV) .venv-integration .venv-bench .venv-bench-guards .venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
+	@rm -rf $(VENV) .venv-integration .venv-mlflow .venv-bench .venv-bench-guards .venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 

@@ -79,6 +79,18 @@ def test_a_damaged_bundle_is_not_loaded_whatever_its_format(tmp_path: Path) -> N
         models.load("late", allow=("pickle",))
 
 
+def test_a_model_of_mlflow_is_loaded_only_where_code_is_allowed_by_name(tmp_path: Path) -> None:
+    models = add(tmp_path, "mlflow", {"MLmodel": b"flavors: {}", "model.pkl": b""})
+    with pytest.raises(fd.ModelRefused, match="a model of MLflow, and loading it runs") as refused:
+        models.load("late")
+    assert refused.value.code == "pickle"
+
+
+def test_a_file_whose_name_only_ends_like_an_mlmodel_is_none(tmp_path: Path) -> None:
+    with pytest.raises(fd.DeclarationError, match="needs one file that ends with /MLmodel"):
+        add(tmp_path, "mlflow", {"myMLmodel": b"flavors: {}"})
+
+
 @pytest.mark.parametrize("name", sorted(LIBRARIES))
 def test_a_library_that_is_not_here_is_named_with_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -87,7 +99,7 @@ def test_a_library_that_is_not_here_is_named_with_what_to_install(
     monkeypatch.setitem(sys.modules, module, None)
     models = add(tmp_path, name, {f"model{ENDINGS[name][0]}": b"x"})
     with pytest.raises(fd.ModelUnloadable, match=f"pip install {package}"):
-        models.load("late")
+        models.load("late", allow=("pickle",))
 
 
 @pytest.mark.parametrize("name", sorted(set(ENDINGS) - {"files"}))

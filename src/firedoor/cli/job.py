@@ -11,8 +11,10 @@ import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.mlflow.naming import check_uri
 from firedoor.cli.asking import JsonOption, ProjectOption, somebody
 from firedoor.cli.job_screen import screen, signals
+from firedoor.cli.mlflow import mirror_after
 from firedoor.cli.runs_shown import run_lines
 from firedoor.cli.unloadable import refusals_told
 from firedoor.compose.jobs import job_of, run_job, with_parameters
@@ -65,6 +67,9 @@ def run_command(
         bool, typer.Option("--fresh", help="Begin anew, whatever an earlier run kept.")
     ] = False,
     pipeline: PipelineOption = None,
+    mlflow: Annotated[
+        str, typer.Option("--mlflow", help="Mirror to this server afterwards, if it is there.")
+    ] = "",
     as_json: JsonOption = False,
     project: ProjectOption = Path(),
 ) -> None:
@@ -76,6 +81,7 @@ def run_command(
     came to a verdict ends with 0 for promote, 3 for hold, 4 for reject.
     """
     with refusals_told(REFUSED):
+        uri = check_uri(mlflow) if mlflow else ""
         plan = load_plan(file_of(pipeline, project))
         job = job_of(plan, name)
         parameters = with_parameters(job, _parameters(param or []))
@@ -91,6 +97,8 @@ def run_command(
     else:
         for line in run_lines(record, details=False):
             print(line)
+    if uri:
+        mirror_after(uri, project)
     code = CODES.get(record.outcome, 1)
     raise typer.Exit(code if record.verdict is None or code else VERDICTS[record.verdict.word])
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "datasets": "firedoor.cli.datasets:app",
     "reproduce": "firedoor.cli.reproduce:reproduce",
     "models": "firedoor.cli.models:app",
+    "mlflow": "firedoor.cli.mlflow:app",
     "backfill": "firedoor.cli.backfill:backfill",
     "map": "firedoor.cli.map:draw",
     "check": "firedoor.cli.check:check",

@@ -119,6 +119,32 @@ def compare(
 
 
 @app.command()
+def add(
+    model: Annotated[str, typer.Argument(help="flights")],
+    *,
+    from_mlflow: Annotated[
+        str,
+        typer.Option("--from-mlflow", help="A folder with an MLmodel, models:/x/1 or runs:/ID/m."),
+    ],
+    uri: Annotated[
+        str,
+        typer.Option("--uri", envvar="MLFLOW_TRACKING_URI", help="The server that it is on."),
+    ] = "",
+    as_json: JsonOption = False,
+    project: ProjectOption = Path(),
+) -> None:
+    """Register a model of MLflow as a candidate; nothing of it is loaded."""
+    from firedoor.compose.from_mlflow import add_from_mlflow  # noqa: PLC0415 - asked for seldom
+
+    models = _models(project)
+    version = answer(lambda: add_from_mlflow(models, model, from_mlflow, uri=uri))
+    if as_json:
+        print(json.dumps(msgspec.to_builtins(version)))
+        return
+    print(f"{model}@{version.number}: {version.state}")
+
+
+@app.command()
 def promote(
     name: VersionArgument,
     *,

@@ -107,7 +107,7 @@ class Models:
         Args:
             model: its name.
             folder: the files; they are copied.
-            format: ``files``, ``pickle``, ``skops``, ``onnx``, ``lightgbm`` or ``torch``.
+            format: ``files``, ``pickle``, ``skops``, ``onnx``, ``lightgbm``, ``torch``, ``mlflow``.
             loader: of format ``files``: ``module:function`` that is given the folder.
             inputs: dtype by name, ``{"distance": "Int64", "pixels": "Float32[28, 28]"}``.
             outputs: likewise.
@@ -330,10 +330,10 @@ class Models:
 
         Args:
             name: the version.
-            allow: ``("pickle",)`` to load a pickle, which warns.
+            allow: ``("pickle",)`` to load a pickle or a model of MLflow, which warns.
 
         Raises:
-            ModelRefused: if it is a pickle, and that was not allowed.
+            ModelRefused: if it may run code that is in it, and that was not allowed.
             ModelUnloadable: if a library or the loader is not there, or fails.
             BundleDamaged: if it is not what was stored.
         """

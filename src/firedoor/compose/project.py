@@ -11,6 +11,7 @@
 | ``models/`` | bundles, their registry, and copies that workers load: ``models/loaded/DIGEST`` |
 | ``models/`` | bundles and the registry of models |
 | ``runs/`` | what jobs did, and their checkpoints; see ``compose.runs`` |
+| ``mlflow/`` | what tracking servers have of it; see ``compose.mirroring`` |
 | ``deployed/ZONE-VERSION.json`` | zones whose code was replaced |
 | ``logs/ZONE.log``, ``status.json``, ``report.json`` | what happened |
 """

@@ -7,6 +7,7 @@ a model is loaded in the process that uses it, a worker, and after the fork.
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,7 @@ LIBRARIES = {
     "onnx": ("onnxruntime", "onnxruntime"),
     "lightgbm": ("lightgbm", "lightgbm"),
     "torch": ("torch", "torch"),
+    "mlflow": ("mlflow.pyfunc", "mlflow"),
 }
 """What a format needs: the module to import, and the package to install."""
 
@@ -31,10 +33,10 @@ def load_model(folder: Path, manifest: Manifest, *, allow: tuple[str, ...] = ())
     Args:
         folder: the files, verified.
         manifest: of the bundle.
-        allow: ``("pickle",)`` where a pickle may be loaded.
+        allow: ``("pickle",)`` where a pickle, or a model of MLflow, may be loaded.
 
     Raises:
-        ModelRefused: if it is a pickle, and that was not allowed by name.
+        ModelRefused: if it may run code that is in it, and that was not allowed by name.
         ModelUnloadable: if the library or the loader is not there, or fails.
     """
     load = _loader(folder, manifest, allow)
@@ -59,13 +61,13 @@ def _loader(folder: Path, manifest: Manifest, allow: tuple[str, ...]) -> Callabl
         message = f"format {manifest.format!r} is not known here: use the version that stored it"
         raise ModelUnloadable(message)
     file = folder / model_file(manifest)
+    if manifest.format in _RUNS_CODE and "pickle" not in allow:
+        raise ModelRefused(
+            f"{file.name} is {_RUNS_CODE[manifest.format]}, and loading it runs whatever code is "
+            'in it: allow it by name, allow=("pickle",), or store the model in another format',
+            code="pickle",
+        )
     if manifest.format == "pickle":
-        if "pickle" not in allow:
-            raise ModelRefused(
-                f"{file.name} is a pickle, and loading it runs whatever code is in it: allow it by "
-                'name, allow=("pickle",), or store the model in another format',
-                code="pickle",
-            )
         return lambda: _load_pickle(file)
     library = _library(manifest.format)
     return lambda: _LOADS[manifest.format](library, file)
@@ -97,6 +99,8 @@ def _function(loader: str) -> Callable[[Path], object]:
 def _library(name: str) -> ModuleType:
     """Return the library that a format needs."""
     module, package = LIBRARIES[name]
+    if name == "mlflow":
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when it is imported
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -104,13 +108,18 @@ def _library(name: str) -> ModuleType:
         raise ModelUnloadable(f"{message} ({error})") from error
 
 
-def _load_pickle(file: Path) -> object:
-    """Return what a pickle holds."""
+def _warn(file: Path, what: str) -> None:
+    """Say what loading a file means, where it was allowed."""
     warnings.warn(
-        f"{file.name} is a pickle: loading it runs the code in it, and it may not load with "
+        f"{file.name} is {what}: loading it runs the code in it, and it may not load with "
         "another version of the libraries that it was made with",
         stacklevel=2,
     )
+
+
+def _load_pickle(file: Path) -> object:
+    """Return what a pickle holds."""
+    _warn(file, _RUNS_CODE["pickle"])
     with file.open("rb") as opened:
         return pickle.load(opened)  # noqa: S301 - allowed by name
 
@@ -135,9 +144,18 @@ def _load_torch(library: ModuleType, file: Path) -> object:
     return library.load(file, map_location="cpu", weights_only=True)
 
 
+def _load_mlflow(library: ModuleType, file: Path) -> object:
+    """Return a model of MLflow with ``predict``, whichever library it was made with."""
+    _warn(file, _RUNS_CODE["mlflow"])
+    return library.load_model(str(file.parent))
+
+
+_RUNS_CODE = {"pickle": "a pickle", "mlflow": "a model of MLflow"}
+"""Formats that hold code, or may. A model of MLflow names what loads it, and brings modules."""
 _LOADS: dict[str, Callable[[ModuleType, Path], object]] = {
     "skops": _load_skops,
     "onnx": _load_onnx,
     "lightgbm": _load_lightgbm,
     "torch": _load_torch,
+    "mlflow": _load_mlflow,
 }

@@ -16,13 +16,13 @@ from firedoor.compute import blame, limits
 from firedoor.errors import DeclarationError, FiredoorError
 from firedoor.names import check_name
 from firedoor.spec.checking import check_text
+from firedoor.wire.bundle import FORMATS
 from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric, Progress
 from firedoor.wire.messages import Reply, Request
 
 SAY_S = 0.1
 """Between two reports of progress: a loop may tell each round."""
 METRICS_MAX = 1_000
-FORMATS = ("files", "pickle", "skops", "onnx", "lightgbm", "torch")
 
 
 class Run:
@@ -148,7 +148,7 @@ class Run:
         Args:
             model: its name.
             folder: the files.
-            format: ``files``, ``pickle``, ``skops``, ``onnx``, ``lightgbm`` or ``torch``.
+            format: ``files``, ``pickle``, ``skops``, ``onnx``, ``lightgbm``, ``torch``, ``mlflow``.
             loader: of format ``files``: ``module:function`` that is given the folder.
             inputs: dtype by name, ``{"distance": "Int64"}``.
             outputs: likewise.

@@ -33,8 +33,12 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     "onnx": (".onnx",),
     "lightgbm": (".txt",),
     "torch": (".pt", ".pth"),
+    "mlflow": ("/MLmodel",),
 }
-"""How the file ends that is the model, by format; ``files``: whatever the loader reads."""
+"""How ``/`` and the path of the file ends that is the model, by format.
+
+``files``: whatever the loader reads.
+"""
 FORMATS = tuple(ENDINGS)
 
 _LOADER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -75,7 +79,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     version: int = MANIFEST_VERSION
     format: str
-    """How it is loaded: ``files``, ``pickle``, ``skops``, ``onnx``, ``lightgbm`` or ``torch``."""
+    """How it is loaded: ``files``, or the name of a format in ``ENDINGS``."""
     loader: str = ""
     """Of format ``files``: ``module:function``, which is given the bundle's folder."""
     files: tuple[FileEntry, ...]
@@ -181,7 +185,7 @@ def model_file(manifest: Manifest) -> str:
     found = [
         entry.path
         for entry in manifest.files
-        if entry.path.endswith(endings) and entry.path != manifest.example
+        if f"/{entry.path}".endswith(endings) and entry.path != manifest.example
     ]
     if len(found) != 1:
         raise DeclarationError(
