@@ -15,6 +15,7 @@ import pytest
 from firedoor.adapters.clock import SystemClock
 from firedoor.compose import contest
 from firedoor.compose.datasets import Datasets
+from firedoor.compose.loading import load_plan
 from firedoor.compose.models import Models
 from firedoor.compose.runs import Runs
 from firedoor.compute import seal
@@ -190,6 +191,19 @@ def test_a_model_under_evaluation_reads_neither_labels_nor_what_they_came_from(
     assert verdict_of(record).word == "hold"
     assert "PermissionError" in record.attempts[0].message
     assert "read " not in record.attempts[0].last_lines
+
+
+def test_what_judges_runs_nothing_of_the_users(place: Path) -> None:
+    judged.settle(place)
+    file = place / "evaluated.py"
+    file.write_text(file.read_text() + "print('the pipeline is imported')\n")
+    judged.add(place)
+    plan = load_plan(file)
+    record = judged.judge(plan, place, "many")
+    assert verdict_of(record).word == "hold"
+    predicted, judge = record.attempts
+    assert predicted.last_lines.endswith("the pipeline is imported")
+    assert judge.last_lines == ""
 
 
 def test_a_pickle_is_judged_only_where_that_is_allowed_by_name(plan: Plan, place: Path) -> None:

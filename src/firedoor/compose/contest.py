@@ -168,7 +168,7 @@ class Contest:
                 self._predicted(who).rename(folder / who)
         ending = self._try(
             _Task(
-                who="judge", step=_judge_step(), sys_path=tuple(sys.path),
+                who="judge", step=_judge_step(), sys_path=_own_path(),
                 limits=self._judge_limits(), folder=folder, wanted=JUDGEMENT, to=to,
             )
         )  # fmt: skip
@@ -301,6 +301,12 @@ def _judge_step() -> StepNote:
     return StepNote(
         name="judge", pickled=step_of(judge), main_path=None, main_module=None, where=""
     )
+
+
+def _own_path() -> tuple[str, ...]:
+    """Return where firedoor's modules are looked for: not in the folder where the user's are."""
+    here = Path.cwd()
+    return tuple(entry for entry in sys.path if entry and Path(entry).absolute() != here)
 
 
 def _share(file: Path, to: Path) -> None:
