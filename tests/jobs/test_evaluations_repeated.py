@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from firedoor.adapters.clock import SystemClock
+from firedoor.cli.main import app
 from firedoor.compose.jobs import job_of, run_job
 from firedoor.compose.loading import load_plan
 from firedoor.compose.models import Models
 from firedoor.compose.reproducing import reproduce
 from firedoor.compose.runs import Runs
+from firedoor.errors import NotKnown, StoreRefused
 from firedoor.flow.triggers import Because
 from firedoor.spec.plan import Plan
 from firedoor.wire.run import RunRecord
 from jobs import judged
 from jobs.kept_rows import run_one
+
+QUICK = 'memory="512MiB", timeout_s=30, hang_s=2,'
 
 
 @pytest.fixture
@@ -56,6 +61,37 @@ def test_an_evaluation_that_is_repeated_says_the_same_and_gives_it_to_nobody(pla
     assert told["word"] == ("promote", "reject")
     assert "predictions" not in told
     assert Models(place).read("late") == before
+
+
+def test_an_evaluation_whose_version_has_gone_or_that_is_none_any_more_is_not_repeated(
+    place: Path,
+) -> None:
+    plan = judged.settle(place)
+    judged.add(place)
+    first = judged.judge(plan, place, "quick")
+    text = (place / "evaluated.py").read_text()
+    other = text.replace("def quick(", "def slow(").replace("def train(", "def quick(")
+    (place / "evaluated.py").write_text(other)
+    with pytest.raises(StoreRefused, match="'quick' is no evaluation now, unlike quick-1"):
+        repeat(load_plan(place / "evaluated.py"), place, first)
+    assert Models(place)._artifacts.delete(judged.version(place, 1).digest)
+    with pytest.raises(NotKnown, match="late@1, which quick-1 judged or compared with, is gone"):
+        repeat(plan, place, first)
+    assert len(Runs(place).every("quick")) == 1
+
+
+def test_an_evaluation_follows_a_training_by_itself_and_once(place: Path) -> None:
+    run_one(judged.settle(place), place, "train")
+    text = (place / "evaluated.py").read_text()
+    assert QUICK in text
+    (place / "evaluated.py").write_text(text.replace(QUICK, f"{QUICK} trigger=fd.on(train),"))
+    command = ["job", "watch", "--once", "--pipeline", "evaluated.py"]
+    for _ in range(2):
+        ended = CliRunner().invoke(app, command)
+        assert ended.exit_code == 0, ended.output
+    (record,) = Runs(place).every("quick")
+    assert record.because is not None
+    assert (record.because.runs, record.judges) == (("train-1",), "late@1")
 
 
 def test_an_evaluation_that_something_began_says_what(place: Path) -> None:

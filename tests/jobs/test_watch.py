@@ -51,6 +51,16 @@ def count(run: fd.Run, folder) -> None:
 
 
 Watch = Callable[..., subprocess.Popen[str]]
+LONG = """
+
+@pipeline.job(trigger=fd.every("1d"))
+def long(run: fd.Run) -> None:
+    with run.checkpoint("began") as folder:
+        (folder / "n").write_text("n")
+    while True:
+        time.sleep(0.1)
+        run.heartbeat()
+"""
 
 
 @pytest.fixture
@@ -246,3 +256,12 @@ def test_run_leaves_jobs_alone(shop: Shop) -> None:
     assert rows(shop) == BATCH
     report = json.loads((shop.project / "report.json").read_text())
     assert report
+
+
+def test_nothing_of_a_job_is_left_when_the_supervisor_is_killed(shop: Shop) -> None:
+    shop.write(GOOD, follow=True, more=LONG)
+    run = shop.start("up", "shop.py")
+    kept = shop.project / "runs" / "long-1" / "checkpoints" / "began"
+    shop.until(run, kept.exists, "the job is at work")
+    assert shop.kill(run) == []
+    assert [record.outcome for record in Runs(shop.folder).every("long")] == ["lost"]

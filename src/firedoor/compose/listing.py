@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from firedoor.errors import StoreRefused
 from firedoor.spec.plan import JobPlan, Plan
 
 FILES_MAX = 1_000_000
+ENDING = ".parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,23 +36,30 @@ def list_files(folder: Path) -> Listing:
         StoreRefused: if it cannot be looked at, or is too much.
     """
     found: list[tuple[str, int, int]] = []
-    newest_s = 0.0
+    newest_ns, waiting = 0, [str(folder)] if folder.is_dir() else []
     try:
-        for path in sorted(folder.rglob("*.parquet")):
-            status = path.stat()
-            found.append((str(path.relative_to(folder)), status.st_size, status.st_mtime_ns))
-            newest_s = max(newest_s, status.st_mtime)
+        while waiting:
+            at = waiting.pop()
+            newest_ns = max(newest_ns, os.stat(at).st_mtime_ns)  # noqa: PTH116 - plain strings
+            with os.scandir(at) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif entry.name.endswith(ENDING):
+                        with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+                            status = entry.stat()
+                            found.append((entry.path, status.st_size, status.st_mtime_ns))
+                            newest_ns = max(newest_ns, status.st_mtime_ns)
             if len(found) > FILES_MAX:
                 message = f"{folder} has more than {FILES_MAX:,} files; write larger batches"
                 raise StoreRefused(message)
-        if found:
-            newest_s = max(newest_s, folder.stat().st_mtime)
     except OSError as error:
         raise StoreRefused(f"{folder} cannot be read: {error.strerror or error}") from error
+    found.sort()
     digest = hashlib.blake2b(msgspec.json.encode(found), digest_size=16).hexdigest()
     return Listing(
         files=len(found), bytes=sum(size for _, size, _ in found), hash=digest if found else "",
-        newest_s=newest_s,
+        newest_s=newest_ns / 1e9,
     )  # fmt: skip
 
 

@@ -111,9 +111,9 @@ def prepared(run: RunRecord, plan: Plan, project: Path) -> tuple[JobPlan, Repeat
 
     Raises:
         NotKnown: if the run did not end well, or its job, snapshot or model is gone.
-        StoreRefused: if the job does not read any more what it read.
+        StoreRefused: if the job does not read any more what it read, or is of another kind.
         SnapshotDamaged: if the snapshot is not what was taken.
-        BundleDamaged: if what the run made is not what was stored.
+        BundleDamaged: if what the run made or judged is not what was stored.
     """
     if run.reproduces:
         raise NotKnown(f"{run.id} itself repeats {run.reproduces}: reproduce that one")
@@ -132,15 +132,22 @@ def prepared(run: RunRecord, plan: Plan, project: Path) -> tuple[JobPlan, Repeat
         if snapshot.digest != read.digest:
             message = f"snapshot {snapshot.id} is not the one that {run.id} read"
             raise StoreRefused(message)
-    manifest = None
-    if run.model:
-        models = Models(project)
-        try:
-            manifest = models.verify(run.model)
-        except NotKnown as error:
-            message = f"{run.model}, which {run.id} made, is gone: {error}"
-            raise NotKnown(message) from error
-    return job, Repeated(record=run, snapshot=snapshot, manifest=manifest)
+    if bool(run.judges) != (job.evaluation is not None):
+        message = f"{job.name!r} is {'no' if run.judges else 'an'} evaluation now, unlike {run.id}"
+        raise StoreRefused(message)
+    used = (run.model, run.judges, run.verdict.champion if run.verdict else "")
+    manifests = {name: _verified(run, name, project) for name in used if name}
+    return job, Repeated(record=run, snapshot=snapshot, manifest=manifests.get(run.model))
+
+
+def _verified(run: RunRecord, version: str, project: Path) -> Manifest:
+    """Return the manifest of a version that a run made or judged, once all of it was read."""
+    try:
+        return Models(project).verify(version)
+    except NotKnown as error:
+        did = "made" if version == run.model else "judged or compared with"
+        message = f"{version}, which {run.id} {did}, is gone: {error}"
+        raise NotKnown(message) from error
 
 
 def reproduce(
