@@ -36,6 +36,7 @@ from firedoor.errors import (
     ProjectBusy,
     RateExceeded,
     Refused,
+    SnapshotDamaged,
     StepAtFault,
     StepUnloadable,
     StoreRefused,
@@ -85,6 +86,7 @@ EXAMPLES: list[FiredoorError] = [
     ModelsUnavailable("away"),
     ModelUnloadable("format onnx needs onnxruntime"),
     BundleDamaged("has another content", digest="0" * 64, file="model.txt"),
+    SnapshotDamaged("another content"),
 ]
 
 
