@@ -165,6 +165,7 @@ def test_what_is_refused_is_no_fault_of_the_step() -> None:
                 | StreamsUnavailable
                 | ModelsUnavailable
                 | BundleDamaged
+                | SnapshotDamaged
                 | ModelUnloadable
                 | Full,
             )
