@@ -77,6 +77,16 @@ def test_sealed_parts_hold_inputs_and_labels_apart_in_one_order(plan: Plan, plac
     assert labels.equals(expected.select("late"))
 
 
+def test_rows_without_a_label_are_in_no_part_and_counted(plan: Plan, place: Path) -> None:
+    late = pl.when(pl.int_range(pl.len()) >= 4).then("late")
+    write(place, 3, frame_of(200, 5, SUMMER).with_columns(late.alias("late")))
+    record = take(plan, place)
+    assert (record.rows, record.apart) == (65, 4)
+    assert [(part.name, part.rows) for part in record.parts] == [("train", 40), ("test", 21)]
+    labels = Datasets(place).folder(record.id) / "sealed" / "test" / "labels" / "rows.parquet"
+    assert pl.read_parquet(labels)["late"].null_count() == 0
+
+
 def test_the_same_content_is_the_same_snapshot_and_other_content_another(
     plan: Plan, place: Path
 ) -> None:

@@ -90,6 +90,9 @@ def _parted(order: SnapshotOrder, folder: Path, made: Path) -> Found:
         message = f"there is no column {dataset.label!r}, the label: name one of {known}"
         raise FrameRefused(message)
     parting = split(frame, policy_of(dataset.split))
+    if dataset.label:  # nothing can be learnt from a row without one, nor judged by it
+        unknown = frame[dataset.label].is_null()
+        parting = parting.zip_with(~unknown, pl.Series([None], dtype=parting.dtype))
     rows = {name: (parting == name).fill_null(value=False) for name in dataset.split.names}
     parts = {name: frame.filter(mask) for name, mask in rows.items()}
     _check_filled(parts)

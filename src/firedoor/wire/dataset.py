@@ -87,7 +87,7 @@ class SnapshotRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     split: str = ""
     """How it was parted, as declared; empty: it was not."""
     apart: int = 0
-    """Rows that are in no part."""
+    """Rows that are in no part, among them those without a label."""
     leaks: tuple[str, ...] = ()
     """What parts share, few enough to be let pass."""
     compared: str = ""
