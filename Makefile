@@ -25,7 +25,7 @@ JOBS ?= 2
 # Further arguments for pytest: `make test ARGS="-k narrow -x"`.
 ARGS ?=
 
-.PHONY: help setup run test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow bench-peers bench-guards
+.PHONY: help setup run train test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow bench-peers bench-guards
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ setup: $(VENV)/.test ## install everything that run, test and check need into .v
 
 run: $(VENV)/.run $(DATA) ## run the example: real flights, six planted faults, first without and then behind a wall
 	@$(BIN)/python examples/flights/run.py --data $(DATA)
+
+train: $(VENV)/.train $(DATA) ## train a model on the year behind walls, judge and promote it, and score flights by it (about 3 minutes)
+	@$(BIN)/python examples/flights/train.py --data $(DATA)
 
 test: $(VENV)/.test $(DATA) ## run the tests: unit, property, real processes, docs, architecture
 	@$(BIN)/python -m pytest -m "not soak and not integration and not mlflow" -n $(JOBS) --dist loadfile $(ARGS)

@@ -79,6 +79,7 @@ class Scheduled(Flight):
     day = dy.Int64(min=1, max=31)
     sched_dep_time = dy.Int64(min=0, max=2_400)
     sched_arr_time = dy.Int64(min=0)
+    arr_delay = dy.Int64(nullable=True, min=-200, max=2_000)
     # Text here, for `clean` makes a time of it; dataframely casts no text to times.
     time_hour = dy.String(regex=r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$")  # type: ignore[assignment]
 
@@ -127,7 +128,10 @@ def weather(flights: pl.DataFrame) -> pl.DataFrame:
 
 @pipeline.transform(reads=weather, memory="512MiB", timeout_s=2)
 def features(flights: pl.DataFrame) -> pl.DataFrame:
-    """Return what is known before departure, and as the label whether the flight left late."""
+    """Return what is known before departure, and as the label whether the flight arrived late.
+
+    The label of a flight that was cancelled or diverted is null: it did not arrive.
+    """
     angle = (pl.col("hour") + pl.col("minute") / 60) * (2 * 3.141592653589793 / 24)
     local_time = pl.col("time_hour").dt.convert_time_zone("America/New_York")
     return flights.select(
@@ -144,11 +148,12 @@ def features(flights: pl.DataFrame) -> pl.DataFrame:
         arrives_min=minutes_of_day(flights["sched_arr_time"]),
         route=pl.concat_str("origin", "dest", separator="-"),
         fleet=pl.col("tailnum").str.extract(r"([A-Z]*)$"),
-        late=pl.col("dep_delay") > LATE_MIN,
+        day=local_time.dt.date(),
+        late=pl.col("arr_delay") > LATE_MIN,
     )
 
 
-pipeline.sink("store", fd.parquet(STORE), reads=features)
+store = pipeline.sink("store", fd.parquet(STORE), reads=features)
 
 
 # --- The weather: one request, through the guard --------------------------------------------------

@@ -34,7 +34,7 @@ def introduction(flights: pl.DataFrame, weather: pl.DataFrame, planted: dict[Fau
         f"{weather.height:,} hourly observations of the weather.\n"
         f"{len(planted)} of them are overwritten with a fault:\n"
     )
-    table = _table("batch", "row", "planted", "field")
+    table = plain_table("batch", "row", "planted", "field")
     for fault, row in planted.items():
         field = f"{fault.column} = {fault.value!r}"
         table.add_row(str(fault.batch), str(row), fault.label, field)
@@ -72,7 +72,7 @@ def dead_letters(dead: pl.DataFrame, planted: dict[Fault, int]) -> None:
     """Print each dead letter, with what was planted there."""
     act("Dead letters")
     labels = {(fault.batch, row): fault.label for fault, row in planted.items()}
-    table = _table("batch", "row", "planted", "code", "reason")
+    table = plain_table("batch", "row", "planted", "code", "reason")
     for letter in dead.iter_rows(named=True):
         batch, row = letter["batch"], letter["dead_row"]
         what, *frames = letter["dead_message"].splitlines()
@@ -108,7 +108,7 @@ def year(streamed: Streamed, verdict: Verdict, planted: list[Place]) -> None:
     """Print what came of the year: its dead letters, and what was held against the truth."""
     act("Dead letters of the year")
     labels = {(place.batch, place.row): place.fault.label for place in planted}
-    table = _table("batch/row", "planted", "zone", "code", "reason")
+    table = plain_table("batch/row", "planted", "zone", "code", "reason")
     for letter in streamed.dead.sort("dead_batch", "dead_row").iter_rows(named=True):
         batch, row = letter["dead_batch"], letter["dead_row"]
         reason = letter["dead_message"].splitlines()[0]
@@ -169,6 +169,6 @@ def _died(verdict: Verdict, what: str) -> str:
     return f"{verdict.dead} dead, {reasons}"
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
     """Return an empty table without lines."""
     return Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")

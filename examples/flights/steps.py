@@ -19,7 +19,7 @@ KEY = ("carrier", "flight", "origin", "time_hour")
 """Names one flight: no two rows of a month agree in all four."""
 
 LATE_MIN = 15
-"""A flight counts as late when it leaves more minutes than this behind its schedule."""
+"""A flight is late that leaves, or arrives, more minutes than this behind its schedule."""
 
 
 class Flight(dy.Schema):

@@ -90,7 +90,7 @@ def run_year(project: Path) -> Streamed:
         code=code,
         seconds=time.monotonic() - began_s,
         killed=killed,
-        stored=read_store(),
+        stored=read_rows(pipeline.STORE),
         dead=read_dead_letters(project),
     )
 
@@ -117,8 +117,16 @@ def started_weather() -> Iterator[str]:
 
 def begin_anew(project: Path) -> None:
     """Remove what an earlier run left behind: its streams, its dead letters, its rows."""
-    shutil.rmtree(project / ".firedoor", ignore_errors=True)
-    shutil.rmtree(pipeline.STORE, ignore_errors=True)
+    remove(project / ".firedoor")
+    remove(pipeline.STORE)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also where snapshots in it are read-only."""
+    for path in folder.rglob("*"):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def kill_runner(run: subprocess.Popen[bytes], status: Path) -> Killed:
@@ -152,9 +160,9 @@ def runners_in(status: Path) -> list[dict[str, int]]:
     return [{"pid": zone["pid"], "batches": zone.get("batches", 0)} for zone in told]
 
 
-def read_store() -> pl.DataFrame:
-    """Return all rows that the sink wrote."""
-    files = sorted(pipeline.STORE.rglob("*.parquet"))
+def read_rows(folder: Path) -> pl.DataFrame:
+    """Return all rows that a sink wrote."""
+    files = sorted(folder.rglob("*.parquet"))
     return pl.concat([pl.read_parquet(file) for file in files])
 
 
