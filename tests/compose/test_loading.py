@@ -231,6 +231,32 @@ def test_a_version_changes_with_the_code_and_with_the_options_and_with_nothing_e
     assert before["label"] == after["label"]
 
 
+JOB = """
+import firedoor as fd
+import learning
+
+pipeline = fd.Pipeline("late")
+
+
+@pipeline.job()
+def train(run: fd.Run) -> None:
+    run.log_metric("found", learning.fit())
+"""
+
+
+def test_a_job_is_another_when_a_module_that_its_file_imports_has_changed(tmp_path: Path) -> None:
+    def version(folder: str, module: str, unused: str = "") -> str:
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, module, "learning.py")
+        write(tmp_path / folder, unused, "unused.py")
+        return load_plan(write(tmp_path / folder, JOB)).jobs[0].version
+
+    module = "def fit() -> float:\n    return 1.0\n"
+    first = version("first", module)
+    assert version("elsewhere", module, unused="x = 1") == first
+    assert version("changed", module.replace("1.0", "2.0")) != first
+
+
 BAD: list[tuple[str, str, str]] = [
     ("empty", "", "declares no pipeline at its top level; write pipeline = fd.Pipeline("),
     ("in a function", PIPELINE.replace("pipeline =", "def make() -> fd.Pipeline: return"),

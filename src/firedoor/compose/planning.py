@@ -41,6 +41,9 @@ from firedoor.units import format_bytes
 if TYPE_CHECKING:
     import dataframely as dy
 
+INSTALLED = ("site-packages", "dist-packages")
+"""Folders of libraries, whose versions a run records."""
+
 Option = bool | int | float | str | list[str | int] | None
 
 
@@ -132,6 +135,7 @@ def _job(job: Job, pipeline: Pipeline, file: Path, zones: tuple[ZonePlan, ...]) 
     said = msgspec.json.encode((*told, job.evaluation) if job.evaluation else told, order="sorted")
     made = (job.step, *job.checks.values())
     sources = {module: text for one in made for module, text in _sources(one).items()}
+    sources.update(_beside(file))
     return JobPlan(
         name=job.name,
         owner=job.owner,
@@ -317,6 +321,22 @@ def _sources(step: Callable[..., object] | None, *schemas: object) -> dict[str, 
         file = getattr(module, "__file__", None)
         if module is not None and file is not None and file.endswith(".py"):
             sources[module.__name__] = Path(file).read_bytes()
+    return sources
+
+
+def _beside(file: Path) -> dict[str, bytes]:
+    """Return by path the source of what a pipeline's file has imported from its own folder.
+
+    A checkpoint is taken over only by a run of the same code, and a training is seldom one module.
+    """
+    folder, sources = file.resolve().parent, {}
+    for module in list(sys.modules.values()):
+        found = getattr(module, "__file__", None)
+        path = Path(found).resolve() if isinstance(found, str) else folder
+        if path.suffix == ".py" and path.is_relative_to(folder):
+            inside = path.relative_to(folder)
+            if not any(part.startswith(".") or part in INSTALLED for part in inside.parts):
+                sources[inside.as_posix()] = path.read_bytes()
     return sources
 
 

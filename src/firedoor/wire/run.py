@@ -41,7 +41,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which code ran."""
 
     version: str
-    """Hash of the modules that make the function, and of the job's options."""
+    """Hash of the job's options, and of its modules in the pipeline's folder."""
     commit: str = ""
     """Of git, where the file lies in a repository."""
     diff: str = ""
