@@ -23,7 +23,8 @@ from firedoor.registry.retention import Retention, due
 VERSIONS_MAX = 1_000
 BARRED_MAX = 10_000
 LIVED_MAX = 100
-METRICS_MAX = 200
+METRICS_MAX = 2_000
+"""A run logs 1,000 at most, and each evaluation adds 50."""
 LINEAGE_MAX = 100
 NAME_MAX = 200
 SHORT = 12
