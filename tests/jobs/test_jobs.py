@@ -89,6 +89,29 @@ def test_a_job_that_ends_well_leaves_a_record_and_a_candidate(run: Runner, place
     ]  # fmt: skip
 
 
+class Long(SystemClock):
+    """A clock of many years ago."""
+
+    def utc_s(self) -> float:
+        return 1e9
+
+
+def test_a_run_that_registers_a_version_lets_those_go_that_are_past_retention(
+    run: Runner, place: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    ago = Models(place, by="ann", clock=Long())
+    for number in range(12):
+        (tmp_path / "model" / "model.txt").write_text(str(number))
+        ago.add("late", tmp_path / "model")
+    old = [version.number for version in ago.read("late").state.versions][-12:]
+    record = run("good", seed=11)
+    left = [version.number for version in ago.read("late").state.versions]
+    assert [number for number in old if number not in left] == old[:3]
+    (note,) = [e.said for e in Runs(place).events(record.id) if e.what == "note"]
+    assert all(f"late@{number}" in note for number in old[:3])
+
+
 BAD = [
     ("raises", "raised", "ValueError: no rows of class 1"),
     ("crashes", "crash", "SIGSEGV"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import shutil
@@ -266,7 +267,8 @@ class _Running:
                 self._repeat.take(keep, self._folder.model)
                 return ending
             self._change(publishing=keep.name)
-            version = Models(self._project, by=f"run {self._record.id}", clock=self._clock).add(
+            models = Models(self._project, by=f"run {self._record.id}", clock=self._clock)
+            version = models.add(
                 keep.name,
                 self._folder.model,
                 format=keep.format,
@@ -284,6 +286,10 @@ class _Running:
             return Ending(cause="refused", message=message, peak_bytes=ending.peak_bytes)
         self._change(model=f"{keep.name}@{version.number}")
         self._tell("model", self._record.model)
+        with contextlib.suppress(FiredoorError):  # what cannot go now goes after a later run
+            for model, gone in models.prune().versions.items():
+                names = ", ".join(f"{model}@{number}" for number in gone)
+                self._tell("note", f"past retention, and needed by nothing: {names} went")
         return ending
 
     # ---- what the job says
