@@ -20,7 +20,7 @@ from firedoor.compose.project import Project
 from firedoor.compose.reaching import reach
 from firedoor.compute.step import refer
 from firedoor.control.accounts import Accounts, gather
-from firedoor.spec.plan import StepNote
+from firedoor.spec.referred import StepNote
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from compose.test_stage import zone_of
 from firedoor.compose.stage import WallStage, build_stage
 from firedoor.compute import ipc
 from firedoor.ports.stage import Handled
-from firedoor.spec.plan import ModelPlan, Plan
+from firedoor.spec.plan import Plan
+from firedoor.spec.referred import ModelPlan
 from firedoor.wire.envelope import Envelope
 
 READ = "compute.loaders:read"

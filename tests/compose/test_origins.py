@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from firedoor.compose.origins import code_of, libraries, machine
-from firedoor.spec.plan import JobLimits, JobPlan, StepNote
+from firedoor.spec.plan import JobLimits, JobPlan
+from firedoor.spec.referred import StepNote
 
 STEP = StepNote(name="train", pickled=b"", main_path=None, main_module=None, where="")
 

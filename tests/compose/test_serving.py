@@ -19,7 +19,7 @@ from compose import model_steps
 from compose.scored import FRAME, Project, rows_of, scores, take
 from firedoor.compose.serving import ServedModels
 from firedoor.errors import DependencyDown, StepAtFault
-from firedoor.spec.plan import ModelPlan
+from firedoor.spec.referred import ModelPlan
 
 
 @pytest.fixture

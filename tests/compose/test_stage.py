@@ -19,7 +19,8 @@ from firedoor.compute import ipc
 from firedoor.compute.step import refer
 from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.ports.stage import Handled
-from firedoor.spec.plan import Plan, SchemaNote, StepNote, ZonePlan
+from firedoor.spec.plan import Plan, SchemaNote, ZonePlan
+from firedoor.spec.referred import StepNote
 from firedoor.wire.envelope import Envelope
 
 ROWS = 1_000

@@ -17,7 +17,8 @@ from firedoor.compose.runs import Runs
 from firedoor.compose.triggering import HOLD_S, Lookout, Watcher, watching
 from firedoor.errors import FiredoorError, NotKnown, PipelineUnloadable, ProjectBusy
 from firedoor.flow.triggers import Because, TriggerPlan
-from firedoor.spec.plan import JobLimits, JobPlan, Plan, SinkPlan, StepNote, ZonePlan
+from firedoor.spec.plan import JobLimits, JobPlan, Plan, SinkPlan, ZonePlan
+from firedoor.spec.referred import StepNote
 from firedoor.testing.loop import EPOCH_S, VirtualClock, run
 from firedoor.wire.run import Code, RunOutcome, RunRecord
 

@@ -22,7 +22,8 @@ from data.runner_world import (
 )
 from data.test_runner_deaths import Dying
 from firedoor.ports.stage import Handled, Parcel
-from firedoor.spec.plan import ModelPlan, Plan
+from firedoor.spec.plan import Plan
+from firedoor.spec.referred import ModelPlan
 from firedoor.testing.loop import run
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.records import Attempts

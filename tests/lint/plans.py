@@ -18,9 +18,9 @@ from firedoor.spec.plan import (
     Plan,
     SinkPlan,
     SourcePlan,
-    StepNote,
     ZonePlan,
 )
+from firedoor.spec.referred import StepNote
 
 TODAY = date(2026, 11, 25)
 STEP = StepNote(name="step", pickled=b"", main_path=None, main_module=None, where="/flights.py:12")

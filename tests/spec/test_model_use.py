@@ -12,7 +12,8 @@ import firedoor as fd
 from firedoor.compose.planning import plan_of
 from firedoor.control.map import mermaid, svg
 from firedoor.spec.model_use import MODELS_MAX
-from firedoor.spec.plan import ModelPlan, Plan, decode_plan, encode_plan
+from firedoor.spec.plan import Plan, decode_plan, encode_plan
+from firedoor.spec.referred import ModelPlan
 
 
 def step(frame: pl.DataFrame, model: object, other: object = None) -> pl.DataFrame:

@@ -35,7 +35,8 @@ from firedoor.compute.evaluation_order import (
 from firedoor.compute.job import Ending, Order, attempt
 from firedoor.errors import StoreRefused, shorten
 from firedoor.ports.clock import Clock
-from firedoor.spec.plan import JobLimits, JobPlan, Plan, StepNote
+from firedoor.spec.plan import JobLimits, JobPlan, Plan
+from firedoor.spec.referred import StepNote
 from firedoor.wire.jobs import Keep, Metric, Progress
 from firedoor.wire.messages import Loaded
 from firedoor.wire.run import Attempt, SealNote

@@ -22,17 +22,9 @@ from firedoor.spec.graph import sensitive_of
 from firedoor.spec.job import Job
 from firedoor.spec.lookup import Lookup
 from firedoor.spec.pipeline import Pipeline
-from firedoor.spec.plan import (
-    JobPlan,
-    LadderPlan,
-    LookupPlan,
-    Plan,
-    SinkPlan,
-    SourcePlan,
-    StepNote,
-    ZonePlan,
-)
+from firedoor.spec.plan import JobPlan, LadderPlan, LookupPlan, Plan, SinkPlan, SourcePlan, ZonePlan
 from firedoor.spec.reach import check_reach
+from firedoor.spec.referred import StepNote
 from firedoor.spec.schema_note import note_schema
 from firedoor.spec.sources import Frames
 from firedoor.spec.zone import Zone

@@ -20,7 +20,8 @@ from firedoor.compose.loaded import LoadedBundles
 from firedoor.errors import DependencyDown, FiredoorError, ModelsUnavailable, NotKnown
 from firedoor.ports.clock import Clock
 from firedoor.registry.model import ModelState, Version, resolve
-from firedoor.spec.plan import ModelPlan, ZonePlan
+from firedoor.spec.plan import ZonePlan
+from firedoor.spec.referred import ModelPlan
 from firedoor.wire.messages import ModelFiles
 
 _log = logging.getLogger(__name__)

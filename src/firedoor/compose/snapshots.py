@@ -30,7 +30,8 @@ from firedoor.compute.step import refer
 from firedoor.errors import NotKnown, StoreRefused
 from firedoor.spec.dataset import leakage_told, split_told
 from firedoor.spec.dataset_plan import DatasetPlan
-from firedoor.spec.plan import JobLimits, StepNote
+from firedoor.spec.plan import JobLimits
+from firedoor.spec.referred import StepNote
 from firedoor.units import format_bytes
 from firedoor.wire.dataset import SINK_KEY, SNAPSHOT_VERSION, FileNote, PartNote, SnapshotRecord
 from firedoor.wire.jobs import Keep, Metric, Progress

@@ -17,7 +17,8 @@ from firedoor.compute.process import OUT_OF_CPU, POLL_S, Bounds, WorkerDied, Wor
 from firedoor.compute.server import ForkServer, ServerGone
 from firedoor.errors import WorkersUnavailable
 from firedoor.isolation.narrow import Cause
-from firedoor.spec.plan import JobLimits, StepNote
+from firedoor.spec.plan import JobLimits
+from firedoor.spec.referred import StepNote
 from firedoor.units import format_bytes, format_seconds
 from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric, Progress
 from firedoor.wire.messages import Loaded, Reply, Unloadable

@@ -8,7 +8,7 @@ from firedoor.errors import DeclarationError
 from firedoor.names import check_name
 from firedoor.registry.model import ALIASES
 from firedoor.spec.checking import check_choice, check_columns
-from firedoor.spec.plan import ModelPlan
+from firedoor.spec.referred import ModelPlan
 from firedoor.spec.zone import Zone
 
 ALLOWED = ("pickle",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from firedoor.spec.degrade import Degrading, Requiring
-from firedoor.spec.plan import ModelPlan
+from firedoor.spec.referred import ModelPlan
 from firedoor.spec.upkeep import ZONE_UPKEEP, StepUpkeep, ZoneUpkeep
 from firedoor.spec.zone_wall import ZONE_WALL, ZoneWall
 

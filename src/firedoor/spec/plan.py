@@ -14,6 +14,8 @@ from firedoor.flow.triggers import TriggerPlan
 from firedoor.quality.grades import Demand
 from firedoor.spec.dataset_plan import DatasetPlan
 from firedoor.spec.evaluation_plan import EvaluationPlan
+from firedoor.spec.referred import ModelPlan, StepNote
+from firedoor.spec.service_plan import ServicePlan
 
 PLAN_VERSION = 1
 """Rises when who reads the number before would misread a plan. Fields not known are skipped."""
@@ -22,17 +24,6 @@ BATCH_MAX_BYTES = 4 * 2**20
 
 Kind = Literal["source", "transform", "sink"]
 WhenFull = Literal["block", "shed", "detach"]
-
-
-class StepNote(msgspec.Struct, frozen=True, kw_only=True):
-    """A function and its schemas, as ``compute.step.refer`` describes them to a worker."""
-
-    name: str
-    pickled: bytes
-    main_path: str | None
-    main_module: str | None
-    where: str
-    """``file:line`` of the function."""
 
 
 class SchemaNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,22 +129,6 @@ class LookupPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refresh_s: float | None = None
     live_s: float | None = None
     """Age up to which it is live; None: however old."""
-
-
-class ModelPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model that a step uses."""
-
-    name: str
-    alias: str = "champion"
-    allow: tuple[str, ...] = ()
-    """``pickle``, where that may be loaded."""
-    column: str = ""
-    """Of what sinks behind it write: which version it was; empty: none."""
-
-    @property
-    def key(self) -> str:
-        """What it is called in envelopes and records."""
-        return self.name if self.alias == "champion" else f"{self.name}@{self.alias}"
 
 
 class RungPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -326,6 +301,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Of findings about the pipeline as a whole."""
     jobs: tuple[JobPlan, ...] = ()
     datasets: tuple[DatasetPlan, ...] = ()
+    services: tuple[ServicePlan, ...] = ()
     version: int = PLAN_VERSION
 
     def dataset(self, name: str) -> DatasetPlan:
@@ -348,6 +324,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         for job in self.jobs:
             if job.name == name:
                 return job
+        raise KeyError(name)
+
+    def service(self, name: str) -> ServicePlan:
+        """Return a service. Raises KeyError if there is none of that name."""
+        for service in self.services:
+            if service.name == name:
+                return service
         raise KeyError(name)
 
     def zone(self, name: str) -> ZonePlan:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from firedoor.quality.grades import Demand
 from firedoor.spec.checking import check_share
 from firedoor.spec.lookup import Lookup
-from firedoor.spec.plan import GatePolicy, Kind, LadderPlan, ModelPlan, ShedPlan, WhenFull
+from firedoor.spec.plan import GatePolicy, Kind, LadderPlan, ShedPlan, WhenFull
+from firedoor.spec.referred import ModelPlan
 from firedoor.spec.sources import Files, Frames
 from firedoor.spec.upkeep import Upkeep
 from firedoor.spec.wall import WallOptions

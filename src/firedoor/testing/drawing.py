@@ -15,12 +15,12 @@ from firedoor.spec.plan import (
     GatePolicy,
     Kind,
     LadderPlan,
-    ModelPlan,
     Plan,
     ShedPlan,
     WhenFull,
     ZonePlan,
 )
+from firedoor.spec.referred import ModelPlan
 
 SOURCES_MAX = 2
 ZONES_MAX = 5

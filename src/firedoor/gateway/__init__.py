@@ -1,0 +1,1 @@
+"""The serving path: what becomes of a request between its arrival and its answer."""
