@@ -27,11 +27,12 @@ from firedoor.adapters.nats.asked import Again
 from firedoor.adapters.nats.configs import PAYLOAD_BYTES
 from firedoor.adapters.nats.link import ASK_S, Link
 from firedoor.adapters.nats.naming import API
-from firedoor.errors import Full, StoreRefused
+from firedoor.errors import Full, StoreRefused, StreamsUnavailable
 
 PAGE = 256
 """Messages that are read at once."""
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+MESSAGE_ID = "Nats-Msg-Id"
 THERE = "maximum messages per subject exceeded"
 """The store's answer to a second message of a subject that holds one."""
 MESSAGE_MAX = PAYLOAD_BYTES - 2**16
@@ -162,6 +163,30 @@ async def store_once(
     """Store the first message of a subject; False, if there is one already, which stays."""
     guarded = {EXPECTED: "0"} | (headers or {})
     return await store(link, subject, payload, headers=guarded, full=full)
+
+
+async def store_next(link: Link, stream: str, subject: str, payload: bytes, *, after: int) -> bool:
+    """Store a message, if the last of its subject is still number ``after``; 0: there is none.
+
+    Sent again, since the answer was lost, it may find itself there, and is refused before its id is
+    looked at: the id of what is there then says whose that is.
+
+    Raises:
+        StreamsUnavailable: if the broker is away, or it was sent again and another is there now,
+            which may have followed this one.
+        StoreRefused: if it does not fit, or the broker refuses it for another reason.
+    """
+    headers = {EXPECTED: str(after), MESSAGE_ID: link.unique()}
+    before = link.repeats
+    if await store(link, subject, payload, headers=headers):
+        return True
+    if link.repeats == before:
+        return False
+    found = await message_of(link, stream, subject)
+    if found is not None and found.headers.get(MESSAGE_ID) == headers[MESSAGE_ID]:
+        return True
+    message = f"{subject}: the answer was lost, and another value is there by now; read it again"
+    raise StreamsUnavailable(message)
 
 
 async def message_of(link: Link, stream: str, subject: str) -> Kept | None:

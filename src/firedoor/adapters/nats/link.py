@@ -86,6 +86,8 @@ class Link:
         self._begun = False
         self.losses = 0
         """How often the connection was lost."""
+        self.repeats = 0
+        """How often a request was sent again."""
         self._asked: dict[str, Asked] = {}
         self._up = asyncio.Event()
         self._opening = asyncio.Lock()
@@ -354,6 +356,7 @@ class Link:
                 left_s = ends_s - self.clock.now_s()
                 if left_s <= 0:
                     raise self._unavailable(str(error)) from error
+            self.repeats += 1
             await self.clock.wait(min(pause_s, left_s))
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
