@@ -186,7 +186,8 @@ async def change_flags(streams: Streams, wanted: Wanted) -> tuple[Flags, Change]
 async def merge_back(streams: Streams, kept: Flags) -> tuple[Flags, tuple[Change, ...]]:
     """Lay over the broker's table what was changed while it was away, and record it.
 
-    Return the table that holds, with nothing marked any more, and what that changed.
+    A broker that has none, since its store is new, gets the whole table that is kept here. Return
+    the table that holds, with nothing marked any more, and what was changed meanwhile.
 
     Raises:
         StreamsUnavailable: if the broker is away (again).
@@ -194,8 +195,8 @@ async def merge_back(streams: Streams, kept: Flags) -> tuple[Flags, tuple[Change
     for _ in range(TRIES_MAX):
         seen = await streams.get(KEY)
         told = _decode(seen)
-        merged = merge(kept, told)
-        if not merged.offline:
+        merged = kept if seen is None and kept.generation else merge(kept, told)
+        if merged is told:
             return told, ()
         after = replace(merged, offline={})
         if await streams.swap(KEY, encode_flags(after), seen):
