@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
@@ -20,8 +21,8 @@ from firedoor.compose.project import Project
 from firedoor.compose.reaching import GLANCE_S, Reached, reach
 from firedoor.control.causes import clock
 from firedoor.control.flags import Verb, Wanted, tell_flag
-from firedoor.errors import FiredoorError, StoreRefused, StreamsUnavailable
-from firedoor.spec.plan import Plan
+from firedoor.errors import FiredoorError, NotKnown, StoreRefused, StreamsUnavailable
+from firedoor.spec.plan import Plan, decode_plan
 from firedoor.wire.flags import Flag, Value
 
 HOUR_S = 3_600.0
@@ -97,7 +98,7 @@ async def desk(project: Path, nats: str | None) -> AsyncIterator[Desk]:
         NotKnown: if nothing ever ran there.
     """
     place = Project.at(project)
-    plan = await asyncio.to_thread(place.read_plan)
+    plan = await asyncio.to_thread(known_plan, place)
     file = FlagsFile(place.folder)
     async with AsyncExitStack() as stack:
         reached, why = None, ""
@@ -107,6 +108,25 @@ async def desk(project: Path, nats: str | None) -> AsyncIterator[Desk]:
             why = str(error)
         table = FlagTable(None if reached is None else reached.streams, file)
         yield Desk(plan=plan, table=table, file=file.path, reached=reached, why=why)
+
+
+def known_plan(place: Project) -> Plan:
+    """Return the pipeline of a project with the services that are served there.
+
+    Raises:
+        NotKnown: if nothing ever ran there.
+        StoreRefused: if it was written by another version.
+    """
+    served = place.folder / "serving" / "plan.json"
+    try:
+        serves = decode_plan(served.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return place.read_plan()
+    try:
+        plan = place.read_plan()
+    except NotKnown:
+        return serves
+    return plan if plan.services else msgspec.structs.replace(plan, services=serves.services)
 
 
 def tell_offline(changed: Changed, file: Path) -> list[str]:
