@@ -11,8 +11,11 @@ import pytest
 
 from cli.stored import firedoor, make_project
 from control.world import World
+from control_api.served import make_served
 from firedoor.cli.flag import read_value
+from firedoor.cli.flagging import known_plan
 from firedoor.compose.project import Project
+from firedoor.spec.plan import encode_plan
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -97,6 +100,19 @@ def test_a_switch_is_thrown_where_the_broker_cannot_be_started(
     assert "what this machine knew last" in listed
     assert "only on this machine" in listed
     assert "lifted" in told(tmp_path, "kill", "flights.ingest", "--off", "--because", "mended")
+
+
+def test_services_that_are_served_alone_are_known(folder: Path, tmp_path: Path) -> None:
+    place = Project.at(tmp_path)
+    place.create()
+    (place.folder / "serving").mkdir()
+    plan = make_served()
+    (place.folder / "serving" / "plan.json").write_bytes(encode_plan(plan))
+    assert known_plan(place) == plan
+    run = Project.at(folder).read_plan()
+    place.write_plan(run)
+    assert known_plan(place).zones == run.zones
+    assert [service.name for service in known_plan(place).services] == ["predict"]
 
 
 @pytest.mark.parametrize(

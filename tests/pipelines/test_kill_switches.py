@@ -24,21 +24,13 @@ def told(shop: Shop, *words: str) -> str:
 
 
 class Story:
-    """One run: a transform is killed, then the source while the broker does not answer."""
+    """One run: the source is killed while the broker does not answer, then a transform."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         shop.write(GOOD, rate=RATE)
         self.run = run = shop.start("up", "shop.py")
         shop.until(run, lambda: shop.zone(run, "store").get("batches"), "a batch stored")
-        self.killed = told(shop, "kill", "priced.ingest", "--because", "it is drowning")
-        self.await_state("priced", "paused")
-        self.held = shop.zone(run, "priced")
-        self.status = told(shop, "status")
-        self.why = told(shop, "why", "priced")
-        self.listed = told(shop, "flag", "list")
-        self.lifted = told(shop, "kill", "priced.ingest", "--off", "--because", "it has room")
-        self.await_state("priced", "running")
         self.freeze(signal.SIGSTOP)
         try:
             self.offline = told(shop, "kill", "orders.ingest", "--because", "bad rows")
@@ -50,6 +42,14 @@ class Story:
         shop.until(run, self.merged, "merged back")
         self.log = json.loads(told(shop, "flag", "log", "--json"))
         told(shop, "kill", "orders.ingest", "--off", "--because", "mended")
+        self.killed = told(shop, "kill", "priced.ingest", "--because", "it is drowning")
+        self.await_state("priced", "paused")
+        self.held = shop.zone(run, "priced")
+        self.status = told(shop, "status")
+        self.why = told(shop, "why", "priced")
+        self.listed = told(shop, "flag", "list")
+        self.lifted = told(shop, "kill", "priced.ingest", "--off", "--because", "it has room")
+        self.await_state("priced", "running")
         shop.until(run, lambda: shop.zone(run, "orders").get("state") == "done", "all rows read")
         shop.until(run, shop.every_row_once, "every row stored")
 
@@ -70,7 +70,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    with opened(tmp_path_factory.mktemp("killed"), rows=12_000) as shop:
+    with opened(tmp_path_factory.mktemp("killed"), rows=4_000) as shop:
         yield Story(shop)
 
 
@@ -93,10 +93,9 @@ def test_a_switch_is_thrown_while_the_broker_does_not_answer(story: Story) -> No
 
 
 def test_what_was_thrown_without_the_broker_is_merged_back_and_in_the_log(story: Story) -> None:
-    latest, *before = story.log
-    assert latest["what"] == "flag changed while the broker was away"
-    assert (latest["about"], latest["because"]) == ("kill.orders.ingest", "bad rows")
-    assert [change["what"] for change in before] == ["kill lifted", "killed"]
+    (change,) = story.log
+    assert change["what"] == "flag changed while the broker was away"
+    assert (change["about"], change["because"]) == ("kill.orders.ingest", "bad rows")
 
 
 def test_no_row_is_lost_or_stored_twice_by_it(story: Story) -> None:
