@@ -23,7 +23,7 @@ from firedoor.adapters.nats.answers import (
     passes,
     status_of,
 )
-from firedoor.adapters.nats.asked import Again
+from firedoor.adapters.nats.asked import Again, NotYet
 from firedoor.adapters.nats.configs import PAYLOAD_BYTES
 from firedoor.adapters.nats.link import ASK_S, Link
 from firedoor.adapters.nats.naming import API
@@ -134,7 +134,9 @@ async def store(
         said = fault.description
         if fault.err_code == TAKEN or said == THERE:
             return False
-        if passes(fault) or NO_SPACE in said:
+        if passes(fault):
+            raise NotYet(said)
+        if NO_SPACE in said:
             raise Again(said)
         if fault.err_code == FULL and said.startswith("maximum") and full is not None:
             text = f"{subject} does not fit: {said}"
@@ -177,10 +179,10 @@ async def store_next(link: Link, stream: str, subject: str, payload: bytes, *, a
         StoreRefused: if it does not fit, or the broker refuses it for another reason.
     """
     headers = {EXPECTED: str(after), MESSAGE_ID: link.unique()}
-    before = link.repeats
+    before = link.unanswered
     if await store(link, subject, payload, headers=headers):
         return True
-    if link.repeats == before:
+    if link.unanswered == before:
         return False
     found = await message_of(link, stream, subject)
     if found is not None and found.headers.get(MESSAGE_ID) == headers[MESSAGE_ID]:
