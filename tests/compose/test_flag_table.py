@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from pathlib import Path
 
 import pytest
 
 from firedoor.adapters.memory import MemoryStore, MemoryStreams
+from firedoor.adapters.memory.store import Call
 from firedoor.compose.flag_table import MERGE_S, FlagTable, flag_chores
 from firedoor.compose.flags_file import FlagsFile
 from firedoor.control.changes import changes
 from firedoor.control.flags import Wanted, edit_offline, read_flags
-from firedoor.errors import NotKnown
+from firedoor.errors import NotKnown, StreamsUnavailable
 from firedoor.testing.conformance.store import make_plan
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.wire.flags import Flag, Flags, killed, newer
@@ -85,6 +87,28 @@ def test_a_switch_is_lifted_without_the_broker_as_well(tmp_path: Path) -> None:
         assert [each.what for each in await changes(machine.streams)] == [
             "flag set", "flag changed while the broker was away", "killed",
         ]  # fmt: skip
+
+    run(work())
+
+
+@pytest.mark.parametrize("call", ["swap", "get"])
+@pytest.mark.parametrize("done", [False, True])
+def test_a_change_is_recorded_once_wherever_the_broker_goes_away_in_it(
+    tmp_path: Path, call: Call, *, done: bool
+) -> None:
+    async def work() -> None:
+        for times in (1, 2, 3):
+            machine = Machine(tmp_path / str(times))
+            machine.store.lose(call, done=done, times=times)
+            await machine.table.change(wanted())
+            machine.store.up()
+            for _ in range(4):
+                with contextlib.suppress(StreamsUnavailable):
+                    await machine.table.merge_back()
+            told = await read_flags(machine.streams)
+            assert killed(told, "predict", "route")
+            assert machine.file.read() == told
+            assert [each.about for each in await changes(machine.streams)] == [SWITCH]
 
     run(work())
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from firedoor.bounds import within
-from firedoor.control.changes import record
+from firedoor.control.changes import changes, record
 from firedoor.errors import DeclarationError, NotKnown, StoreRefused, StreamsUnavailable, shorten
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
@@ -27,6 +28,8 @@ TEXT_MAX = 1_000
 CONFIRM_S = 86_400.0
 """After which somebody is to say again that a kill switch is wanted."""
 TRIES_MAX = 100
+LATEST = 20
+"""Changes of a flag among which one that was made offline is looked for."""
 SAFE_WHOLE = 2**53
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
 Verb = Literal["set", "unset", "confirm"]
@@ -187,7 +190,8 @@ async def merge_back(streams: Streams, kept: Flags) -> tuple[Flags, tuple[Change
     """Lay over the broker's table what was changed while it was away, and record it.
 
     A broker that has none, since its store is new, gets the whole table that is kept here. Return
-    the table that holds, with nothing marked any more, and what was changed meanwhile.
+    the table that holds, with nothing marked any more, and what was recorded. Where it broke off it
+    is called again: nothing is recorded twice.
 
     Raises:
         StreamsUnavailable: if the broker is away (again).
@@ -196,15 +200,35 @@ async def merge_back(streams: Streams, kept: Flags) -> tuple[Flags, tuple[Change
         seen = await streams.get(KEY)
         told = _decode(seen)
         merged = kept if seen is None and kept.generation else merge(kept, told)
-        if merged is told:
-            return told, ()
-        after = replace(merged, offline={})
-        if await streams.swap(KEY, encode_flags(after), seen):
-            found = tuple(_merged(told, merged))
-            for change in found:
-                await record(streams, change)
-            return after, found
+        after = told if merged is told else replace(merged, offline={})
+        if after is told or await streams.swap(KEY, encode_flags(after), seen):
+            return after, tuple([change async for change in _record_offline(streams, kept, told)])
     raise StreamsUnavailable(_CONTENDED)
+
+
+async def _record_offline(streams: Streams, kept: Flags, told: Flags) -> AsyncIterator[Change]:
+    """Record what was changed offline and is in no log yet; go through that.
+
+    A change that the broker took, and whose note it did not, was made offline as well.
+    """
+    for name, note in kept.offline.items():
+        mine, before = kept.flags.get(name), told.flags.get(name)
+        if before is not None and before != mine and before.at_s > note.at_s:
+            continue  # somebody has decided later
+        latest = await changes(streams, LATEST, about=name)
+        if any(change.at_s == note.at_s and change.by == note.by for change in latest):
+            continue
+        change = Change(
+            at_s=note.at_s,
+            by=note.by,
+            because=note.because,
+            what="flag changed while the broker was away",
+            about=name,
+            before=tell_flag(before),
+            after=tell_flag(mine),
+        )
+        await record(streams, change)
+        yield change
 
 
 def tell_flag(flag: Flag | None) -> str:
@@ -230,23 +254,6 @@ def _decode(value: bytes | None) -> Flags:
         message = "the table of flags was written by another version of firedoor: use that one"
         raise StoreRefused(message)
     return table
-
-
-def _merged(told: Flags, merged: Flags) -> list[Change]:
-    """Return what was changed offline as changes."""
-    found = []
-    for name, note in merged.offline.items():
-        change = Change(
-            at_s=note.at_s,
-            by=note.by,
-            because=note.because,
-            what="flag changed while the broker was away",
-            about=name,
-            before=tell_flag(told.flags.get(name)),
-            after=tell_flag(merged.flags.get(name)),
-        )
-        found.append(change)
-    return found
 
 
 def _what(wanted: Wanted) -> str:
