@@ -22,6 +22,8 @@ COMMANDS = {
     "reproduce": "firedoor.cli.reproduce:reproduce",
     "models": "firedoor.cli.models:app",
     "mlflow": "firedoor.cli.mlflow:app",
+    "flag": "firedoor.cli.flag:app",
+    "kill": "firedoor.cli.kill:kill",
     "backfill": "firedoor.cli.backfill:backfill",
     "map": "firedoor.cli.map:draw",
     "check": "firedoor.cli.check:check",

@@ -12,6 +12,7 @@
 | ``models/`` | bundles and the registry of models |
 | ``runs/`` | what jobs did, and their checkpoints; see ``compose.runs`` |
 | ``mlflow/`` | what tracking servers have of it; see ``compose.mirroring`` |
+| ``serving/`` | what gateways go on with while nobody answers: ``flags.json`` and the like |
 | ``deployed/ZONE-VERSION.json`` | zones whose code was replaced |
 | ``logs/ZONE.log``, ``status.json``, ``report.json`` | what happened |
 """

@@ -22,6 +22,7 @@ from firedoor.compose.companion import LOG, run_triggers
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.deploys import Deploy, read_deploy, read_live, write_live
 from firedoor.compose.ending import Stuck, ZoneFacts
+from firedoor.compose.flag_table import flag_chores
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
@@ -179,6 +180,13 @@ class Supervisor:
             lookups.keep_fresh(),
             self._bound_logs(),
             *beside(streams, self.plan, clock=self.clock, tell=self.screen.tell),
+            *flag_chores(
+                streams,
+                self.plan,
+                self.project.folder,
+                clock=self.clock,
+                tell=self.screen.tell,
+            ),
             *self._triggers(),
         )
 

@@ -24,6 +24,7 @@ import msgspec
 from firedoor.adapters.clock import SystemClock
 from firedoor.compose import outfit, tether
 from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.switching import Switches
 from firedoor.errors import (
     DeclarationError,
     FiredoorError,
@@ -106,7 +107,9 @@ class ZoneProcess:
             streams = await self._connect(stack, project, plan)
             if streams is not None and not self._leave.is_set():
                 self._runner = make(streams)
-                await self._work(streams)
+                switches = Switches(zone, project.folder, self._clock)
+                self._runner.conduct.switch(await switches.look(streams))
+                await self._work(streams, switches)
         return self.code
 
     # ---- preparing
@@ -259,14 +262,15 @@ class ZoneProcess:
 
     # ---- at work
 
-    async def _work(self, streams: Streams) -> None:
+    async def _work(self, streams: Streams, switches: Switches) -> None:
         """Run the runner; give it 30 s to drain once it is asked to."""
         assert self._runner is not None, "it was just made"
         async with asyncio.TaskGroup() as group:
             running = group.create_task(self._run_through(streams))
             watching = group.create_task(self._watch_restarts(streams))
+            switching = group.create_task(switches.follow(streams, self._runner.conduct))
             leaving = group.create_task(self._leave.wait())
-            aside = [watching, leaving]
+            aside = [watching, switching, leaving]
             if self._keep_fresh is not None:
                 aside.append(group.create_task(self._keep_fresh()))
             await asyncio.wait([running, leaving], return_when=asyncio.FIRST_COMPLETED)

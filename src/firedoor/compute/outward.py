@@ -75,7 +75,8 @@ class Outward:
             edge.order("close", US, "it answered: what failed was the rows' doing")
         self._searching = {}
         self._attempt, self._left_s = batch.attempt, batch.left_s
-        self._again, self._row = batch.attempt > 1, 0
+        once = any(order.want == "once" for order in batch.orders)
+        self._again, self._row = once or batch.attempt > 1, 0
         for order in batch.orders:
             self._obey(order)
         edges = _edges()

@@ -40,6 +40,9 @@ def show_board(plan: Plan, snapshot: Snapshot, *, now_s: float, running: bool = 
         lines.append(f"as of {ago(age_s)} ago, from the last snapshot")
     rows = [_row(plan, snapshot, view, now_s) for view in view_zones(plan, snapshot)]
     lines += ["", *align([HEAD, *_broker(snapshot, running=running), *rows])]
+    for beat in snapshot.zones if running else ():
+        for sentence in beat.switches:
+            lines.append(f"{beat.zone}: {sentence}; see: firedoor flag list")
     for edge, cut in snapshot.detached.items():
         why = f": {cut.because}" if cut.because else ""
         lines.append(

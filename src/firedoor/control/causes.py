@@ -137,6 +137,7 @@ def show_why(
         command = _remedy(zone, view)
     if command:
         lines.append(f"next: {command}")
+    lines += [f"kill switch: {sentence}" for sentence in (beat.switches if beat else ())]
     lines += in_full(beat)
     if beat and beat.transitions:
         lines += ["", "what it went through, the latest last:"]

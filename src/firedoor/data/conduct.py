@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
 from firedoor.data.bell import Bell
+from firedoor.data.switches import Thrown
 from firedoor.flow import verdict, zone
 from firedoor.flow.probes import ZonePolicy
 from firedoor.flow.verdict import VerdictPolicy, Window
@@ -41,6 +42,9 @@ class Conduct:
         self.bell = Bell()
         """Rings when the state changes."""
         self.state = ZoneState()
+        self.thrown = Thrown()
+        """Kill switches."""
+        self._order = Order()
         self._clock = clock
         self._replica = replica
         self._policy = ZonePolicy() if policy is None else policy
@@ -96,7 +100,29 @@ class Conduct:
         """Take the order of a person; with a new generation the gate's window starts empty."""
         if 0 <= self.state.generation < order.generation:
             self._window = Window()
-        self.tell(Ordered(order.want, order.generation, order.because))
+        self._order = order
+        self._obey()
+
+    def switch(self, thrown: Thrown) -> None:
+        """Take which kill switches are thrown; what holds it ends when they are not any more."""
+        if thrown == self.thrown:
+            return
+        before, self.thrown = self.thrown, thrown
+        for sentence in thrown.noted:
+            if sentence not in before.noted:
+                self.note(sentence)
+        for sentence in before.noted:
+            if sentence not in thrown.noted:
+                self.note(f"no more: {sentence}")
+        if self.state.generation >= 0:
+            self._obey()
+
+    def _obey(self) -> None:
+        """Do what a person wants, unless a kill switch holds the zone."""
+        want, because = self._order.want, self._order.because
+        if want == "run" and self.thrown.hold:
+            want, because = "pause", self.thrown.hold
+        self.tell(Ordered(want, self._order.generation, because))
 
     def judge(self, rows: int, dead: Mapping[str, int]) -> verdict.Halt | None:
         """Judge a batch with the latest ones; slow the pull where the gate says so."""
@@ -159,6 +185,7 @@ class Conduct:
             transitions=tuple(self._transitions),
             signatures=dict(self._signatures.most_common(SIGNATURES_SHOWN)),
             guards=guards,
+            switches=self.thrown.told,
         )
 
     def _show(self) -> tuple[zone.Word, str, str]:
@@ -171,7 +198,9 @@ class Conduct:
         name = self.plan.name
         match self._shown[0], code:
             case "paused", "ordered":
-                return f"firedoor zone resume {name}"
+                killed = self.thrown.by_switch if self._order.want == "run" else ""
+                lift = f"firedoor kill {name}.{killed} --off"
+                return lift if killed else f"firedoor zone resume {name}"
             case "paused", "dead_letters_full":
                 return "firedoor dlq"
             case (("halted" | "paused" | "throttled"), _):

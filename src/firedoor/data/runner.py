@@ -279,10 +279,16 @@ class Runner:
         try:
             order = msgspec.json.decode(value, type=Order) if value else Order()
         except msgspec.DecodeError:
-            order = Order(generation=max(0, self.conduct.state.generation), guards=self._orders)
+            generation = max(0, self.conduct.state.generation)
+            order = Order(generation=generation, guards=self._by_persons())
         self.conduct.order(order)
-        if order.guards != self._orders:
-            self._order_guards(order.guards)
+        guards = (*order.guards, *self.conduct.thrown.guards)
+        if guards != self._orders:
+            self._order_guards(guards)
+
+    def _by_persons(self) -> tuple[GuardOrder, ...]:
+        """Return what the guards were told, but for what kill switches tell them."""
+        return tuple(order for order in self._orders if order not in self.conduct.thrown.guards)
 
     def _order_guards(self, orders: tuple[GuardOrder, ...]) -> None:
         """Hand on what a person wants of guards; what waits for a dependency is tried again."""

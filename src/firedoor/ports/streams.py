@@ -181,6 +181,19 @@ class Streams(Protocol):
         """Keep a durable value."""
         ...
 
+    async def swap(self, key: str, value: bytes, seen: bytes | None) -> bool:
+        """Keep a durable value, if what is kept there is still what was ``seen`` (None: nothing).
+
+        Returns when it is durable. False: somebody else was faster, and nothing was kept. Of
+        several that saw the same, one succeeds. Whether it took place is unknown after
+        ``StreamsUnavailable`` only: read again then.
+        """
+        ...
+
+    async def forget(self, key: str) -> None:
+        """Keep a durable value no longer; one that is not there is fine."""
+        ...
+
     async def keys(self, prefix: str) -> Sequence[str]:
         """Return the durable keys that begin so."""
         ...

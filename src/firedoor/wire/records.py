@@ -226,6 +226,8 @@ class ZoneStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of its step, a note a worker and guard."""
     degraded: Degraded | None = None
     """None: it joins to nothing, and takes every row at full pace."""
+    switches: tuple[str, ...] = ()
+    """Kill switches that are thrown for it: who, what, why."""
 
 
 class GuardNote(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,11 +244,13 @@ class GuardOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a person wants of one guard of a zone."""
 
     guard: str
-    want: Literal["open", "close", "reset"]
+    want: Literal["open", "close", "reset", "once"]
     """``open``: every call is refused. ``close``: every call is made, whatever the breaker thinks.
-    ``reset``: neither, and the breaker begins anew."""
+    ``reset``: neither, and the breaker begins anew. ``once``: of all guards, while a kill switch is
+    thrown: no call is made twice."""
     number: int
-    """Of the order; a later one of the same guard takes its place."""
+    """Of the order; a later one of the same guard takes its place. 0, of ``once``: it holds for the
+    batches that it comes with."""
     because: str = ""
     by: str = ""
     at_s: float = 0.0

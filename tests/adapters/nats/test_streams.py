@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from adapters.nats.world import PIPELINE, NatsStore, kill_server
 from firedoor.adapters.nats import letters
+from firedoor.adapters.nats.asked import Again, Asked
+from firedoor.adapters.nats.keeping import store_next
 from firedoor.adapters.nats.naming import Names
 from firedoor.adapters.nats.server import LocalServer
 from firedoor.adapters.nats.streams import NatsStreams, connect
@@ -274,6 +277,8 @@ def test_a_zone_may_not_touch_what_is_others(server: LocalServer) -> None:
             "read another's dead letters": clean.dead_rows("store", batch_name(1)),
             "change dead letters": clean.rebury(replace(entry, zone="clean", rows=0), b""),
             "give orders": clean.put("order.store", b"{}"),
+            "set flags": clean.swap("flags", b"{}", None),
+            "forget flags": clean.forget("flags"),
             "beat for another": clean.beat("zone.store.host-1", b"x"),
             "claim for another": clean.claim("probe.store", b"x", None),
             "pause another's inbox": clean.inbox(LARGE).pause(1),
@@ -306,6 +311,36 @@ def test_a_payload_above_the_most_is_refused_before_it_is_sent(server: LocalServ
         with pytest.raises(DeadLettersFull, match="lower batch_rows="):
             await streams.bury(make_dead(batch_name(1), huge), huge)
         assert [entry async for entry in streams.dead()] == []
+
+    run(server, work)
+
+
+def test_a_swap_whose_answer_is_lost_took_place_if_it_did(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(store: NatsStore, streams: NatsStreams) -> None:
+        other, send = await store.connect(), streams.link.send
+
+        async def lose(asked: Asked, payload: bytes, **more: Any) -> str:
+            await send(asked, payload, **more)
+            await asked.next(5)
+            if payload == b"two":
+                assert await other.swap("flags", b"three", payload)
+            monkeypatch.setattr(streams.link, "send", send)
+            message = "the answer is lost"
+            raise Again(message)
+
+        async def store_and_lose(value: bytes, after: int) -> bool:
+            monkeypatch.setattr(streams.link, "send", lose)
+            subject = NAMES.value("flags")
+            return await store_next(streams.link, NAMES.values, subject, value, after=after)
+
+        assert await store_and_lose(b"one", 0)
+        assert await streams.get("flags") == b"one"
+        with pytest.raises(StreamsUnavailable, match="read it again"):
+            await store_and_lose(b"two", 1)
+        assert await streams.get("flags") == b"three"
+        await other.close()
 
     run(server, work)
 

@@ -18,8 +18,8 @@ BEAT_S = 10.0
 """For which a beat is heard."""
 Call = Literal[
     "ack", "attempts", "beat", "beats", "bury", "claim", "dead", "dead_rows", "declare", "depth",
-    "fetch", "get", "give_back", "keys", "last_record", "note_attempts", "pause", "publish", "put",
-    "rebury", "record", "recorded", "records", "working",
+    "fetch", "forget", "get", "give_back", "keys", "last_record", "note_attempts", "pause",
+    "publish", "put", "rebury", "record", "recorded", "records", "swap", "working",
 ]  # fmt: skip
 """What a client asks of the broker."""
 Key = tuple[str, str]
@@ -169,7 +169,14 @@ class MemoryStore:
         self.dead[key] = (entry, payload)
         self._dead_bytes += _size(entry, payload)
 
-    # ---- beats
+    # ---- small values
+
+    def swap(self, key: str, value: bytes, seen: bytes | None) -> bool:
+        """Keep a value, if what is kept under its key is still what was seen."""
+        if self.values.get(key) != seen:
+            return False
+        self.values[key] = value
+        return True
 
     def beat(self, key: str, value: bytes, now_s: float) -> None:
         """Hear a beat."""

@@ -154,6 +154,14 @@ class MemoryStreams:
         """Keep a durable value."""
         await self.ask("put", lambda: self._store.values.update({key: value}))
 
+    async def swap(self, key: str, value: bytes, seen: bytes | None) -> bool:
+        """Keep a durable value, if nobody else did since."""
+        return await self.ask("swap", lambda: self._store.swap(key, value, seen))
+
+    async def forget(self, key: str) -> None:
+        """Keep a durable value no longer."""
+        await self.ask("forget", lambda: self._store.values.pop(key, None))
+
     async def keys(self, prefix: str) -> Sequence[str]:
         """Return the durable keys that begin so."""
         return await self.ask(

@@ -12,6 +12,10 @@ class Again(Exception):
     """There was no answer, or a temporary one: ask again."""
 
 
+class NotYet(Again):
+    """The broker refused for now, and nothing was done: ask again."""
+
+
 class NoAnswer(Again):
     """There was no answer, over a connection that holds."""
 

@@ -23,15 +23,16 @@ from firedoor.adapters.nats.answers import (
     passes,
     status_of,
 )
-from firedoor.adapters.nats.asked import Again
+from firedoor.adapters.nats.asked import Again, NotYet
 from firedoor.adapters.nats.configs import PAYLOAD_BYTES
 from firedoor.adapters.nats.link import ASK_S, Link
 from firedoor.adapters.nats.naming import API
-from firedoor.errors import Full, StoreRefused
+from firedoor.errors import Full, StoreRefused, StreamsUnavailable
 
 PAGE = 256
 """Messages that are read at once."""
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+MESSAGE_ID = "Nats-Msg-Id"
 THERE = "maximum messages per subject exceeded"
 """The store's answer to a second message of a subject that holds one."""
 MESSAGE_MAX = PAYLOAD_BYTES - 2**16
@@ -133,7 +134,9 @@ async def store(
         said = fault.description
         if fault.err_code == TAKEN or said == THERE:
             return False
-        if passes(fault) or NO_SPACE in said:
+        if passes(fault):
+            raise NotYet(said)
+        if NO_SPACE in said:
             raise Again(said)
         if fault.err_code == FULL and said.startswith("maximum") and full is not None:
             text = f"{subject} does not fit: {said}"
@@ -162,6 +165,30 @@ async def store_once(
     """Store the first message of a subject; False, if there is one already, which stays."""
     guarded = {EXPECTED: "0"} | (headers or {})
     return await store(link, subject, payload, headers=guarded, full=full)
+
+
+async def store_next(link: Link, stream: str, subject: str, payload: bytes, *, after: int) -> bool:
+    """Store a message, if the last of its subject is still number ``after``; 0: there is none.
+
+    Sent again, since the answer was lost, it may find itself there, and is refused before its id is
+    looked at: the id of what is there then says whose that is.
+
+    Raises:
+        StreamsUnavailable: if the broker is away, or it was sent again and another is there now,
+            which may have followed this one.
+        StoreRefused: if it does not fit, or the broker refuses it for another reason.
+    """
+    headers = {EXPECTED: str(after), MESSAGE_ID: link.unique()}
+    before = link.unanswered
+    if await store(link, subject, payload, headers=headers):
+        return True
+    if link.unanswered == before:
+        return False
+    found = await message_of(link, stream, subject)
+    if found is not None and found.headers.get(MESSAGE_ID) == headers[MESSAGE_ID]:
+        return True
+    message = f"{subject}: the answer was lost, and another value is there by now; read it again"
+    raise StreamsUnavailable(message)
 
 
 async def message_of(link: Link, stream: str, subject: str) -> Kept | None:

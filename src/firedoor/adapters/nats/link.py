@@ -27,7 +27,7 @@ from firedoor.adapters.nats.answers import (
     passes,
     status_of,
 )
-from firedoor.adapters.nats.asked import Absent, Again, Asked
+from firedoor.adapters.nats.asked import Absent, Again, Asked, NotYet
 from firedoor.adapters.nats.naming import API, replies_of, user_of
 from firedoor.adapters.nats.session import Session, Trust, why_untrusted
 from firedoor.errors import StoreRefused, StreamsUnavailable
@@ -86,6 +86,8 @@ class Link:
         self._begun = False
         self.losses = 0
         """How often the connection was lost."""
+        self.unanswered = 0
+        """How often a request was sent again of which it is not known what became of it."""
         self._asked: dict[str, Asked] = {}
         self._up = asyncio.Event()
         self._opening = asyncio.Lock()
@@ -351,6 +353,7 @@ class Link:
             try:
                 return await once(max(ends_s - self.clock.now_s(), PAUSE_FIRST_S))
             except Again as error:
+                self.unanswered += not isinstance(error, NotYet)
                 left_s = ends_s - self.clock.now_s()
                 if left_s <= 0:
                     raise self._unavailable(str(error)) from error

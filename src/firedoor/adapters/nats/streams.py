@@ -9,17 +9,19 @@ import msgspec
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.nats import letters
-from firedoor.adapters.nats.answers import ConsumerInfo, Refusal, StreamInfo
+from firedoor.adapters.nats.answers import ConsumerInfo, Done, Refusal, StreamInfo
 from firedoor.adapters.nats.asked import Absent
 from firedoor.adapters.nats.declaring import declare, make_beats, prune, read_time
 from firedoor.adapters.nats.inbox import NatsInbox, release
 from firedoor.adapters.nats.keeping import (
     EXPECTED,
+    MESSAGE_ID,
     last_message,
     last_messages,
     message_of,
     messages,
     store,
+    store_next,
     store_once,
 )
 from firedoor.adapters.nats.link import OPEN_S, READ_S, WRITE_S, Link
@@ -39,7 +41,6 @@ T = TypeVar("T")
 ACK_WAIT_S = 30.0
 FORGOTTEN_S = 3600
 """How long it is kept that there are no attempts: longer than anybody still reads older ones."""
-MESSAGE_ID = "Nats-Msg-Id"
 
 
 async def connect(
@@ -267,10 +268,34 @@ class NatsStreams:
         """Keep a durable value."""
         await store(self.link, self.names.value(key), value)
 
+    async def swap(self, key: str, value: bytes, seen: bytes | None) -> bool:
+        """Keep a durable value, if what is kept there is still what was ``seen``; None: nothing."""
+        subject = self.names.value(key)
+        found = await message_of(self.link, self.names.values, subject)
+        if (None if found is None else found.data) != seen:
+            return False
+        after = 0 if found is None else found.seq
+        return await store_next(self.link, self.names.values, subject, value, after=after)
+
+    async def forget(self, key: str) -> None:
+        """Keep a durable value no longer; one that is not there is fine.
+
+        Raises:
+            StoreRefused: if it refuses.
+        """
+        body = {"filter": self.names.value(key)}
+        verb = f"STREAM.PURGE.{self.names.values}"
+        try:
+            await self.link.api(verb, body, answer=Done, patience_s=self.link.write_s)
+        except Refusal as refusal:
+            message = f"{refusal}: is the pipeline declared in this store?"
+            raise StoreRefused(message) from refusal
+
     async def keys(self, prefix: str) -> Sequence[str]:
         """Return the durable keys that begin so."""
         every = self.names.value("")
-        body = {"subjects_filter": f"{every}>"}
+        folder, dot, _ = prefix.rpartition(".")
+        body = {"subjects_filter": f"{every}{folder}{dot}>"}
         verb = f"STREAM.INFO.{self.names.values}"
         info = await self.link.api(verb, body, answer=StreamInfo)
         keys = (subject.removeprefix(every) for subject in info.state.subjects)

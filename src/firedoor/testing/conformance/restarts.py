@@ -168,6 +168,8 @@ async def while_the_broker_is_away_everything_says_so(store: Store) -> None:
             lambda: streams.bury(entry, b"dead"),
             lambda: streams.rebury(entry, b"dead"),
             lambda: streams.put("plan", b"{}"),
+            lambda: streams.swap("plan", b"{}", None),
+            lambda: streams.forget("plan"),
             lambda: streams.beat("supervisor", b"here"),
             held.ack,
         )

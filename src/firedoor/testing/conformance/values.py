@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from firedoor.ports.streams import Streams
 from firedoor.testing.conformance.store import SOON_S, Store, client
 
 BEAT_S = 10.0
@@ -30,6 +31,80 @@ async def keys_are_found_by_how_they_begin(store: Store) -> None:
         assert sorted(await streams.keys("detached.intake.")) == ["detached.intake.clean_x"]
         assert sorted(await streams.keys("")) == sorted(kept)
         assert list(await streams.keys("nothing")) == []
+
+
+async def a_value_is_swapped_by_one_who_saw_the_latest(store: Store) -> None:
+    """Of several that saw the same, one gets it; who saw something older does not."""
+    key = "flags"
+    async with client(store) as streams, client(store) as other:
+        async with asyncio.TaskGroup() as group:
+            one = group.create_task(streams.swap(key, b"one", None))
+            two = group.create_task(other.swap(key, b"two", None))
+        assert one.result() is not two.result()
+        held = b"one" if one.result() else b"two"
+        assert await other.get(key) == held
+        assert not await streams.swap(key, b"three", None)
+        assert not await streams.swap(key, b"three", b"something else")
+        assert await streams.get(key) == held
+        assert await other.swap(key, b"three", held)
+        assert not await streams.swap(key, b"four", held)
+        assert await streams.get(key) == b"three"
+        await streams.put(key, b"")
+        assert await streams.swap(key, b"five", b"")
+        assert await other.get(key) == b"five"
+
+
+async def no_swap_is_lost_among_racing_callers(store: Store) -> None:
+    """Each reads, changes and swaps until it succeeds: everything that was added is there."""
+    key, each = "orders.predict", 8
+
+    async def add(streams: Streams, name: str) -> int:
+        failed = 0
+        for number in range(each):
+            while True:
+                seen = await streams.get(key)
+                if await streams.swap(key, (seen or b"") + f"{name}{number} ".encode(), seen):
+                    break
+                failed += 1
+        return failed
+
+    async with client(store) as streams, client(store) as other, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(add(who, name))
+            for who, names in ((streams, "ab"), (other, "cd"))
+            for name in names
+        ]
+        failed = sum([await task for task in tasks])
+        words = ((await streams.get(key)) or b"").decode().split()
+        assert sorted(words) == sorted(f"{name}{n}" for name in "abcd" for n in range(each))
+        assert failed > 0, "nobody was ever faster than anybody else: this has tested nothing"
+
+
+async def a_value_is_forgotten(store: Store) -> None:
+    """By every client; the next one begins anew, and no other goes with it."""
+    async with client(store) as streams, client(store) as other:
+        await streams.put("change.1-ann", b"x")
+        await streams.put("change.2-ann", b"y")
+        await streams.forget("change.1-ann")
+        await streams.forget("change.3-nobody")
+        assert await other.get("change.1-ann") is None
+        assert list(await other.keys("change.")) == ["change.2-ann"]
+        assert not await other.swap("change.1-ann", b"z", b"x")
+        assert await other.swap("change.1-ann", b"z", None)
+        assert await streams.get("change.1-ann") == b"z"
+
+
+async def a_swapped_value_survives_the_broker(store: Store) -> None:
+    """However that ended; and so does what one has to have seen."""
+    async with client(store) as streams:
+        assert await streams.swap("flags", b"one", None)
+        for kill, (seen, value) in zip(
+            (True, False), ((b"one", b"two"), (b"two", b"three")), strict=True
+        ):
+            await store.restart(kill=kill)
+            assert not await streams.swap("flags", b"never", None)
+            assert await streams.swap("flags", value, seen)
+        assert await streams.get("flags") == b"three"
 
 
 async def the_latest_beat_is_heard(store: Store) -> None:

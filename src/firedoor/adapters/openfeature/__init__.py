@@ -1,0 +1,1 @@
+"""OpenFeature: flags for code that asks by that interface."""
