@@ -30,7 +30,6 @@ from firedoor.wire.messages import (
     Load,
     Loaded,
     Loading,
-    ModelFiles,
     Passed,
     Prove,
     Proved,
@@ -41,6 +40,7 @@ from firedoor.wire.messages import (
     Tracing,
     Unloadable,
 )
+from firedoor.wire.model_files import ModelFiles
 
 many = settings(max_examples=150, deadline=None, derandomize=True)
 BOUND = 2**20

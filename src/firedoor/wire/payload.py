@@ -28,8 +28,9 @@ from firedoor.wire.columns import (
     wanted,
     within,
 )
+from firedoor.wire.fitting import by_name, column_of
 from firedoor.wire.serving import ROWS_MAX, Ask, Form
-from firedoor.wire.tensors import Tensor, by_name, column_of, read_request, read_tensors
+from firedoor.wire.tensors import Tensor, read_request, read_tensors
 
 __all__ = ["BadPayload", "Reader", "Taken", "columns_of"]
 
