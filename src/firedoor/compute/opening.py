@@ -10,6 +10,7 @@ from firedoor.compute.formats import LIBRARIES
 from firedoor.compute.launch import ServingOrder
 from firedoor.compute.variant import WorkerVariant
 from firedoor.errors import BundleDamaged, DeclarationError, ModelsUnavailable
+from firedoor.isolation.relapse import RelapsePolicy
 from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.bundle import Manifest, Signature, Unsound, decode_manifest
 from firedoor.wire.model_files import ModelFiles
@@ -29,6 +30,7 @@ def open_variant(
     sys_path: tuple[str, ...] = (),
     in_project: bool = True,
     denies: tuple[str, ...] = (),
+    relapses: RelapsePolicy | None = None,
 ) -> WorkerVariant:
     """Return a version that is being loaded; ``ready`` waits for it.
 
@@ -42,6 +44,7 @@ def open_variant(
         sys_path: where workers import from; empty: as this process.
         in_project: whether the current folder is the project, and readable for workers.
         denies: what they must not read.
+        relapses: when deaths are a crash loop.
 
     Raises:
         BundleDamaged: if its manifest is not what was stored.
@@ -63,7 +66,7 @@ def open_variant(
         in_project=in_project,
         denies=denies,
     )
-    return WorkerVariant(order, manifest, tasks=tasks)
+    return WorkerVariant(order, manifest, tasks=tasks, policy=relapses)
 
 
 def open_fallback(

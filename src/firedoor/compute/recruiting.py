@@ -62,6 +62,7 @@ class Recruiter:
         self._loop = asyncio.get_running_loop()
         self._relapses = Relapses()
         self._failures = self._kills = 0
+        self._ready = False
         self._loads: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -83,7 +84,8 @@ class Recruiter:
         if self._relapses.count and until_s > self._loop.time():
             self._timer = self._loop.call_at(until_s, self.fill)
             return
-        for _ in range(min(missing, LOADS_MAX - len(self._loads))):
+        most = LOADS_MAX if self._ready else 1  # the first one shows whether it can be loaded
+        for _ in range(min(missing, most - len(self._loads))):
             task = self._tasks.create_task(self._start())
             self._loads.add(task)
             task.add_done_callback(self._started)
@@ -136,6 +138,7 @@ class Recruiter:
                 return
             self.proven = self.proven or bool(launched.ready.examples)
             self._failures = self._kills = 0
+            self._ready = True
             self.notes = tuple(dict.fromkeys((*self.notes, *launched.ready.notes)))
             self._employer.admit(launched)
 

@@ -6,10 +6,16 @@ import ctypes
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 LEAKED: list[bytearray] = []
 
@@ -22,6 +28,8 @@ def load(folder: Path) -> dict[str, float]:
         raise ValueError(message)
     if weights.get("dies"):
         os.kill(os.getpid(), signal.SIGSEGV)
+    if weights.get("hangs_forked") and "firedoor.compute.forkserver" in sys.modules:
+        time.sleep(600)
     return weights
 
 
@@ -76,6 +84,29 @@ def _burn() -> None:
 def by_length(model: dict[str, float], rows: pl.DataFrame) -> pl.Series:
     """Return what depends on how many rows there are."""
     return rows["x"] * model["a"] + rows.height
+
+
+def table(model: dict[str, float], rows: pl.DataFrame) -> pl.DataFrame:
+    """Return two outputs."""
+    return rows.select(chance=pl.col("x") * model["a"], label=pl.col("what"))
+
+
+def of_pandas(model: dict[str, float], rows: pd.DataFrame) -> pd.Series[float]:
+    """Return ``a * x + b`` of a frame of pandas."""
+    assert type(rows).__module__.startswith("pandas")
+    return rows["x"] * model["a"] + model["b"]
+
+
+def of_numpy(model: dict[str, float], rows: np.ndarray[Any, np.dtype[np.object_]]) -> object:
+    """Return ``a * x + b`` of an array, as a column."""
+    return rows[:, :1].astype(float) * model["a"] + model["b"]
+
+
+def always_dies(model: dict[str, float], rows: pl.DataFrame) -> pl.Series:
+    """Die of everything but the example rows."""
+    if rows.height == 1 and rows["x"][0] > 100:
+        os._exit(3)
+    return rows["x"] * model["a"] + model["b"]
 
 
 def constant(rows: pl.DataFrame) -> list[float]:

@@ -39,6 +39,7 @@ def bundle(
     a: float = 2.0,
     b: float = 1.0,
     example: pl.DataFrame | None = None,
+    outputs: dict[str, str] | None = None,
     **weights: object,
 ) -> Arm:
     """Make a bundle, with its manifest beside it, and return what names it."""
@@ -63,7 +64,10 @@ def bundle(
             format="files",
             loader=f"{MODULE}:load",
             files=files,
-            signature=Signature(inputs=parse_fields("inputs", INPUTS)),
+            signature=Signature(
+                inputs=parse_fields("inputs", INPUTS),
+                outputs=parse_fields("outputs", outputs or {}),
+            ),
             example="example.parquet" if example.width else "",
         )
     )
