@@ -17,7 +17,7 @@ STALE_S = 30.0
 class Call:
     """One request, until it is answered and no worker holds it any more."""
 
-    __slots__ = ("alone", "ask", "ends_s", "external", "future", "told")
+    __slots__ = ("alone", "alone_external", "ask", "ends_s", "external", "future", "told")
 
     def __init__(self, ask: Ask, future: asyncio.Future[Told], ends_s: float) -> None:
         """Wait for an answer until ``ends_s``, of the loop's clock."""
@@ -28,6 +28,8 @@ class Call:
         """Workers that were killed from outside with it in their hands."""
         self.alone = 0
         """Workers that died while they held it alone."""
+        self.alone_external = 0
+        """Of these, killed from outside: as the kernel does where memory is short."""
         self.told: Told | None = None
         """What is said to it if its time ends before it was tried again."""
 

@@ -22,7 +22,7 @@ from firedoor.compute.serving_line import read_progress
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.spec.service_plan import ServiceLimits
 from firedoor.units import format_bytes, format_seconds
-from firedoor.wire.serving import FRAME_BYTES_MAX, TELL, Told, decode_told, encode_ask
+from firedoor.wire.serving import FRAME_BYTES_MAX, TELL, Outcome, Told, decode_told, encode_ask
 from firedoor.wire.serving_frames import Frames
 
 OUTGOING_BYTES_MAX = FRAME_BYTES_MAX
@@ -75,6 +75,7 @@ class Replica:
         *,
         loop: asyncio.AbstractEventLoop,
         threads: Executor,
+        hide: Callable[[str], str],
     ) -> None:
         """Take over a worker that is ready."""
         self.process = process = launched.process
@@ -89,7 +90,7 @@ class Replica:
         self.still_s = 0.0
         """For how long it has held requests and done nothing."""
         self._limits, self._watcher = told, watcher
-        self._loop, self._threads = loop, threads
+        self._loop, self._threads, self._hide = loop, threads, hide
         self._line: socket.socket = process.line
         self._frames = Frames(TELL.size)
         self._outgoing: list[bytes] = []
@@ -175,6 +176,10 @@ class Replica:
             raise ValueError(message)
         self.answers += 1
         self.still_s = 0.0
+        if told.outcome is not Outcome.OK:
+            told = told._replace(
+                message=self._hide(told.message), signature=self._hide(told.signature)
+            )
         call.tell(told)
         self._watcher.answered(self)
 

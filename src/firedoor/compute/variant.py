@@ -29,7 +29,11 @@ LOOK_S = 0.05
 SWEEP_S = 0.01
 RECENT_S = 30.0
 ALONE_DEATHS = 2
+ALONE_DEATHS_EXTERNAL = 3
 EXTERNAL_DEATHS = 2
+"""Workers killed from outside with one request in their hands, from which on it is suspected."""
+EXTERNAL_FREE = 20
+"""Of the last 30 s, that are mended at once: more, and whoever kills is not helped at it."""
 SUSPECTS_MAX = 1_024
 CONTRAST = 3
 """Requests found guilty one after the other: then it is not the requests."""
@@ -76,6 +80,7 @@ class WorkerVariant:
         self._closed = False
         self._deaths: Counter[str] = Counter()
         self._recent: deque[float] = deque(maxlen=10_000)
+        self._kills: deque[float] = deque(maxlen=EXTERNAL_FREE + 1)
         self._changed = asyncio.Event()
         """Set when it is ready, has failed or is closed."""
         self._quiet = asyncio.Event()
@@ -245,7 +250,12 @@ class WorkerVariant:
         suspects = self._dying.pop(replica, [])
         self._count("killed" if death.external else death.cause)
         why = self._explain(death)
-        if not death.external:
+        if death.external:
+            now_s = self._loop.time()
+            self._kills.append(now_s)
+            if len(self._kills) > EXTERNAL_FREE and self._kills[0] > now_s - RECENT_S:
+                self._recruiter.relapsed(why)
+        else:
             if not replica.alone or self._guilty_in_a_row >= CONTRAST:
                 self._recruiter.relapsed(why)
             unproven = not self._recruiter.proven and not replica.answers
@@ -265,12 +275,13 @@ class WorkerVariant:
         )
         if death.external:
             call.external += 1
-            if call.external < EXTERNAL_DEATHS:
+            call.alone_external += replica.alone
+            if call.external < EXTERNAL_DEATHS and not replica.alone:
                 self._move([call])
                 return
-        elif replica.alone:
-            call.alone += 1
-        if call.alone >= ALONE_DEATHS:
+        else:
+            call.alone += replica.alone
+        if call.alone >= ALONE_DEATHS or call.alone_external >= ALONE_DEATHS_EXTERNAL:
             self._convict(call, call.told)
             return
         if call.ask.deadline_s:  # it has as long as its caller waits: it is not the first attempt
@@ -336,7 +347,10 @@ class WorkerVariant:
 
     def admit(self, launched: Launched) -> None:
         """Take a worker that is ready."""
-        replica = Replica(launched, self._limits, self, loop=self._loop, threads=self._threads)
+        replica = Replica(
+            launched, self._limits, self, loop=self._loop, threads=self._threads,
+            hide=self._launcher.hide,
+        )  # fmt: skip
         self._spares.append(replica)
         self._assign()
 
