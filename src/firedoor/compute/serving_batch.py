@@ -17,7 +17,7 @@ from firedoor.errors import shorten
 from firedoor.spec.service_plan import Takes
 from firedoor.wire.answers import PREDICTION
 from firedoor.wire.bundle import Field, Signature
-from firedoor.wire.columns import BadPayload, Columns, Values, dtype_of
+from firedoor.wire.columns import BadPayload, Columns, Dtype, Values, dtype_of
 from firedoor.wire.serving import Outcome
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class Taker:
         declared = outputs or (Field(name=PREDICTION, dtype="Float64"),)
         self.names = tuple(field.name for field in declared)
         self._kinds = {field.name: dtype_of(field) for field in declared}
+        self._shapes = {field.name: field.shape for field in declared}
 
     def take(self, returned: object, rows: int) -> Predicted:
         """Return predictions.
@@ -169,10 +170,11 @@ class Taker:
         dtype = self._kinds[name]
         kinds = set(map(type, values))
         if dtype.kind == "float":
-            if kinds == {float}:
+            if kinds == {float} and not self._shapes[name]:
                 numbers = cast("list[float]", values)
                 if dtype.most is None and math.isfinite(sum(numbers)):
                     return values
+            _check_shape(name, values, self._shapes[name])
             return [self._number(name, at, value, bad) for at, value in enumerate(values)]
         wanted: tuple[type, ...] = {"int": (int,), "bool": (bool,)}.get(dtype.kind, (str,))
         for at, value in enumerate(values):
@@ -180,6 +182,8 @@ class Taker:
                 bad.add(at)
             elif type(value) not in wanted:
                 raise Unfit(Outcome.MISSHAPED, _wrong(name, dtype.datatype, at, value))
+            elif dtype.kind == "int" and not _holds(dtype, cast("int", value)):
+                bad.add(at)
         return values
 
     def _number(self, name: str, at: int, value: object, bad: set[int]) -> object:
@@ -195,6 +199,37 @@ class Taker:
         if not math.isfinite(number) or (most is not None and abs(number) > most):
             bad.add(at)
         return number
+
+
+def _holds(dtype: Dtype, value: int) -> bool:
+    """Return whether a type can hold an integer."""
+    assert dtype.least is not None
+    assert dtype.most is not None
+    return dtype.least <= value <= dtype.most
+
+
+def _check_shape(name: str, values: Values, shape: Sequence[int | None]) -> None:
+    """Refuse predictions that are not of the declared shape, or of different ones.
+
+    Raises:
+        Unfit: naming row and output.
+    """
+    if not shape:
+        at = next((at for at, value in enumerate(values) if isinstance(value, list)), None)
+        if at is not None:
+            found = f"row {at}: output {name!r} is a list, and one number is declared"
+            raise Unfit(Outcome.MISSHAPED, f"{found}: return one column, or declare a shape")
+        return
+    size = shape[0]
+    inner: Values = []
+    for at, value in enumerate(values):
+        if not isinstance(value, list) or (size is not None and len(value) != size):
+            wanted = str(list(shape)).replace("None", "?")
+            why = f"row {at}: output {name!r} is declared with shape {wanted}, and is not of it"
+            raise Unfit(Outcome.MISSHAPED, why)
+        size = len(value)
+        inner += value
+    _check_shape(name, inner, shape[1:])
 
 
 def scores_of(values: Values) -> bytes:

@@ -161,7 +161,11 @@ class Bench:
                 )
                 return encode_told(item.number, told)
         columns = {name: values[at:until] for name, values in predicted.columns.items()}
-        fragment, tail = write_answer(item.form, columns, self._datatypes, item.wanted)
+        try:
+            fragment, tail = write_answer(item.form, columns, self._datatypes, item.wanted)
+        except Exception as error:  # noqa: BLE001 - texts that are none, numbers beyond every bound
+            why = f"predictions cannot be written: {shorten(str(error), 300)}"
+            return encode_told(item.number, _failed(Unfit(Outcome.MISSHAPED, why), ()))
         scores = scores_of(next(iter(columns.values())))
         told = Told(Outcome.OK, until - at, scores, fragment, tail, seconds=seconds)
         return encode_told(item.number, told)

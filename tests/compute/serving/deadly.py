@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LEAKED: list[bytearray] = []
+SEEN: set[float] = set()
 
 
 def load(folder: Path) -> dict[str, float]:
@@ -106,6 +107,20 @@ def always_dies(model: dict[str, float], rows: pl.DataFrame) -> pl.Series:
     """Die of everything but the example rows."""
     if rows.height == 1 and rows["x"][0] > 100:
         os._exit(3)
+    return rows["x"] * model["a"] + model["b"]
+
+
+def slow(model: dict[str, float], rows: pl.DataFrame) -> pl.Series:
+    """Take a while for large numbers; return the priority, and 1,000 more once 300 was seen."""
+    SEEN.update(rows["x"].to_list())
+    time.sleep(0.05 * float(rows["x"].gt(100).any()))
+    return rows["x"] * 0 * model["a"] + os.nice(0) + 1_000 * (300.0 in SEEN)
+
+
+def secretive(model: dict[str, float], rows: pl.DataFrame) -> pl.Series:
+    """Raise with a secret in the message."""
+    if rows["x"].gt(100).any():
+        raise ValueError(os.environ["DEADLY_TOKEN"])
     return rows["x"] * model["a"] + model["b"]
 
 

@@ -216,3 +216,38 @@ def test_closing_answers_what_is_under_way_and_leaves_no_process(tmp_path: Path)
             assert variant.facts.state == "closed"
 
     asyncio.run(main())
+
+
+def test_a_request_that_waited_past_its_deadline_is_not_begun(tmp_path: Path) -> None:
+    async def main() -> None:
+        example = pl.DataFrame({"x": [1.0], "what": ["a"]})
+        arm = bundle(tmp_path / "b", example=example)
+        limits = msgspec.structs.replace(QUICK, batch_rows=1)
+        async with opened(tmp_path / "b", arm, plan("slow", limits=limits), nice=5) as variant:
+            first = variant.ask(ask(200.0))
+            await until(lambda: variant.facts.waiting == 1)
+            # It reaches the worker behind a request that takes 50 ms, and is given 10.
+            second = variant.ask(ask(300.0, deadline_s=time.monotonic() + 0.01))
+            assert (await second).outcome in {Outcome.LATE, Outcome.EXPIRED}
+            assert value(await first) == 5.0  # its priority, which it was told to lower by 5
+            await until(lambda: variant.facts.waiting == 0)
+            assert value(await variant.ask(ask(1.0))) == 5.0  # it has never seen 300
+
+    asyncio.run(main())
+
+
+def test_secrets_that_a_worker_was_given_are_in_no_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEADLY_TOKEN", "hunter2hunter2")
+
+    async def main() -> None:
+        limits = msgspec.structs.replace(QUICK, env=("DEADLY_TOKEN",))
+        service = plan("secretive", limits=limits)
+        async with opened(tmp_path / "b", bundle(tmp_path / "b"), service) as variant:
+            told = await variant.ask(ask(200.0))
+            assert told.outcome is Outcome.RAISED
+            assert "ValueError: ***" in told.message
+            assert "hunter2" not in told.message
+
+    asyncio.run(main())
