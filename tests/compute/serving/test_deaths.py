@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from compute.serving.kit import QUICK, all_of, ask, bundle, opened, plan, until, value
@@ -90,6 +91,22 @@ def test_kills_from_outside_under_load_fail_no_request_and_blame_nobody(tmp_path
                     first += 500
             assert variant.facts.deaths_by == {"killed": 4}
             assert first >= 500
+
+    asyncio.run(main())
+
+
+def test_the_end_of_the_fork_server_and_of_all_workers_with_it_fails_no_request(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        limits = msgspec.structs.replace(QUICK, attempt_s=20.0)
+        async with opened(tmp_path / "b", bundle(tmp_path / "b"), plan(limits=limits)) as variant:
+            await until(lambda: len(variant.facts.pids) == 2)
+            asked = [variant.ask(ask(float(i))) for i in range(100)]
+            os.kill(psutil.Process(variant.facts.pids[0]).ppid(), signal.SIGKILL)
+            asked += [variant.ask(ask(float(i))) for i in range(100, 200)]
+            assert [value(await one) for one in asked] == [2.0 * i + 1 for i in range(200)]
+            assert variant.facts.deaths_by == {"killed": 2}
 
     asyncio.run(main())
 
