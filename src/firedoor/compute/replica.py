@@ -30,6 +30,8 @@ CPU_WINDOW_S = 2.0
 CPU_LOOK_S = 0.25
 CPU_SLACK = 1.1
 """One thread at work, and what its interpreter does besides."""
+IDLE_LOOK_S = 0.5
+"""How often one that has nothing to do is looked at: a look costs 0.1 ms."""
 STEP_S = 0.2
 """Longest time between two looks that counts: a gateway that slept says nothing of its worker."""
 READS_MAX = 10_000
@@ -99,6 +101,7 @@ class Replica:
         self._sent = 0
         self._seen = (0, 0)
         self._looked_s = self._looked_cpu_s = self.ready_s
+        self._answers_seen = 0
         self._cpu: deque[tuple[float, float]] = deque()
         self._progress = launched.progress_fd
         loop.add_reader(self._line.fileno(), self._readable)
@@ -187,8 +190,10 @@ class Replica:
 
     def look(self, now_s: float) -> None:
         """See whether it keeps to its limits."""
-        if not self.alive:
+        idle = not self.held and self.answers == self._answers_seen
+        if not self.alive or (idle and now_s - self._looked_s < IDLE_LOOK_S):
             return
+        self._answers_seen = self.answers
         usage = limits.usage(self.pid)
         if usage is None:
             return  # its end will be told
