@@ -106,7 +106,7 @@ def test_the_end_of_the_fork_server_and_of_all_workers_with_it_fails_no_request(
             os.kill(psutil.Process(variant.facts.pids[0]).ppid(), signal.SIGKILL)
             asked += [variant.ask(ask(float(i))) for i in range(100, 200)]
             assert [value(await one) for one in asked] == [2.0 * i + 1 for i in range(200)]
-            assert variant.facts.deaths_by == {"killed": 2}
+            await until(lambda: variant.facts.deaths_by == {"killed": 2})
 
     asyncio.run(main())
 
