@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firedoor.wire.bundle import Field, Signature
 from firedoor.wire.framing import (
     HEADER_BYTES_MAX,
     PREFIX,
@@ -30,7 +31,6 @@ from firedoor.wire.messages import (
     Load,
     Loaded,
     Loading,
-    ModelFiles,
     Passed,
     Prove,
     Proved,
@@ -41,6 +41,8 @@ from firedoor.wire.messages import (
     Tracing,
     Unloadable,
 )
+from firedoor.wire.model_files import ModelFiles
+from firedoor.wire.serving_load import ServingLoad, ServingReady
 
 many = settings(max_examples=150, deadline=None, derandomize=True)
 BOUND = 2**20
@@ -104,6 +106,28 @@ REQUESTS: list[Request] = [
         checkpoints="/checkpoints",
     ),
     Kept(error="the disk is full"),
+    ServingLoad(
+        wall="delays@3",
+        pickled=b"\x00\xff" * 10,
+        main_path=None,
+        main_module=None,
+        sys_path=("/srv", "/lib"),
+        cwd="/srv",
+        environ={"PATH": "/bin"},
+        scratch="/scratch/1",
+        memory_bytes=2**33,
+        files_max=64,
+        processes_max=4,
+        tasks_max=None,
+        seal_reads=("/lib", "/data"),
+        seal_lists=(),
+        seal_writes=("/scratch/1",),
+        network=False,
+        nice=5,
+        model=ModelFiles(name="delays@3", digest="0" * 64, folder="/models/0"),
+        signature=Signature(inputs=(Field(name="x", dtype="Float32", shape=(2, None)),)),
+        takes="numpy",
+    ),
 ]
 REPLIES: list[Reply] = [
     Loaded(
@@ -145,6 +169,7 @@ REPLIES: list[Reply] = [
     Keep(kind="checkpoint", name="epoch", inputs={"x": "f8"}, outputs={"y": "f8"}),
     JobEnded(),
     JobRaised(memory=False, signature="KeyError at a.py:1", message="KeyError: 'x'", line=None),
+    ServingReady(seconds=0.5, seal_level="full", examples=3, notes=("no example rows",)),
 ]
 
 

@@ -22,7 +22,7 @@ from firedoor.ports.clock import Clock
 from firedoor.registry.model import ModelState, Version, resolve
 from firedoor.spec.plan import ZonePlan
 from firedoor.spec.referred import ModelPlan
-from firedoor.wire.messages import ModelFiles
+from firedoor.wire.model_files import ModelFiles
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,6 @@ from firedoor.wire.messages import (
     Batch,
     Gated,
     Loading,
-    ModelFiles,
     Passed,
     Prove,
     Proved,
@@ -32,6 +31,7 @@ from firedoor.wire.messages import (
     Tracing,
     Unloadable,
 )
+from firedoor.wire.model_files import ModelFiles
 from firedoor.wire.records import GuardOrder
 
 if TYPE_CHECKING:

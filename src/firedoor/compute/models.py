@@ -12,7 +12,8 @@ from firedoor.compute.formats import load_model
 from firedoor.compute.signature import misfits, told
 from firedoor.errors import shorten
 from firedoor.wire.bundle import Field, Manifest, Unsound, decode_manifest
-from firedoor.wire.messages import AtFault, ModelFiles
+from firedoor.wire.messages import AtFault
+from firedoor.wire.model_files import ModelFiles
 
 if TYPE_CHECKING:
     import polars as pl
@@ -93,7 +94,7 @@ def _load(files: ModelFiles) -> _Loaded:
         ModelFails: if it cannot be had.
     """
     try:
-        manifest = _verify(files)
+        manifest = verify(files)
     except (OSError, Unsound) as error:
         message = f"the files of model {files.name} are not what was stored: {error}"
         raise ModelFails(_at_fault(DAMAGED, message)) from error
@@ -110,7 +111,7 @@ def _load(files: ModelFiles) -> _Loaded:
     return _Loaded(value, manifest.signature.inputs)
 
 
-def _verify(files: ModelFiles) -> Manifest:
+def verify(files: ModelFiles) -> Manifest:
     """Return the manifest of a bundle, compared with its digest, and its files with the manifest.
 
     Raises:

@@ -14,14 +14,16 @@ import os
 import select
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firedoor.compute import blame, limits
+from firedoor.compute import limits
 from firedoor.compute.cgroup import Cage
+from firedoor.compute.dying import EXTERNAL, failure_of, signal_name
 from firedoor.compute.logs import LogReader
 from firedoor.compute.server import ForkServer, ServerGone, Started
 from firedoor.compute.worker import BROKEN
@@ -40,12 +42,8 @@ TRACE_QUIET_S = 0.01
 TRACE_CHARACTERS_MAX = 65_536
 DEATH_WAIT_S = 30.0
 GONE_WAIT_S = 1.0
-EXTERNAL = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
-"""Signals that operators and the kernel send: such a death must repeat before it counts."""
 
 OUT_OF_CPU = "used up its CPU time"
-
-_NAMED = frozenset(signal.Signals)
 
 
 class WorkerDied(Exception):
@@ -162,6 +160,30 @@ class WorkerProcess:
     def condemn(self, cause: Cause, what: str) -> WorkerDied:
         """End the worker, asking it first where it is, and return how it died."""
         return self._end(cause, what)
+
+    @property
+    def line(self) -> socket.socket:
+        """The socket to it, which does not block: for whoever speaks another protocol over it."""
+        return self._line
+
+    @property
+    def log(self) -> LogReader:
+        """What it prints."""
+        return self._log
+
+    @property
+    def pidfd(self) -> int | None:
+        """Readable once it has ended; None elsewhere than on Linux."""
+        return self._started.pidfd
+
+    @property
+    def scratch(self) -> str:
+        """The folder that it may write to; it is gone once it is buried."""
+        return self._started.scratch
+
+    def autopsy(self) -> WorkerDied:
+        """Find out how it died, ending it if it only closed its line, and clean up after it."""
+        return self._died(EOFError())
 
     @property
     def last_lines(self) -> str:
@@ -289,7 +311,7 @@ class WorkerProcess:
             what = f"was killed by the kernel over {format_bytes(self._bounds.memory_bytes)}"
             return _died(Cause.MEMORY, what, dump)
         if status < 0:
-            return _died(Cause.CRASH, _name(-status), dump, external=-status in EXTERNAL)
+            return _died(Cause.CRASH, signal_name(-status), dump, external=-status in EXTERNAL)
         what = f"exited with code {status}"
         if status == BROKEN:  # of firedoor itself: its traceback is the last that was heard
             what += f" ({shorten(self._log.tail.rpartition(chr(10))[2])})"
@@ -361,22 +383,6 @@ class WorkerProcess:
                 os.close(fd)
 
 
-def _name(number: int) -> str:
-    """Return what a signal is called; those for real time have no names."""
-    return signal.Signals(number).name if number in _NAMED else f"signal {number}"
-
-
 def _died(cause: Cause, what: str, dump: str, *, external: bool = False) -> WorkerDied:
     """Describe a death: what happened, and the last frames where they are known."""
-    label = {"hang": "hang", "memory": "memory"}.get(cause, what)
-    caught = cause in {Cause.HANG, Cause.MEMORY}
-    said = blame.of_trace(label, dump, by_function=caught)
-    failure = Failure(
-        cause=cause,
-        signature=said.signature,
-        message=said.message.replace(label, what, 1),
-        line=said.line,
-        columns=said.columns,
-        external=external,
-    )
-    return WorkerDied(failure)
+    return WorkerDied(failure_of(cause, what, dump, external=external))

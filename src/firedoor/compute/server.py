@@ -31,6 +31,12 @@ REQUEST_TIMEOUT_S = 30.0
 START_TIMEOUT_S = 120.0
 
 
+_THREADS = (
+    *("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("NUMEXPR_MAX_THREADS", "RAYON_NUM_THREADS"),
+)
+
+
 class ServerGone(Exception):
     """The fork server has ended."""
 
@@ -50,8 +56,11 @@ class Started:
 class ForkServer:
     """One fork server process."""
 
-    def __init__(self, preload: Sequence[str]) -> None:
-        """Start the server; it imports ``preload`` while the caller goes on."""
+    def __init__(self, preload: Sequence[str], threads: int | None = None) -> None:
+        """Start the server; it imports ``preload`` while the caller goes on.
+
+        ``threads``: of the pools that libraries size when they are imported; None: as they will.
+        """
         try:
             self._scratch = tempfile.mkdtemp(prefix="firedoor-")
         except OSError as error:
@@ -74,7 +83,7 @@ class ForkServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
-            env=seal.scrub_environment(dict(os.environ), ()),
+            env=seal.scrub_environment(dict(os.environ), ()) | threads_environment(threads),
         )
         theirs.close()
 
@@ -182,6 +191,11 @@ class ForkServer:
         return json.loads(answer), received
 
 
+def threads_environment(threads: int | None) -> dict[str, str]:
+    """Return the variables by which libraries size their pools of threads; none for None."""
+    return {} if threads is None else dict.fromkeys(_THREADS, str(threads))
+
+
 def _remedy(error: OSError) -> str:
     """Return what to do about an error while starting a process."""
     if error.errno in {errno.EMFILE, errno.ENFILE}:
@@ -191,44 +205,48 @@ def _remedy(error: OSError) -> str:
     return "free space for temporary files, or point TMPDIR to a folder that can be written"
 
 
+_Kind = tuple[tuple[str, ...], int | None]
+"""Libraries, and threads."""
+
+
 class _Shared:
     """The servers of this process, by the libraries they have imported, with their users."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.servers: dict[tuple[str, ...], tuple[ForkServer, int]] = {}
+        self.servers: dict[_Kind, tuple[ForkServer, int]] = {}
 
 
 _shared = _Shared()
 
 
-def borrow(preload: tuple[str, ...]) -> ForkServer:
+def borrow(preload: tuple[str, ...], threads: int | None = None) -> ForkServer:
     """Return the server with these libraries, starting it if nobody has."""
     with _shared.lock:
-        server, users = _shared.servers.get(preload) or (ForkServer(preload), 0)
-        _shared.servers[preload] = (server, users + 1)
+        server, users = _shared.servers.get((preload, threads)) or (ForkServer(preload, threads), 0)
+        _shared.servers[preload, threads] = (server, users + 1)
         return server
 
 
-def give_back(preload: tuple[str, ...]) -> None:
+def give_back(preload: tuple[str, ...], threads: int | None = None) -> None:
     """Say that one user is done; the last one ends the server, which may be one renewed since."""
     with _shared.lock:
-        server, users = _shared.servers.pop(preload, (None, 0))
+        server, users = _shared.servers.pop((preload, threads), (None, 0))
         if server is not None and users > 1:
-            _shared.servers[preload] = (server, users - 1)
+            _shared.servers[preload, threads] = (server, users - 1)
             return
     if server is not None:
         server.close()
 
 
-def renew(preload: tuple[str, ...], dead: ForkServer) -> ForkServer:
+def renew(preload: tuple[str, ...], dead: ForkServer, threads: int | None = None) -> ForkServer:
     """Return a living server in place of ``dead``; whoever notices first starts it."""
     with _shared.lock:
-        current, users = _shared.servers.get(preload, (dead, 1))
+        current, users = _shared.servers.get((preload, threads), (dead, 1))
         if current is dead:
             dead.close()
-            current = ForkServer(preload)
-            _shared.servers[preload] = (current, users)
+            current = ForkServer(preload, threads)
+            _shared.servers[preload, threads] = (current, users)
         return current
 
 

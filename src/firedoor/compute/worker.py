@@ -29,6 +29,7 @@ from firedoor.errors import shorten
 from firedoor.wire.framing import PREFIX, blank, decode_request, encode
 from firedoor.wire.jobs import JobLoad, Kept
 from firedoor.wire.messages import Batch, Load, Loaded, Prove, Reply, Request, Run, Unloadable
+from firedoor.wire.serving_load import ServingLoad
 
 if TYPE_CHECKING:
     from firedoor.compute.workbench import Answer, Workbench
@@ -51,6 +52,8 @@ def main(*, forked: bool) -> None:
         request, _ = _receive(line)
         if isinstance(request, JobLoad):
             _work(line, request)
+        elif isinstance(request, ServingLoad):
+            _serve(line, request)
         elif isinstance(request, Load):
             bench = _settle(line, request)
             while bench is not None:
@@ -112,6 +115,23 @@ def _work(line: socket.socket, load: JobLoad) -> None:
     send(ended)
 
 
+def _serve(line: socket.socket, load: ServingLoad) -> None:
+    """Answer requests until the line closes."""
+    started = time.perf_counter()
+    os.nice(load.nice)
+    sealed = _confine(load)
+    try:
+        from firedoor.compute.serving_worker import Bench, serve  # noqa: PLC0415 - after the seal
+
+        bench = Bench(load)
+        ready = bench.warm(sealed, lambda: time.perf_counter() - started)
+    except BaseException as error:  # noqa: BLE001 - importing user code may raise anything at all
+        _send(line, encode(_unloadable(error)))
+        return
+    _send(line, encode(ready))
+    serve(line, bench, load)
+
+
 def _settle(line: socket.socket, load: Load) -> Workbench | None:
     """Take on limits and seal, import the step, and say so. Returns None if it cannot be."""
     started = time.perf_counter()
@@ -125,7 +145,7 @@ def _settle(line: socket.socket, load: Load) -> Workbench | None:
     return bench
 
 
-def _confine(load: Load | JobLoad) -> seal.Sealed:
+def _confine(load: Load | JobLoad | ServingLoad) -> seal.Sealed:
     """Take on environment, limits and seal, for good."""
     os.environ.clear()
     os.environ.update(load.environ, **{INSIDE: load.wall, "TMPDIR": load.scratch})
@@ -207,7 +227,7 @@ def _answer(bench: Workbench, request: Request, payload: io.BytesIO) -> Iterator
             yield from bench.run(request.slices)
         case Prove():
             yield bench.prove(), ()
-        case Load() | JobLoad() | Kept():
+        case Load() | JobLoad() | Kept() | ServingLoad():
             message = "a worker is loaded once"
             raise RuntimeError(message)
 

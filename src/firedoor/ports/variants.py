@@ -18,7 +18,8 @@ class VariantFacts:
 
     state: VariantState
     because: str = ""
-    """Of ``backing_off`` and ``failed``: what happened, and what to do."""
+    """Of ``backing_off`` and ``failed``: what happened, and what to do; of others, what a person
+    should know."""
     replicas: int = 0
     """Workers that answer now."""
     waiting: int = 0

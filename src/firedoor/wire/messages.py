@@ -12,7 +12,9 @@ import msgspec
 
 from firedoor.quality.grades import Grade
 from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric, Progress
+from firedoor.wire.model_files import ModelFiles
 from firedoor.wire.records import GuardNote, GuardOrder
+from firedoor.wire.serving_load import ServingLoad, ServingReady
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
@@ -55,18 +57,6 @@ class Unloadable(msgspec.Struct, frozen=True, kw_only=True, tag="unloadable"):
 
     message: str
     detail: str
-
-
-class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a model, on the disk."""
-
-    name: str
-    """``delays@3``."""
-    digest: str
-    """Of its bundle."""
-    folder: str
-    """Its files; the manifest is beside it, ``FOLDER.json``."""
-    allow: tuple[str, ...] = ()
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
@@ -189,7 +179,7 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):
     """What the step does to its rows, where that is why."""
 
 
-Request = Load | Batch | Run | Prove | JobLoad | Kept
+Request = Load | Batch | Run | Prove | JobLoad | Kept | ServingLoad
 Reply = (
     Loaded
     | Unloadable
@@ -205,4 +195,5 @@ Reply = (
     | Keep
     | JobEnded
     | JobRaised
+    | ServingReady
 )

@@ -1,0 +1,98 @@
+"""A request on its way through the workers of a version, and those that have proven deadly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from hashlib import blake2b
+
+from firedoor.wire.serving import Ask, Outcome, Told
+
+GUILTY_MAX = 10_000
+GUILTY_S = 600.0
+STALE_S = 30.0
+"""How long it is worth finding out whether a request is guilty for which nobody waits."""
+
+
+class Call:
+    """One request, until it is answered and no worker holds it any more."""
+
+    __slots__ = ("alone", "alone_external", "ask", "ends_s", "external", "future", "told")
+
+    def __init__(self, ask: Ask, future: asyncio.Future[Told], ends_s: float) -> None:
+        """Wait for an answer until ``ends_s``, of the loop's clock."""
+        self.ask = ask
+        self.future = future
+        self.ends_s = ends_s
+        self.external = 0
+        """Workers that were killed from outside with it in their hands."""
+        self.alone = 0
+        """Workers that died while they held it alone."""
+        self.alone_external = 0
+        """Of these, killed from outside: as the kernel does where memory is short."""
+        self.told: Told | None = None
+        """What is said to it if its time ends before it was tried again."""
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody still waits for its answer."""
+        return not self.future.done()
+
+    def stale(self, now_s: float) -> bool:
+        """Return whether nobody has waited for it for long."""
+        return self.future.done() and now_s > self.ends_s + STALE_S
+
+    def tell(self, told: Told) -> None:
+        """Answer it, unless it was answered, or nobody waits any more."""
+        if not self.future.done():
+            self.future.set_result(told)
+
+    def end(self) -> None:
+        """Say that its time is over."""
+        self.tell(self.told or LATE)
+
+
+LATE = Told(
+    Outcome.LATE,
+    message="no answer within the time of one attempt (attempt_s)",
+    signature="late",
+)
+
+
+class Guilty:
+    """Requests that killed a worker twice while they were alone in it: bounded, and forgotten."""
+
+    def __init__(self) -> None:
+        """Remember none."""
+        self._told: OrderedDict[bytes, tuple[float, Told]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many are remembered."""
+        return len(self._told)
+
+    def remember(self, ask: Ask, told: Told, now_s: float) -> None:
+        """Keep what is said to a request, and to every further copy of it."""
+        self._told[hash_of(ask)] = (now_s + GUILTY_S, told)
+        while len(self._told) > GUILTY_MAX:
+            self._told.popitem(last=False)
+
+    def find(self, ask: Ask, now_s: float) -> Told | None:
+        """Return what is said to a request that is guilty, None to one that is not."""
+        found = self._told.get(hash_of(ask))
+        if found is None:
+            return None
+        until_s, told = found
+        if now_s < until_s:
+            return told
+        del self._told[hash_of(ask)]
+        return None
+
+
+def hash_of(ask: Ask) -> bytes:
+    """Return what a request is known by."""
+    digest = blake2b(bytes((ask.form,)), digest_size=16)
+    digest.update(ask.json_bytes.to_bytes(8, "little"))
+    digest.update(len(ask.extra).to_bytes(8, "little"))
+    digest.update(ask.extra)
+    digest.update(ask.body)
+    return digest.digest()

@@ -1,0 +1,54 @@
+"""How long to wait before another worker is started, after so many have died."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelapsePolicy:
+    """When deaths are a crash loop."""
+
+    free: int = 4
+    """Deaths that are mended at once. Range 0 to 100."""
+    first_s: float = 0.1
+    """Wait after the next one; each further one doubles it. Range 0.01 to 10."""
+    most_s: float = 30.0
+    """Longest wait. Range 1 to 600."""
+    calm_s: float = 60.0
+    """Without a death for so long, all is forgotten. Range 1 to 3,600."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relapses:
+    """Deaths of one kind of worker, as far as they hang together."""
+
+    count: int = 0
+    last_s: float = 0.0
+
+
+def died(state: Relapses, policy: RelapsePolicy, now_s: float) -> Relapses:
+    """Return the state after another death.
+
+    >>> died(Relapses(3, 10.0), RelapsePolicy(), 100.0)
+    Relapses(count=1, last_s=100.0)
+    """
+    calm = now_s - state.last_s > policy.calm_s
+    return replace(state, count=1 if calm else state.count + 1, last_s=now_s)
+
+
+def wait_s(state: Relapses, policy: RelapsePolicy) -> float:
+    """Return the seconds from the last death until the next worker may be started.
+
+    >>> [wait_s(Relapses(count), RelapsePolicy()) for count in (4, 5, 6, 20)]
+    [0.0, 0.1, 0.2, 30.0]
+    """
+    beyond = state.count - policy.free
+    if beyond <= 0:
+        return 0.0
+    return min(policy.most_s, policy.first_s * 2.0 ** min(beyond - 1, 60))
+
+
+def explained(state: Relapses) -> Relapses:
+    """Return the state without one death, of which it is known that it will not happen again."""
+    return replace(state, count=max(0, state.count - 1))
