@@ -29,7 +29,7 @@ LETTERS = "lcdm"
 KEY_CHARACTERS_MAX = 1_000
 NOTED_ROWS_MAX = 1_000
 """Rows whose codes and ages go to the prediction log."""
-_INTEGERS = range(-(2**63), 2**64)
+_INTEGERS = range(-(2**63), 2**63)
 
 
 class LookedUp(NamedTuple):
