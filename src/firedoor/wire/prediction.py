@@ -10,6 +10,8 @@ import msgspec
 
 CHUNK_BYTES_MAX = 2**20
 """Of a chunk's records before they are compressed."""
+LABEL = "label"
+"""The arm of a record that is one."""
 ID_DIGITS_MIN = 13
 """Of an id: its time, and something else."""
 RECORD_BYTES_MAX = 256 * 2**10
@@ -45,7 +47,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     service: str
     gateway: str
     arm: str
-    """``champion``, ``candidate``, ``previous``, ``cached``, ``constant``, ``function``."""
+    """``champion``, ``candidate``, ``previous``, ``cached``, ``constant``, ``function``; see
+    ``label``."""
     model: str = ""
     version: int | None = None
     digest: str = ""
@@ -68,18 +71,25 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     source: str = ""
     """Where the caller says that its rows are from: ``flights-000123/17``."""
     rollout: str = ""
+    code: str = ""
+    """Version of the service's code."""
+    label: float | None = None
+    """Of a record that says what came true of a prediction, later: ``id`` is the prediction's, and
+    ``arm`` is ``label``. Such records are read beside those that they are about."""
 
 
 class Chunk(NamedTuple):
     """Records of one service, as they are kept together."""
 
     id: str
-    """Of the first of them: a chunk that is sent twice is kept once."""
+    """Made of the first of them: a chunk that is sent twice is kept once."""
     service: str
     first_s: float
     last_s: float
     """Between which all of them were made."""
     records: int
+    labels: int
+    """Of them, that are labels."""
     payload: bytes
     """msgpack, compressed by zlib."""
 
@@ -90,8 +100,8 @@ _records = msgspec.msgpack.Decoder(tuple[PredictionRecord, ...])
 def made_s(prediction: str) -> float | None:
     """Return when a prediction was made, by its id; None: that is none.
 
-    >>> made_s("019ac5d0b4006f1e2d3c4b5a69788796")
-    1764288050.176
+    >>> made_s("019ac5d0b400-host7-1f2e3d4c5b6a")
+    1764255380.48
     """
     try:
         return int(prediction[:12], 16) / 1_000 if len(prediction) >= ID_DIGITS_MIN else None
@@ -119,8 +129,9 @@ def encode_chunk(records: Sequence[PredictionRecord]) -> Chunk:
     """Return records of one service as a chunk. There is one at least."""
     times = [record.at_s for record in records]
     payload = zlib.compress(msgspec.msgpack.encode(records), 1)
-    first = records[0]
-    return Chunk(first.id, first.service, min(times), max(times), len(records), payload)
+    first, labels = records[0], sum(record.arm == LABEL for record in records)
+    name = f"{first.id}-{first.arm}"  # a label has the id of its prediction
+    return Chunk(name, first.service, min(times), max(times), len(records), labels, payload)
 
 
 def decode_chunk(chunk: Chunk) -> tuple[PredictionRecord, ...]:

@@ -27,11 +27,13 @@ class _Note(msgspec.Struct, frozen=True):
     first_s: float
     last_s: float
     records: int
+    labels: int
 
 
 async def append(link: Link, names: Names, chunk: Chunk) -> bool:
     """Keep a chunk. See ``ports.streams.Streams.log_predictions``."""
-    note = msgspec.json.encode(_Note(chunk.id, chunk.first_s, chunk.last_s, chunk.records))
+    noted = _Note(chunk.id, chunk.first_s, chunk.last_s, chunk.records, chunk.labels)
+    note = msgspec.json.encode(noted)
     headers = {NOTE: note.decode("ascii"), MESSAGE_ID: chunk.id}
     subject = names.prediction(chunk.service)
     try:
@@ -69,7 +71,7 @@ def _chunk_of(kept: Kept) -> Chunk:
     """Return the chunk in a message."""
     service = kept.subject.rpartition(".")[2]
     note = msgspec.json.decode(kept.headers[NOTE], type=_Note)
-    return Chunk(note.id, service, note.first_s, note.last_s, note.records, kept.data)
+    return Chunk(note.id, service, note.first_s, note.last_s, note.records, note.labels, kept.data)
 
 
 def _nowhere(names: Names) -> str:

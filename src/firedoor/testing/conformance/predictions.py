@@ -16,7 +16,7 @@ CHUNK_BYTES = 300_000
 def _chunk(number: int, size: int = 100) -> Chunk:
     """Return a chunk that no other is like."""
     payload = random.Random(number).randbytes(size)  # noqa: S311 - no secret
-    return Chunk(f"{number:012x}beef", "predict", number - 0.5, number + 0.5, 7, payload)
+    return Chunk(f"{number:012x}beef", "predict", number - 0.5, number + 0.5, 7, 2, payload)
 
 
 async def _read(streams: Streams, since_s: float = 0.0, service: str | None = None) -> list[Chunk]:
