@@ -279,6 +279,137 @@ def test_keys_of_other_types_are_other_keys_and_travel_in_calls_of_their_own() -
     told(story)
 
 
+def test_a_key_that_makes_the_function_fail_costs_other_keys_nothing_for_long() -> None:
+    def poisoned(ask: Fetch) -> Fetched:
+        return fails(ask) if "BAD" in ask.keys["origin"] else temperatures(ask)
+
+    async def story() -> None:
+        store = ScriptedFetcher(poisoned)
+        features = lookups(weather(default={"temp": -1.0}), store)
+        good = [f"A{number}" for number in range(31)]
+        rounds: list[int] = []
+        for _ in range(40):
+            async with asyncio.TaskGroup() as group:
+                held = group.create_task(ask(features, "first"))  # the others go together
+                tasks = [group.create_task(ask(features, origin)) for origin in [*good, "BAD"]]
+            assert temps(tasks[-1].result()) == [-1.0]
+            assert temps(held.result()) == [temp_of("first")]
+            rounds.append(sum(task.result().degraded for task in tasks[:-1]))
+            assert features.facts()["weather"].breaker == "closed"
+        assert rounds[0] == 31, "the first call fails with all that are in it"
+        assert sum(rounds) < 80, "and then fewer and fewer do"
+        assert rounds[8:] == [0] * 32
+        asked = sum(("BAD",) in call for call in store.asked)
+        assert asked <= 8, "what fails alone is left alone for a while"
+        await CLOCK.wait(60)
+        store.reply = temperatures
+        assert temps(await ask(features, "BAD")) == [temp_of("BAD")]
+
+    told(story)
+
+
+def test_where_all_calls_fail_it_is_the_store_and_no_key_is_suspected_when_it_is_back() -> None:
+    async def story() -> None:
+        store = ScriptedFetcher(reply=fails)
+        features = lookups(weather(default={"temp": -1.0}), store)
+        origins = [f"A{number}" for number in range(64)]
+        for _ in range(10):
+            await ask(features, *origins)
+        assert features.facts()["weather"].breaker == "open"
+        store.reply = temperatures
+        await CLOCK.wait(6)
+        await ask(features, *origins)
+        calls = len(store.asked)
+        assert temps(await ask(features, *origins)) == [temp_of(origin) for origin in origins]
+        assert len(store.asked) == calls + 1
+
+    told(story)
+
+
+def test_groups_are_looked_up_at_once_and_each_is_told_by_its_worst() -> None:
+    async def story() -> None:
+        wind = msgspec.structs.replace(weather(), name="wind", columns={"wind": "Float64"})
+        slow = ScriptedFetcher(seconds=0.08)
+        winds = ScriptedFetcher(
+            lambda ask: Fetched(values={"wind": [len(str(key)) for key in ask.keys["origin"]]}),
+            seconds=0.09,
+        )
+        features = FeatureLookups(
+            [weather(), wind],
+            {"weather": slow, "wind": winds},
+            clock=CLOCK,
+            killed=lambda capability: capability == "features.none",
+            dice=random.Random(1),
+        )
+        began_s = CLOCK.now_s()
+        looked = await ask(features, "EWR", "LGA9")
+        assert CLOCK.now_s() - began_s == pytest.approx(0.09)
+        assert decode_columns(looked.extra) == {
+            "temp": [temp_of("EWR"), temp_of("LGA9")],
+            "wind": [3, 4],
+        }
+        winds.reply = fails
+        worse = await ask(features, "EWR")
+        assert [(group.group, group.code) for group in worse.features] == [
+            ("weather", "live"), ("wind", "missing"),
+        ]  # fmt: skip
+        assert worse.said == "wind=missing"
+        assert features.facts()["wind"].values == {
+            "live": 2, "cached": 0, "default": 0, "missing": 1,
+        }  # fmt: skip
+        await features.close()
+        assert slow.closed
+        assert winds.closed
+
+    told(story)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_a_store_does_no_value_is_another_keys_and_nobody_waits_too_long(
+    seed: int,
+) -> None:
+    dice = random.Random(seed)
+
+    def any_way(ask: Fetch) -> Fetched:
+        drawn = dice.random()
+        if drawn < 0.2:
+            return fails(ask)
+        found = temperatures(ask).values["temp"]
+        lacking = [row for row in range(len(found)) if dice.random() < 0.1]
+        values = [None if row in lacking else value for row, value in enumerate(found)]
+        return Fetched(values={"temp": values}, wrong={"temp": lacking} if drawn < 0.4 else {})
+
+    async def customer(features: FeatureLookups) -> None:
+        for _ in range(30):
+            origins = [f"A{dice.randrange(50)}" for _ in range(dice.randrange(1, 6))]
+            within_s = dice.choice([1.0, 0.05])
+            began_s = CLOCK.now_s()
+            looked = await ask(features, *origins, within_s=within_s)
+            assert CLOCK.now_s() - began_s <= min(0.1, within_s) + 1e-6
+            for origin, value in zip(origins, temps(looked), strict=True):
+                assert value in {temp_of(origin), -1.0}
+            await CLOCK.wait(dice.random() / 20)
+
+    async def story() -> None:
+        store = ScriptedFetcher(any_way)
+        plan = weather(
+            fresh_s=dice.choice([0.0, 0.5]), stale_max_s=dice.choice([None, 2.0]),
+            default={"temp": -1.0},
+        )  # fmt: skip
+        features = lookups(plan, store)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(customer(features)) for _ in range(8)]
+            while not all(task.done() for task in tasks):
+                store.seconds = dice.choice([0.001, 0.02, 0.3])
+                store.reply = None if dice.random() < 0.1 else any_way
+                await CLOCK.wait(dice.random() / 5)
+                while store.held:
+                    store.held.pop()()
+        assert store.out_most == 1
+
+    run(story(), seed=seed)
+
+
 def test_the_kill_switch_makes_it_as_if_the_store_was_down() -> None:
     async def story() -> None:
         store, killed = ScriptedFetcher(), set[str]()

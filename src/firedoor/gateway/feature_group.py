@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from firedoor.gateway.feature_cache import FeatureCache, Kept
+from firedoor.gateway.feature_suspects import Suspects
 from firedoor.guards import breaker as breakers
 from firedoor.guards.breaker import Admitted, Breaker, BreakerPolicy
 from firedoor.guards.window import Window
@@ -49,6 +50,7 @@ class Batch:
     keys: dict[bytes, Values]
     done: asyncio.Future[None]
     """Over: what came is in ``found``, which is empty if nothing did."""
+    keys_max: int
     begun_s: float = 0.0
     found: dict[bytes, Kept] = field(default_factory=dict)
 
@@ -79,7 +81,8 @@ class FeatureGroup:
         self._dice = dice
         self._breaker = Breaker()
         self._window = Window(POLICY.window_s, clock.now_s())
-        self._good = 0
+        self._good = self._answered = 0
+        self._suspects = Suspects()
         self._waiting: list[Batch] = []
         self._out: Batch | None = None
         self._is_late = False
@@ -121,17 +124,23 @@ class FeatureGroup:
         """Return the batch that a key is in, or joins; None: there is no room."""
         if self._out is not None and key in self._out.keys:
             return self._out
+        suspect = self._suspects.keys_max(key, self._clock.now_s())
+        keys_max = KEYS_MAX if suspect is None else suspect
+        if not keys_max:
+            return None
         kinds = tuple(map(type, values))
         for batch in self._waiting:
             if key in batch.keys:
                 return batch
         for batch in self._waiting:
-            if len(batch.keys) < KEYS_MAX and kinds == _kinds(batch):
+            alike = batch.keys_max == keys_max and kinds == _kinds(batch)
+            if alike and len(batch.keys) < keys_max:
                 batch.keys[key] = values
                 return batch
         if sum(len(batch.keys) for batch in self._waiting) >= WAITING_MAX:
             return None
-        batch = Batch({key: values}, asyncio.get_running_loop().create_future())
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        batch = Batch({key: values}, done, keys_max)
         self._waiting.append(batch)
         return batch
 
@@ -162,7 +171,7 @@ class FeatureGroup:
         """Take a call for failed that is not back in time."""
         self._is_late = True
         self.late += 1
-        self._judge_bad(generation, f"no answer within {self.plan.timeout_s:g} s")
+        self._fail(batch, generation, f"no answer within {self.plan.timeout_s:g} s")
         _settle(batch)
         self._give_up()
 
@@ -175,10 +184,12 @@ class FeatureGroup:
         if told.error:
             self.failed += 1
             if not late:
-                self._judge_bad(generation, told.error)
+                self._fail(batch, generation, told.error)
         else:
             self.down_because = told.said
             self._keep(batch, told)
+            self._answered += 1
+            self._suspects.acquit(batch.keys)
             if not late:
                 self._good += 1
                 self._window.advance(self._clock.now_s(), self._good)
@@ -201,10 +212,14 @@ class FeatureGroup:
             kept = batch.found[key] = Kept(tuple(values), tuple(times))
             self.cache.put(key, kept)
 
-    def _judge_bad(self, generation: int, cause: str) -> None:
-        """Tell the breaker of a failed call."""
+    def _fail(self, batch: Batch, generation: int, cause: str) -> None:
+        """Judge a call that failed: the store, unless it is the keys' own doing."""
         self.down_because = cause
-        counts = self._window.add_bad(self._clock.now_s(), self._good)
+        now_s = self._clock.now_s()
+        if self._suspects.accuse(batch.keys, now_s, self._answered):
+            self._step(breakers.Neutral(generation))
+            return
+        counts = self._window.add_bad(now_s, self._good)
         chance = self._dice.random()
         self._step(breakers.Bad(generation, counts=counts, cause=cause, chance=chance))
 
@@ -216,6 +231,7 @@ class FeatureGroup:
         if self._breaker.generation != before:
             self._window = Window(POLICY.window_s, now_s)
             self._good = 0
+            self._suspects.clear()  # it was the store, or is well again
 
     def _give_up(self) -> None:
         """Let nobody wait for a store that is not asked."""
