@@ -7,8 +7,10 @@ what was declared is told to be wrong, by itself: others of the same call are us
 from __future__ import annotations
 
 import io
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import SupportsFloat
 
 import polars as pl
 
@@ -17,13 +19,9 @@ from firedoor.errors import shorten
 from firedoor.wire.fetching import Fetch, Fetched, FetchNote, Scalar
 from firedoor.wire.messages import Request
 
-_DTYPES: dict[str, type[pl.DataType]] = {
-    str(dtype): dtype
-    for dtype in (
-        *(pl.Boolean, pl.String, pl.Float32, pl.Float64),
-        *(pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64),
-    )
-}
+ROWS_MAX = 100_000
+"""Rows that are looked through for those that were asked for."""
+_FLOAT32_MAX = 3.4028234663852886e38
 
 
 class Fetchbench:
@@ -60,6 +58,9 @@ class Fetchbench:
             at = f" ({blamed.line})" if blamed.line else ""
             return Fetched(error=shorten(f"{message}{at}"))
         seconds = time.perf_counter() - began
+        if returned.height > ROWS_MAX:
+            message = f"it returned {returned.height:,} rows: return those of the keys only"
+            return Fetched(error=message)
         lacking = [name for name in keys.columns if name not in returned.columns]
         if lacking:
             message = f"what it returned has no key {', '.join(lacking)}: return keys with values"
@@ -69,17 +70,10 @@ class Fetchbench:
 
 def _joined(keys: pl.DataFrame, returned: pl.DataFrame, note: FetchNote, seconds: float) -> Fetched:
     """Return values in the order of keys."""
-    named = [pl.col(name).cast(dtype, strict=False) for name, dtype in keys.schema.items()]
     try:
-        returned = returned.with_columns(named)
+        places = _places(keys, returned)
     except pl.exceptions.PolarsError as error:
         return Fetched(error=shorten(f"its keys are of other types: {error}"))
-    if returned.height > keys.height:
-        returned = returned.join(keys, on=keys.columns, how="semi", nulls_equal=True)
-    places: dict[tuple[Scalar, ...], list[int]] = {key: [] for key in keys.rows()}
-    for row, key in enumerate(returned.select(keys.columns).rows()):
-        if key in places:  # others nobody asked for
-            places[key].append(row)
     values: dict[str, list[Scalar]] = {}
     wrong: dict[str, list[int]] = {}
     said = ""
@@ -88,7 +82,7 @@ def _joined(keys: pl.DataFrame, returned: pl.DataFrame, note: FetchNote, seconds
             values[column], wrong[column] = [None] * keys.height, list(range(keys.height))
             said = said or f"what it returned has no column {column!r}"
             continue
-        made, bad, why = _typed(returned[column], _DTYPES[dtype])
+        made, bad, why = _typed(returned[column], dtype)
         values[column], twice = _placed(places.values(), made)
         faulty = {at for at, rows in enumerate(places.values()) if any(bad[row] for row in rows)}
         if faulty:
@@ -98,6 +92,19 @@ def _joined(keys: pl.DataFrame, returned: pl.DataFrame, note: FetchNote, seconds
         if faulty | twice:
             wrong[column] = sorted(faulty | twice)
     return Fetched(values=values, wrong=wrong, said=said, seconds=seconds)
+
+
+def _places(keys: pl.DataFrame, returned: pl.DataFrame) -> dict[tuple[Scalar, ...], list[int]]:
+    """Return by key, in their order, which of the returned rows are of it."""
+    given = returned.select(keys.columns)
+    if given.schema != keys.schema:
+        casts = (pl.col(name).cast(dtype, strict=False) for name, dtype in keys.schema.items())
+        given = given.select(casts)
+    places: dict[tuple[Scalar, ...], list[int]] = {key: [] for key in _rows(keys)}
+    for row, key in enumerate(_rows(given)):
+        if key in places:  # others nobody asked for
+            places[key].append(row)
+    return places
 
 
 def _placed(places: Iterable[list[int]], made: list[Scalar]) -> tuple[list[Scalar], set[int]]:
@@ -112,26 +119,54 @@ def _placed(places: Iterable[list[int]], made: list[Scalar]) -> tuple[list[Scala
     return found, twice
 
 
-def _typed(series: pl.Series, dtype: type[pl.DataType]) -> tuple[list[Scalar], list[bool], str]:
+def _rows(frame: pl.DataFrame) -> Iterator[tuple[Scalar, ...]]:
+    """Go through the rows of a frame."""
+    return zip(*(series.to_list() for series in frame), strict=True)
+
+
+def _typed(series: pl.Series, dtype: str) -> tuple[list[Scalar], list[bool], str]:
     """Return values of a type, which of them are none of it, and why.
 
-    Numbers become other numbers where they stay the same; nothing is read from texts.
+    Numbers become other numbers where they stay the same; nothing is read from texts. Value by
+    value: each operation on a series costs more here than a call's few values do.
     """
     given = series.dtype
-    if isinstance(given, pl.Categorical | pl.Enum):
-        series, given = series.cast(pl.String), pl.String()
-    numbers = given.is_numeric() and dtype.is_numeric()
-    alike = numbers or given in (dtype, pl.Null)
-    if not alike:
-        there = series.is_not_null().to_list()
-        return [None] * len(series), there, f"is {given}, not {dtype.__name__}"
-    made = series.cast(dtype, strict=False)
-    bad = made.is_null() & series.is_not_null()
-    if dtype.is_integer() and given.is_float():
-        bad |= (made.cast(given) != series).fill_null(value=False)
-    if dtype.is_float():
-        bad |= (made.is_nan() | made.is_infinite()).fill_null(value=False)
-    kept = made.to_list()
-    flags = bad.to_list()
-    why = "is NaN, infinite or out of range"
-    return [None if flag else value for value, flag in zip(kept, flags, strict=True)], flags, why
+    texts = isinstance(given, pl.String | pl.Categorical | pl.Enum)
+    alike = {"String": texts, "Boolean": given == pl.Boolean}.get(dtype, given.is_numeric())
+    listed = series.to_list()
+    if not alike and given != pl.Null:
+        return [None] * len(listed), [value is not None for value in listed], (
+            f"is {given}, not {dtype}"
+        )  # fmt: skip
+    if dtype in {"String", "Boolean"} or given == pl.Null:
+        return listed, [False] * len(listed), ""
+    fit = _fit_float(dtype) if dtype.startswith("Float") else _fit_integer(dtype)
+    made = [None if value is None else fit(value) for value in listed]
+    bad = [new is None and value is not None for new, value in zip(made, listed, strict=True)]
+    return made, bad, f"is NaN, infinite or no {dtype}"
+
+
+def _fit_float(dtype: str) -> Callable[[SupportsFloat], Scalar]:
+    """Return what makes a finite float of a number, or None."""
+    most = _FLOAT32_MAX if dtype == "Float32" else sys.float_info.max
+
+    def fit(value: SupportsFloat) -> Scalar:
+        number = float(value)
+        return number if -most <= number <= most else None  # NaN is neither
+
+    return fit
+
+
+def _fit_integer(dtype: str) -> Callable[[SupportsFloat], Scalar]:
+    """Return what makes an integer of a number that is one, or None."""
+    bits, signed = int(dtype.lstrip("UInt")), not dtype.startswith("U")
+    least, most = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+    def fit(value: SupportsFloat) -> Scalar:
+        if isinstance(value, int):
+            return value if least <= value <= most else None
+        number = float(value)
+        whole = number.is_integer() and least <= number <= most
+        return int(number) if whole else None
+
+    return fit
