@@ -121,4 +121,4 @@ def test_a_function_gets_the_kind_of_frame_that_it_asks_for() -> None:
 
     bench = Fetchbench(fetch, FetchNote(keys=("k",), columns={"v": "Float64"}))
     told = bench.take(Fetch(keys={"k": [3, 1]}))
-    assert told.values["v"] == [3.0, 1.0]
+    assert told == Fetched(values={"v": [3.0, 1.0]}, seconds=told.seconds)
