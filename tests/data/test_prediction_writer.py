@@ -125,6 +125,22 @@ def test_an_outage_is_survived_up_to_the_bound_and_what_came_later_is_counted() 
     lived(story)
 
 
+def test_a_broker_that_is_reached_later_is_given_what_waits() -> None:
+    async def story() -> None:
+        async with running() as told:
+            told.writer.log = None
+            for number in range(600):
+                told.writer.put(record(number))
+            await CLOCK.wait(60)
+            assert (told.writer.written, told.writer.waiting) == (0, 600)
+            assert "not been reached" in told.writer.because
+            told.writer.log = told.streams
+            await CLOCK.wait(3)
+            assert await told.read() == [record(number) for number in range(600)]
+
+    lived(story)
+
+
 def test_a_chunk_whose_answer_was_lost_is_not_kept_twice() -> None:
     async def story() -> None:
         async with running() as told:

@@ -46,18 +46,26 @@ class PredictionWriter:
 
     def __init__(
         self,
-        log: Log,
+        log: Log | None = None,
         *,
         clock: Clock,
         records_max: int = RECORDS_MAX,
         bytes_max: int = BYTES_MAX,
     ) -> None:
-        """Begin empty; nothing is written before ``run``."""
+        """Begin empty; nothing is written before ``run``.
+
+        Args:
+            log: where to; None: nowhere yet.
+            clock: what it waits by.
+            records_max: records that wait at most.
+            bytes_max: about what they may take.
+        """
+        self.log = log
+        """Whoever reaches the broker later, or anew, sets it."""
         self.dropped = 0
         self.written = 0
         self.because = ""
         """Why the last chunk was not written; empty: it was."""
-        self._log = log
         self._clock = clock
         self._records_max = records_max
         self._bytes_max = bytes_max
@@ -150,8 +158,11 @@ class PredictionWriter:
 
     async def _write(self, chunk: Chunk) -> bool:
         """Write a chunk; False: it could not be, for now."""
+        if self.log is None:
+            self.because = "the broker has not been reached yet"
+            return False
         try:
-            await self._log.log_predictions(chunk)
+            await self.log.log_predictions(chunk)
         except FiredoorError as error:
             self.because = str(error)
             return False
