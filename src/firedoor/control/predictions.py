@@ -94,6 +94,6 @@ async def _unknown(streams: Streams, plan: Plan, prediction: str) -> str:
         )
     return (
         f"there is no prediction {prediction}: copies are written a second after the answer, and "
-        "dropped where the broker was away for too long (firedoor_prediction_log_dropped_total says "
-        "how many); see that the whole id is given, and that it is of this pipeline"
+        "dropped where the broker was away for long (firedoor_prediction_log_dropped_total); see "
+        "that the whole id is given, and that it is of this pipeline"
     )
