@@ -235,6 +235,15 @@ def test_an_export_of_a_time_without_predictions_writes_nothing(kept: Path, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_export_begins_and_ends_within_a_chunk(kept: Path, tmp_path: Path) -> None:
+    to = tmp_path / "seen.parquet"
+    words = ("predictions", "export", "--to", str(to), "--since", "2026-01-01T00:01:43")
+    result = firedoor(kept, *words, "--until", "2026-01-01T00:01:45", "--json")
+    told = json.loads(result.output)
+    assert (told["predictions"], told["rows"], told["labelled"]) == (2, 2, 1)
+    assert pl.read_parquet(to)["distance"].to_list() == [103, 104]
+
+
 def test_times_are_instants_or_ages() -> None:
     assert parse_when("since", "36h", 1e6) == 1e6 - 36 * 3600
     assert parse_when("since", "1970-01-02", 0.0) == 86_400

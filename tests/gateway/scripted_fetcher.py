@@ -25,8 +25,9 @@ def temperatures(ask: Fetch) -> Fetched:
 
 
 def temp_of(origin: Scalar) -> float:
-    """Return the temperature at an origin."""
-    return sum(str(origin).encode()) + len(str(origin)) / 8
+    """Return the temperature at an origin; 1, 1.0, True and "1" have one each."""
+    text = f"{type(origin).__name__} {origin}"
+    return sum(text.encode()) + len(text) / 8
 
 
 def fails(ask: Fetch) -> Fetched:
