@@ -40,6 +40,7 @@ PAGES = {
             "SLO",
             "Dependency",
             "Exempt",
+            "Features",
             "lookup",
             "model",
             "jsonl",

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from firedoor.spec.dependency import Dependency
     from firedoor.spec.edge import Edge, Shed
     from firedoor.spec.exempt import Exempt
+    from firedoor.spec.features import Features
     from firedoor.spec.lookup import lookup
     from firedoor.spec.model_use import model
     from firedoor.spec.pipeline import Pipeline
@@ -105,6 +106,7 @@ _HOME = {
     "Exempt": "firedoor.spec.exempt",
     "Explanation": "firedoor.guards.explain",
     "Failure": "firedoor.isolation.narrow",
+    "Features": "firedoor.spec.features",
     "FiredoorError": "firedoor.errors",
     "FrameRefused": "firedoor.errors",
     "Full": "firedoor.errors",
@@ -193,6 +195,7 @@ __all__ = [
     "Exempt",
     "Explanation",
     "Failure",
+    "Features",
     "FiredoorError",
     "FrameRefused",
     "Full",

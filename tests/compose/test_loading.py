@@ -40,7 +40,8 @@ class Trip(dy.Schema):
     tailnum = dy.String(nullable=True)
 
 
-pipeline = fd.Pipeline("trips", owner="ops@example.com", dead_bytes="2GiB", retention_days=7)
+pipeline = fd.Pipeline("trips", owner="ops@example.com", dead_bytes="2GiB", retention_days=7,
+    predictions_bytes="3GiB")
 trips = pipeline.source(
     "trips", fd.jsonl(["data/*.jsonl", "/abs/x.jsonl"]), schema=Trip, batch_rows=500, rate=100,
     sensitive=["tailnum"],
@@ -108,6 +109,7 @@ def test_a_plan_says_what_the_file_declares(good: Plan) -> None:
     folder = Path(good.file).parent
     assert (good.pipeline, good.owner) == ("trips", "ops@example.com")
     assert (good.dead_bytes_max, good.retention_days) == (2 * 2**30, 7)
+    assert good.predictions_bytes_max == 3 * 2**30
     assert [zone.name for zone in good.zones] == ["trips", "price", "label", "store", "post"]
     source = good.zone("trips").source
     assert source is not None

@@ -76,6 +76,7 @@ def refused(declare: Callable[[], object], field: str, remedy: str) -> Declarati
         ({"owner": None}, "owner", "one line"),
         ({"dead_bytes": "much"}, "dead_bytes", "512MiB"),
         ({"dead_bytes": 5}, "dead_bytes", "give 1 MiB to"),
+        ({"predictions_bytes": "1KiB"}, "predictions_bytes", "give 1 MiB to"),
         ({"retention_days": 0}, "retention_days", "give 0.01 to 3,650 days"),
         ({"retention_days": "30"}, "retention_days", "days"),
     ],

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firedoor.wire.bundle import Field, Signature
+from firedoor.wire.fetching import Fetch, Fetched, FetchNote
 from firedoor.wire.framing import (
     HEADER_BYTES_MAX,
     PREFIX,
@@ -67,7 +68,9 @@ REQUESTS: list[Request] = [
         seal_lists=(),
         seal_writes=("/scratch/1",),
         network=(443, 5432),
+        fetches=FetchNote(keys=("origin",), columns={"temp": "Float64"}),
     ),
+    Fetch(keys={"origin": ["EWR", None, 3, 2.5, True]}),
     Batch(
         first=7,
         gate=True,
@@ -164,6 +167,7 @@ REPLIES: list[Reply] = [
     ),
     AtFault(code="not_a_frame", message="the step returned None"),
     Proved(rowwise=False, why="a mean"),
+    Fetched(values={"temp": [1.5, None]}, wrong={"temp": [1]}, said="NaN", seconds=0.1),
     Progress(done=3.0, total=10.0, step="fit"),
     Metric(name="auc", value=0.72),
     Keep(kind="checkpoint", name="epoch", inputs={"x": "f8"}, outputs={"y": "f8"}),

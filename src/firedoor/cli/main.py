@@ -20,6 +20,7 @@ COMMANDS = {
     "runs": "firedoor.cli.runs:app",
     "datasets": "firedoor.cli.datasets:app",
     "reproduce": "firedoor.cli.reproduce:reproduce",
+    "predictions": "firedoor.cli.predictions:app",
     "models": "firedoor.cli.models:app",
     "mlflow": "firedoor.cli.mlflow:app",
     "flag": "firedoor.cli.flag:app",

@@ -1,4 +1,4 @@
-"""``firedoor trace``: the way of a row, from its line to where it ended."""
+"""``firedoor trace``: the way of a row, from its line to where it ended, or to a prediction."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import msgspec
 import typer
 
 from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, one_line
+from firedoor.cli.prediction_shown import prediction_lines
+from firedoor.compose.prediction_story import PredictionStory, trace_prediction
 from firedoor.compose.reaching import reach
 from firedoor.control import provenance
 from firedoor.control.board import align
 from firedoor.control.causes import clock
+from firedoor.control.predictions import is_prediction
 from firedoor.control.provenance import Story, find_row
 from firedoor.errors import NotKnown
 
@@ -20,7 +23,10 @@ WORDS_CHARACTERS = 300
 
 
 def trace(
-    row: Annotated[str | None, typer.Argument(help="flights-000123/4711 or flights-000123")] = None,
+    row: Annotated[
+        str | None,
+        typer.Argument(help="flights-000123/4711, flights-000123, or the id of a prediction."),
+    ] = None,
     *,
     file: Annotated[
         str | None, typer.Option(help="A file that a source reads: goes forward.")
@@ -30,20 +36,24 @@ def trace(
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:
-    """Tell the way of a row.
+    """Tell the way of a row, or all that is known of a prediction.
 
-    File and line, each zone with version and time, and where it ended.
+    File and line, each zone with version and time, and where it ended. Of a prediction: what was
+    asked and looked up, which version said what, where that came from, and where the rows did.
     """
 
-    async def work() -> Story:
+    async def work() -> Story | PredictionStory:
         if (row is None) == (file is None) or (file is None) != (line is None):
             message = (
-                "one row is told at a time: give flights-000123/4711, or --file and --line; "
+                "one row is told at a time: give flights-000123/4711, or --file and --line, or the "
+                "id of a prediction; "
                 "`firedoor dlq` names rows that died"
             )
             raise NotKnown(message)
         async with reach(project, nats=nats) as reached:
             name = row or ""
+            if is_prediction(name):
+                return await trace_prediction(reached, project, name)
             if file is not None and line is not None:
                 name = await find_row(reached.streams, reached.plan, file, line)
             return await provenance.trace(reached.streams, reached.plan, name)
@@ -52,7 +62,7 @@ def trace(
     if as_json:
         print(msgspec.json.encode(story).decode())
         return
-    for text in tell(story):
+    for text in prediction_lines(story) if isinstance(story, PredictionStory) else tell(story):
         print(text)
 
 

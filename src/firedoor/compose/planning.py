@@ -62,6 +62,7 @@ def plan_of(pipeline: Pipeline, *, file: Path, sys_path: tuple[str, ...]) -> Pla
         edges=edges,
         lookups=tuple(_lookup(lookup, pipeline.folder) for lookup in pipeline.lookups),
         dead_bytes_max=pipeline.dead_bytes_max,
+        predictions_bytes_max=pipeline.predictions_bytes_max,
         retention_days=pipeline.retention_days,
         exempt=pipeline.exempt,
         jobs=tuple(_job(job, pipeline, file, zones) for job in pipeline.jobs),

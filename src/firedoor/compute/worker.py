@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import io
 import logging
 import os
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING
 from firedoor.compute import blame, limits, seal
 from firedoor.compute.logs import LineHandler
 from firedoor.errors import shorten
+from firedoor.wire.fetching import Fetch
 from firedoor.wire.framing import PREFIX, blank, decode_request, encode
 from firedoor.wire.jobs import JobLoad, Kept
 from firedoor.wire.messages import Batch, Load, Loaded, Prove, Reply, Request, Run, Unloadable
@@ -33,6 +35,8 @@ from firedoor.wire.serving_load import ServingLoad
 
 if TYPE_CHECKING:
     from firedoor.compute.workbench import Answer, Workbench
+
+    Answerer = Callable[[Request, io.BytesIO], Iterator[tuple[Reply, tuple[bytes, ...]]]]
 
 LINE_FD = 3
 TRACE_FD = 4
@@ -55,10 +59,10 @@ def main(*, forked: bool) -> None:
         elif isinstance(request, ServingLoad):
             _serve(line, request)
         elif isinstance(request, Load):
-            bench = _settle(line, request)
-            while bench is not None:
+            answer = _settle(line, request)
+            while answer is not None:
                 request, payload = _receive(line)
-                for reply, parts in _answer(bench, request, payload):
+                for reply, parts in answer(request, payload):
                     _send(line, encode(reply, *parts))
                 del request, payload  # a batch must not be held while the next one arrives
         code = 0
@@ -132,17 +136,17 @@ def _serve(line: socket.socket, load: ServingLoad) -> None:
     serve(line, bench, load)
 
 
-def _settle(line: socket.socket, load: Load) -> Workbench | None:
+def _settle(line: socket.socket, load: Load) -> Answerer | None:
     """Take on limits and seal, import the step, and say so. Returns None if it cannot be."""
     started = time.perf_counter()
     sealed = _confine(load)
     try:
-        bench = _load(load)
+        answer = _load(load)
     except BaseException as error:  # noqa: BLE001 - importing user code may raise anything at all
         _send(line, encode(_unloadable(error)))
         return None
     _send(line, encode(_loaded(sealed, time.perf_counter() - started)))
-    return bench
+    return answer
 
 
 def _confine(load: Load | JobLoad | ServingLoad) -> seal.Sealed:
@@ -200,15 +204,20 @@ def _follow(load: JobLoad) -> Callable[..., object]:
     return follow(load.pickled, main_path=load.main_path, main_module=load.main_module)[0]
 
 
-def _load(load: Load) -> Workbench:
-    """Import the step and put it on the bench."""
+def _load(load: Load) -> Answerer:
+    """Import the step and put it on the bench; return what answers requests."""
     from firedoor.compute.step import follow  # noqa: PLC0415
-    from firedoor.compute.workbench import Workbench  # noqa: PLC0415 - imports polars: after the seal
 
     step, schema, out_schema = follow(
         load.pickled, main_path=load.main_path, main_module=load.main_module
     )
-    return Workbench(
+    if load.fetches is not None:
+        from firedoor.compute.fetchbench import Fetchbench  # noqa: PLC0415 - imports polars, too
+
+        return Fetchbench(step, load.fetches).answer
+    from firedoor.compute.workbench import Workbench  # noqa: PLC0415 - imports polars: after the seal
+
+    bench = Workbench(
         step,
         schema,
         out_schema,
@@ -216,6 +225,7 @@ def _load(load: Load) -> Workbench:
         batchwise=load.batchwise,
         expands=load.expands,
     )
+    return functools.partial(_answer, bench)
 
 
 def _answer(bench: Workbench, request: Request, payload: io.BytesIO) -> Iterator[Answer]:
@@ -227,8 +237,8 @@ def _answer(bench: Workbench, request: Request, payload: io.BytesIO) -> Iterator
             yield from bench.run(request.slices)
         case Prove():
             yield bench.prove(), ()
-        case Load() | JobLoad() | Kept() | ServingLoad():
-            message = "a worker is loaded once"
+        case Load() | JobLoad() | Kept() | Fetch() | ServingLoad():
+            message = f"a worker with a step was sent {type(request).__name__}"
             raise RuntimeError(message)
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from firedoor.spec.plan import Plan
 from firedoor.wire.envelope import Envelope
+from firedoor.wire.prediction import Chunk
 from firedoor.wire.records import Attempts, BatchRecord, DeadEntry
 
 
@@ -210,6 +211,23 @@ class Streams(Protocol):
         """Beat under ``key``, if what is said there is still what was ``seen`` (None: nothing).
 
         False: somebody else was faster. Of several that saw the same, one succeeds.
+        """
+        ...
+
+    # ---- the log of predictions: what does not fit pushes out the oldest
+
+    async def log_predictions(self, chunk: Chunk) -> bool:
+        """Keep a chunk; returns when it is durable. False: it is there already.
+
+        Raises:
+            StoreRefused: if no service of the plan keeps predictions.
+        """
+        ...
+
+    def predictions(self, since_s: float, service: str | None = None) -> AsyncIterator[Chunk]:
+        """Go through the chunks that were kept since then (UTC), in the order of that.
+
+        A chunk is kept after its records were made; after the broker was away, long after.
         """
         ...
 

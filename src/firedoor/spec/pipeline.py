@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 ROWS_MAX = 1_000_000
 RATE_MAX = 1e9
-DEAD_MIN_BYTES, DEAD_MAX_BYTES = 2**20, 2**44
+ROOM_BYTES = (2**20, 2**44)
 RETENTION_MAX_DAYS = 3_650
 
 
@@ -58,6 +58,8 @@ class Pipeline(Beside):
         name: names streams, metrics and folders: small letters, digits and ``_``.
         owner: who is told, for zones that name nobody else.
         dead_bytes: room for dead letters, 1 MiB to 16 TiB; when it is full, zones pause.
+        predictions_bytes: room for copies of what services answer, 1 MiB to 16 TiB; when it is
+            full, the oldest go.
         retention_days: how long records are kept, up to 3,650. Dead letters stay until they are
             replayed or discarded.
         runbook: a URL or a path, for zones that name no other.
@@ -76,13 +78,17 @@ class Pipeline(Beside):
         *,
         owner: str = "",
         dead_bytes: int | str = "1GiB",
+        predictions_bytes: int | str = "1GiB",
         retention_days: float = 30,
         runbook: str = "",
         exempt: Sequence[Exempt] = (),
     ) -> None:
         """Begin without zones."""
         called, told = check_name("pipeline", name), check_text("owner", owner)
-        self.dead_bytes_max = check_bytes("dead_bytes", dead_bytes, DEAD_MIN_BYTES, DEAD_MAX_BYTES)
+        self.dead_bytes_max = check_bytes("dead_bytes", dead_bytes, *ROOM_BYTES)
+        self.predictions_bytes_max = check_bytes(
+            "predictions_bytes", predictions_bytes, *ROOM_BYTES
+        )
         check_number("retention_days", retention_days, 0.01, RETENTION_MAX_DAYS, "days")
         self.retention_days = float(retention_days)
         self.runbook, self.exempt = check_runbook(runbook), check_exempt(exempt)

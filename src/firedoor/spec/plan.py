@@ -302,6 +302,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     jobs: tuple[JobPlan, ...] = ()
     datasets: tuple[DatasetPlan, ...] = ()
     services: tuple[ServicePlan, ...] = ()
+    predictions_bytes_max: int = 2**30
+    """Of the log of predictions: the oldest go first. They go after ``retention_days`` at last."""
     version: int = PLAN_VERSION
 
     def dataset(self, name: str) -> DatasetPlan:
@@ -325,6 +327,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             if job.name == name:
                 return job
         raise KeyError(name)
+
+    @property
+    def keeps_predictions(self) -> bool:
+        """Whether any service logs what it answers."""
+        return any(service.log for service in self.services)
 
     def service(self, name: str) -> ServicePlan:
         """Return a service. Raises KeyError if there is none of that name."""

@@ -19,7 +19,14 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
-from firedoor.testing.conformance import dead_letters, inboxes, records, restarts, values
+from firedoor.testing.conformance import (
+    dead_letters,
+    inboxes,
+    predictions,
+    records,
+    restarts,
+    values,
+)
 from firedoor.testing.conformance.store import Store
 
 __all__ = ["CASES", "Case", "Store"]
@@ -48,6 +55,8 @@ def _cases(module: ModuleType) -> Iterator[Case]:
 
 
 CASES: tuple[Case, ...] = tuple(
-    case for module in (inboxes, restarts, records, dead_letters, values) for case in _cases(module)
+    case
+    for module in (inboxes, restarts, records, dead_letters, values, predictions)
+    for case in _cases(module)
 )
 """All of it, each to be run on a store of its own."""

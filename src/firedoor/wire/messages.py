@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from firedoor.quality.grades import Grade
+from firedoor.wire.fetching import Fetch, Fetched, FetchNote
 from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric, Progress
 from firedoor.wire.model_files import ModelFiles
 from firedoor.wire.records import GuardNote, GuardOrder
@@ -40,6 +41,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
     seal_lists: tuple[str, ...]
     seal_writes: tuple[str, ...]
     network: bool | tuple[int, ...]
+    fetches: FetchNote | None = None
+    """What is looked up, where that is what it is for; the step is the function that does it."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag="loaded"):
@@ -179,7 +182,7 @@ class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):
     """What the step does to its rows, where that is why."""
 
 
-Request = Load | Batch | Run | Prove | JobLoad | Kept | ServingLoad
+Request = Load | Batch | Run | Prove | Fetch | JobLoad | Kept | ServingLoad
 Reply = (
     Loaded
     | Unloadable
@@ -190,6 +193,7 @@ Reply = (
     | Raised
     | AtFault
     | Proved
+    | Fetched
     | Progress
     | Metric
     | Keep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from typing import Literal
@@ -12,14 +13,16 @@ from firedoor.adapters.memory.box import ACK_WAIT_S, Box
 from firedoor.errors import DeadLettersFull, StoreRefused, StreamsUnavailable
 from firedoor.spec.plan import Plan
 from firedoor.units import format_bytes
+from firedoor.wire.prediction import Chunk
 from firedoor.wire.records import Attempts, BatchRecord, DeadEntry
 
 BEAT_S = 10.0
 """For which a beat is heard."""
 Call = Literal[
     "ack", "attempts", "beat", "beats", "bury", "claim", "dead", "dead_rows", "declare", "depth",
-    "fetch", "forget", "get", "give_back", "keys", "last_record", "note_attempts", "pause",
-    "publish", "put", "rebury", "record", "recorded", "records", "swap", "working",
+    "fetch", "forget", "get", "give_back", "keys", "last_record", "log_predictions",
+    "note_attempts", "pause", "predictions", "publish", "put", "rebury", "record", "recorded",
+    "records", "swap", "working",
 ]  # fmt: skip
 """What a client asks of the broker."""
 Key = tuple[str, str]
@@ -47,6 +50,12 @@ class MemoryStore:
         """Oldest first."""
         self.dead_bytes_max = 2**30
         self.values: dict[str, bytes] = {}
+        self.predictions: dict[str, tuple[Chunk, float]] = {}
+        """Chunks by id, with when they were kept; oldest first."""
+        self.predictions_bytes_max: int | None = None
+        """None: no service keeps any."""
+        self.predictions_s = math.inf
+        """Age at which they go."""
         self._last: dict[str, BatchRecord] = {}
         self._dead_bytes = 0
         self._beats: dict[str, tuple[bytes, float]] = {}
@@ -105,6 +114,9 @@ class MemoryStore:
                 self.boxes[name] = Box(name, edge.bytes_max, self.ack_wait_s)
             self.boxes[name].bytes_max = edge.bytes_max
         self.dead_bytes_max = plan.dead_bytes_max
+        if plan.keeps_predictions:
+            self.predictions_bytes_max = plan.predictions_bytes_max
+            self.predictions_s = plan.retention_days * 86_400
 
     def box(self, edge: str) -> Box:
         """Return an inbox.
@@ -177,6 +189,35 @@ class MemoryStore:
             return False
         self.values[key] = value
         return True
+
+    # ---- predictions
+
+    def read_predictions(self) -> list[tuple[Chunk, float]]:
+        """Return chunks and when they were kept, oldest first."""
+        self._check_logs()
+        return list(self.predictions.values())
+
+    def _check_logs(self) -> int:
+        """Return the bound of the log, if there is one to write to."""
+        if self.predictions_bytes_max is None:
+            raise StoreRefused("no service of the plan keeps predictions: declare one that does")
+        return self.predictions_bytes_max
+
+    def log_predictions(self, chunk: Chunk, now_s: float) -> bool:
+        """Keep a chunk; the oldest go for it."""
+        bytes_max = self._check_logs()
+        if chunk.id in self.predictions:
+            return False
+        self.predictions[chunk.id] = chunk, now_s
+        size = sum(len(kept.payload) for kept, _ in self.predictions.values())
+        for name, (kept, at_s) in list(self.predictions.items()):
+            if size <= bytes_max and now_s - at_s <= self.predictions_s:
+                break
+            del self.predictions[name]
+            size -= len(kept.payload)
+        return True
+
+    # ---- beats
 
     def beat(self, key: str, value: bytes, now_s: float) -> None:
         """Hear a beat."""

@@ -12,6 +12,7 @@ from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Delivery, Depth
 from firedoor.spec.plan import Plan
 from firedoor.wire.envelope import Envelope, decode_envelope, encode_envelope
+from firedoor.wire.prediction import Chunk
 from firedoor.wire.records import Attempts, BatchRecord, DeadEntry
 
 T = TypeVar("T")
@@ -181,6 +182,21 @@ class MemoryStreams:
         return await self.ask(
             "claim", lambda: self._store.claim(key, value, seen, self._clock.utc_s())
         )
+
+    # ---- predictions
+
+    async def log_predictions(self, chunk: Chunk) -> bool:
+        """Keep a chunk; False if it is there already."""
+        now_s = self._clock.utc_s
+        return await self.ask(
+            "log_predictions", lambda: self._store.log_predictions(chunk, now_s())
+        )
+
+    async def predictions(self, since_s: float, service: str | None = None) -> AsyncIterator[Chunk]:
+        """Go through the chunks that were kept since then."""
+        for chunk, at_s in await self.ask("predictions", self._store.read_predictions):
+            if at_s >= since_s and service in {None, chunk.service}:
+                yield chunk
 
     async def close(self) -> None:
         """Let go of the broker."""

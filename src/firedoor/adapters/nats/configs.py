@@ -69,7 +69,7 @@ def consumer_config(edge: str, *, ack_wait_s: float) -> Config:
 
 def kept_configs(names: Names, plan: Plan) -> list[Config]:
     """Return the settings of what is kept beside the inboxes."""
-    return [
+    kept = [
         # No max_age: the last record of a source says where it goes on, however old it is.
         _stream(names.records, names.record("*", "*")),
         _stream(
@@ -88,6 +88,19 @@ def kept_configs(names: Names, plan: Plan) -> list[Config]:
         ),
         _stream(names.values, names.value(">"), max_bytes=VALUES_BYTES, max_msgs_per_subject=1),
     ]
+    return [*kept, predictions_config(names, plan)] if plan.keeps_predictions else kept
+
+
+def predictions_config(names: Names, plan: Plan) -> Config:
+    """A log: what does not fit pushes out the oldest, and nothing ever waits for room."""
+    return _stream(
+        names.predictions,
+        names.prediction("*"),
+        discard="old",
+        max_bytes=plan.predictions_bytes_max,
+        max_age=int(plan.retention_days * 86_400 * NANOS),
+        duplicate_window=DUPLICATES_S * NANOS,
+    )
 
 
 def beats_config(names: Names) -> Config:

@@ -7,6 +7,7 @@ from the stream's leader there. A server by itself is its leader.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import msgspec
 from firedoor.adapters.nats.answers import (
     FULL,
     NO_MESSAGE,
+    NO_STREAM,
     NOT_FOUND,
     TAKEN,
     Fault,
@@ -23,7 +25,7 @@ from firedoor.adapters.nats.answers import (
     passes,
     status_of,
 )
-from firedoor.adapters.nats.asked import Again, NotYet
+from firedoor.adapters.nats.asked import Absent, Again, NotYet
 from firedoor.adapters.nats.configs import PAYLOAD_BYTES
 from firedoor.adapters.nats.link import ASK_S, Link
 from firedoor.adapters.nats.naming import API
@@ -78,7 +80,7 @@ class _Told(msgspec.Struct, frozen=True):
     message: _Found | None = None
 
 
-def _told(message: Message) -> Kept | None:
+def _told(message: Message, *, wait_for_it: bool) -> Kept | None:
     """Return the message that a leader read; None if there is none."""
     told = msgspec.json.decode(message.data, type=_Told)
     found = told.message
@@ -86,6 +88,8 @@ def _told(message: Message) -> Kept | None:
         return Kept(found.subject, found.seq, found.data, _headers(found.hdrs))
     if told.error is not None and told.error.err_code in NO_MESSAGE:
         return None
+    if not wait_for_it and told.error is not None and told.error.err_code == NO_STREAM:
+        raise Absent(told.error.description)
     text = "no message" if told.error is None else told.error.description
     raise Again(text)
 
@@ -204,15 +208,27 @@ async def last_message(link: Link, stream: str, subjects: str) -> Kept | None:
 
 
 async def look_up(
-    link: Link, stream: str, body: Mapping[str, object], *, patience_s: float | None = None
+    link: Link,
+    stream: str,
+    body: Mapping[str, object],
+    *,
+    patience_s: float | None = None,
+    wait_for_it: bool = True,
 ) -> Kept | None:
-    """Return the message that a request names, if its leader has it."""
+    """Return the message that a request names, if its leader has it.
+
+    Raises:
+        Absent: if there is no such stream, and it is not waited for.
+    """
     payload = msgspec.json.encode(body)
     if not link.clustered:
         subject = f"{API}.DIRECT.GET.{stream}"
-        return await link.ask(subject, payload, read=kept, patience_s=patience_s)
+        return await link.ask(
+            subject, payload, read=kept, patience_s=patience_s, wait_for_it=wait_for_it
+        )
     subject = f"{API}.STREAM.MSG.GET.{stream}"
-    return await link.ask(subject, payload, read=_told, patience_s=patience_s, each_s=ASK_S)
+    told = functools.partial(_told, wait_for_it=wait_for_it)
+    return await link.ask(subject, payload, read=told, patience_s=patience_s, each_s=ASK_S)
 
 
 async def next_message(link: Link, stream: str, subjects: str, seq: int) -> Kept | None:
@@ -221,14 +237,15 @@ async def next_message(link: Link, stream: str, subjects: str, seq: int) -> Kept
 
 
 async def messages(
-    link: Link, stream: str, subjects: str, *, page_size: int = PAGE
+    link: Link, stream: str, subjects: str, *, page_size: int = PAGE, seq: int = 1
 ) -> AsyncIterator[Kept]:
     """Go through the messages that a pattern fits, as they were written, a page at a time.
+
+    From number ``seq`` on.
 
     What is written meanwhile may come too. In a cluster the copy that answers may lag behind: where
     it ends, the leader is asked for what follows.
     """
-    seq = 1
     while True:
         body = msgspec.json.encode({"seq": seq, "next_by_subj": subjects, "batch": page_size})
         page = await link.ask_many(f"{API}.DIRECT.GET.{stream}", body)

@@ -80,6 +80,15 @@ class Names:
         return f"{self.prefix}.val.{key}"
 
     @property
+    def predictions(self) -> str:
+        """The stream of the prediction log."""
+        return f"fd-{self.pipeline}-predictions"
+
+    def prediction(self, service: str) -> str:
+        """Return the subject of a service's predictions."""
+        return f"{self.prefix}.pred.{service}"
+
+    @property
     def beats(self) -> str:
         """The stream of beats, in memory."""
         return f"fd-{self.pipeline}-beats"

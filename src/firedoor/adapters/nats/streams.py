@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.adapters.nats import letters
+from firedoor.adapters.nats import letters, predictions
 from firedoor.adapters.nats.answers import ConsumerInfo, Done, Refusal, StreamInfo
 from firedoor.adapters.nats.asked import Absent
 from firedoor.adapters.nats.declaring import declare, make_beats, prune, read_time
@@ -34,6 +34,7 @@ from firedoor.ports.streams import Depth
 from firedoor.spec.plan import Plan
 from firedoor.units import format_bytes
 from firedoor.wire.envelope import HEADER, PAYLOAD_MAX, Envelope, encode_envelope
+from firedoor.wire.prediction import Chunk
 from firedoor.wire.records import Attempts, BatchRecord, DeadEntry
 
 T = TypeVar("T")
@@ -340,6 +341,17 @@ class NatsStreams:
         except Absent:  # the broker was restarted: nobody has said anything yet
             await make_beats(self.link, self.names)
             return False
+
+    # ---- predictions
+
+    async def log_predictions(self, chunk: Chunk) -> bool:
+        """Keep a chunk; returns when it is durable. False: it is there already."""
+        return await predictions.append(self.link, self.names, chunk)
+
+    async def predictions(self, since_s: float, service: str | None = None) -> AsyncIterator[Chunk]:
+        """Go through the chunks that were kept since then."""
+        async for chunk in predictions.read(self.link, self.names, since_s, service):
+            yield chunk
 
     async def close(self) -> None:
         """Let go of the broker; what no fetch took is given back."""

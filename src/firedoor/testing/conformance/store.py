@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Delivery, Inbox, Streams
 from firedoor.spec.plan import EdgePlan, Plan, ZonePlan
+from firedoor.spec.referred import ModelPlan, StepNote
+from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.envelope import Envelope, checksum
 from firedoor.wire.records import Attempts, BatchRecord, DeadEntry, DeadGroup
 
@@ -30,6 +32,13 @@ MOMENT_S = 0.3
 TICK_S = 0.01
 EPOCH_S = 1_767_225_600.0
 PAYLOAD = b"rows"
+SERVICE = ServicePlan(
+    name="predict",
+    owner="nobody@example.com",
+    version="v1",
+    step=StepNote(name="predict", pickled=b"", main_path=None, main_module=None, where=""),
+    model=ModelPlan(name="late"),
+)
 
 
 class Store(Protocol):
@@ -77,8 +86,12 @@ def make_plan(
     edges: Iterable[str] = (SMALL, LARGE),
     small_bytes: int = SMALL_BYTES,
     dead_bytes: int = DEAD_BYTES,
+    predictions_bytes: int = 0,
 ) -> Plan:
-    """Return the plan intake -> clean -> store, with the edges named."""
+    """Return the plan intake -> clean -> store, with the edges named.
+
+    With ``predictions_bytes`` it has a service that logs as much.
+    """
     kinds = (("intake", "source"), ("clean", "transform"), ("store", "sink"))
     sizes = {SMALL: small_bytes}
     return Plan(
@@ -99,6 +112,8 @@ def make_plan(
             for edge in edges
         ),
         dead_bytes_max=dead_bytes,
+        services=(SERVICE,) if predictions_bytes else (),
+        predictions_bytes_max=predictions_bytes or 2**20,
     )
 
 
