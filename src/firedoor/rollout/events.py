@@ -107,6 +107,15 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unable:
+    """The registry refuses, for good, what was wanted of it about a version."""
+
+    what: str
+    version: int
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveChanged:
     """The registry has another champion than before, by somebody's hand."""
 
@@ -117,7 +126,7 @@ class LiveChanged:
 
 Event = (
     Started | Paused | Resumed | Aborted | PromotedByHand | RolledBackByHand | Looked | Tripped
-    | Replayed | Done | LiveChanged
+    | Replayed | Done | Unable | LiveChanged
 )  # fmt: skip
 
 

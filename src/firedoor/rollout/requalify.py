@@ -72,7 +72,7 @@ def residual(n: int) -> float:
 def mcnemar(fixed: int, broken: int) -> float:
     """Return the chance of so many mended or more, if mending and breaking were equally likely."""
     total = fixed + broken
-    return sum(math.comb(total, k) for k in range(fixed, total + 1)) / 2**total
+    return sum(math.comb(total, k) for k in range(fixed, total + 1)) * math.pow(0.5, total)
 
 
 def _most(again: dict[str, int]) -> list[tuple[str, int]]:

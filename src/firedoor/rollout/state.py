@@ -73,6 +73,8 @@ class Rollout:
     """Why it ended, or ends."""
     guilty: bool = False
     """Whether its content is to be barred."""
+    by_hand: bool = False
+    """Whether a person said that it goes live; the registry has yet to be told."""
 
     @property
     def place(self) -> Phase:
