@@ -65,6 +65,8 @@ class Rules:
     """Of the subjects, that it would be given next."""
     alone: bool = False
     """Whether it serves everybody, so that there is nothing to compare with."""
+    alone_factor: float = 1.0
+    """On the rate from which it is suspected then: more where a suspicion is a verdict."""
     slow: bool = True
     """Whether cut-offs are known."""
     labels: bool = False
@@ -94,6 +96,8 @@ class Meter:
     """Evidence that it is worse, since requests began."""
     fresh: Fresh = field(default_factory=Fresh)
     """The same, of late."""
+    alone: Fresh = field(default_factory=Fresh)
+    """Evidence that its rate is above what is usual, of when it served everybody."""
     good: Logs = ()
     """Evidence that it is not worse by ``ratio_bad``."""
     clean: float = 0.0
@@ -185,6 +189,16 @@ def at_next_step(trial: Trial, *, afresh: bool) -> Trial:
     return replace(trial, meters={}, parts=slices.without_counts(trial.parts)) if afresh else trial
 
 
+def in_doubt(trial: Trial) -> Trial:
+    """Return the evidence when it has to be shown once more that the candidate is good."""
+    trial = at_next_step(trial, afresh=False)
+    meters = {
+        name: replace(one, good=(), clean=0.0, alone=Fresh(), candidate=(0, 0), baseline=(0, 0))
+        for name, one in trial.meters.items()
+    }
+    return replace(trial, meters=meters)
+
+
 def without_slice(trial: Trial, name: str) -> Trial:
     """Return the evidence about the rest, when a slice stays with the champion from now on.
 
@@ -200,7 +214,10 @@ def without_slice(trial: Trial, name: str) -> Trial:
 
 
 def _anew(trial: Trial) -> Trial:
-    meters = {name: replace(one, fresh=one.fresh.anew()) for name, one in trial.meters.items()}
+    meters = {
+        name: replace(one, fresh=one.fresh.anew(), alone=one.alone.anew())
+        for name, one in trial.meters.items()
+    }
     return replace(trial, meters=meters, fresh_looks=0)
 
 
@@ -216,11 +233,11 @@ def _metered(trial: Trial, metric: Metric, look: Look, rules: Rules) -> Meter:
         clean=_clean(meter.clean, metric, n_c, x_c, rules),
     )
     if rules.alone:
-        bet = meter.fresh.number * (meter.fresh.number + 1)
-        needed = math.log(2 * bet / (rules.weights[metric] * rules.alpha))
+        bet = meter.alone.number * (meter.alone.number + 1)
+        needed = math.log(bet / (rules.weights[metric] * rules.alpha))
         bound = bound_alone(trial.reference, metric, rules)
         gains = above_gains(n_c, x_c, bound=bound, log_needed=needed)
-        return replace(counted, fresh=meter.fresh.after(gains))
+        return replace(counted, alone=meter.alone.after(gains))
     bad = ratio_gains(bad_grid(rules.ratio_good), rules.ratio_good, (n_c, x_c), (n_b, x_b))
     good = ratio_gains(good_grid(rules.ratio_bad), rules.ratio_bad, (n_c, x_c), (n_b, x_b))
     return replace(
@@ -248,7 +265,8 @@ def bound_alone(reference: Reference, metric: Metric, rules: Rules) -> float:
     """Return the rate up to which a version that serves everybody is left in peace."""
     usual = reference.total
     rate = usual.of(metric) / usual.n if usual.n else 0.0
-    return max(rules.ratio_bad * max(rate, SLOW_RATES.get(metric, 0.0)), rules.allowance)
+    factor = rules.ratio_bad * rules.alone_factor
+    return max(factor * max(rate, SLOW_RATES.get(metric, 0.0)), rules.allowance)
 
 
 # ---- verdicts
@@ -287,6 +305,24 @@ def find_bad(trial: Trial, rules: Rules) -> Bad | None:
     weights = rules.weights
     worst = max(log_bads(trial, rules), key=lambda one: one[1] + math.log(weights[one[0]]))
     return Bad(guardrail=worst[0], e=math.exp(min(log, 700.0)))
+
+
+def find_alarm(trial: Trial, rules: Rules) -> Bad | None:
+    """Return what looks wrong of a candidate that serves everybody.
+
+    Usual rates move by themselves, so this is a reason to compare again, and none to go back
+    where comparing is possible.
+    """
+    weights = rules.weights
+    total = sum(weights[metric] for metric in rules.metrics)
+    logs = [
+        (metric, math.log(weights[metric] / total) + trial.meters.get(metric, Meter()).alone.log_e)
+        for metric in rules.metrics
+    ]
+    log = log_mean([one[1] for one in logs]) + math.log(len(logs))
+    if not rules.alone or log < -math.log(rules.alpha):
+        return None
+    return Bad(guardrail=max(logs, key=lambda one: one[1])[0], e=math.exp(min(log, 700.0)))
 
 
 def log_needed_good(rules: Rules) -> float:

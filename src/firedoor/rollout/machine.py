@@ -38,6 +38,7 @@ from firedoor.rollout.policy import RolloutPolicy
 from firedoor.rollout.requalify import judge
 from firedoor.rollout.sentinel import noted
 from firedoor.rollout.stages import (
+    ALARMS_MAX,
     GIVE_UP,
     find_hold,
     is_through,
@@ -149,9 +150,36 @@ def _judge(
     if bad is not None or worse is not None:
         because = telling.tell_bad(trial, rules, bad, worse)
         return roll_back(state, because, now_s, guilty=True)
+    alarm = guardrails.find_alarm(trial, rules)
+    if alarm is not None:
+        return _in_doubt(state, rollout, alarm, policy, rules, now_s)
     if not rollout.paused_by and event.ready and is_through(rollout, policy, rules, now_s):
         return _advance(state, rollout, policy, now_s)
     return _hold_or_wait(state, rollout, event, policy, now_s)
+
+
+def _in_doubt(
+    state: ServiceState, rollout: Rollout, alarm: guardrails.Bad, policy: RolloutPolicy,
+    rules: Rules, now_s: float,
+) -> Stepped:  # fmt: skip
+    """Compare again a version that looks wrong while it serves everybody, if that is possible."""
+    because = telling.tell_bad(rollout.trial, rules, alarm, None)
+    steps = steps_of(rollout, policy)
+    if len(steps) == 1:
+        return roll_back(state, because, now_s, guilty=True)
+    if rollout.alarms >= ALARMS_MAX:
+        because = f"in doubt for the {rollout.alarms + 1}th time: {because}"
+        return roll_back(state, because, now_s)
+    trial = guardrails.in_doubt(rollout.trial)
+    number = rollout.step - 1
+    back = replace(
+        rollout, phase="canary", step=number, hold="", alarms=rollout.alarms + 1, trial=trial,
+        step_from_s=now_s,
+    )  # fmt: skip
+    state = replace(state, current=back)
+    after = telling.tell_place(back, policy)
+    because = f"{because}; that may be the version or the world, so it is compared again"
+    return note(state, f"rollout back at {after}", because, now_s, before="100 %", after=after)
 
 
 def _worse_slice(trial: guardrails.Trial, rules: Rules, *, explain: bool) -> str | None:

@@ -13,6 +13,10 @@ PROBATION_WEIGHT = 0.05
 """A second chance is given no more than this in its first hour."""
 SILENT_MAX = 3
 """Looks in a row without a gateway after which there is no evidence."""
+ALARMS_MAX = 5
+"""Times that a version which serves everybody is put in doubt, after which it is given up."""
+ALONE_FACTOR = 2.0
+"""On the rate from which a version is rolled back that nothing can be compared with."""
 GIVE_UP = 4.0
 """Times its time-out after which a step is rolled back."""
 
@@ -52,6 +56,7 @@ def rules_of(rollout: Rollout, policy: RolloutPolicy, *, labels: bool, columns: 
         window_s=WINDOW_S / policy.time_scale,
         share_next=following,
         alone=weight_of(rollout, policy) >= 1,
+        alone_factor=ALONE_FACTOR if len(steps) == 1 else 1.0,
         slow=rollout.cutoffs is not None,
         labels=labels,
         need_labels=policy.need_labels and labels,

@@ -65,6 +65,8 @@ class Rollout:
     """When it was first given real requests."""
     silent: int = 0
     """Looks in a row at which no gateway spoke."""
+    alarms: int = 0
+    """How often it looked wrong while it served everybody, and was compared again."""
     cutoffs: tuple[float, float] | None = None
     """The champion's 95th and 99th percentile, frozen, in seconds."""
     held_slices: tuple[str, ...] = ()
