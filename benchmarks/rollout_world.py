@@ -139,15 +139,17 @@ class Outcome:
 
 
 def simulate(
-    truth: Truth, policy: RolloutPolicy, seed: int, *, most_s: float, judged: Judged = Judged()
+    truth: Truth, policy: RolloutPolicy, seed: int, *, most_s: float, columns: int = 0
 ) -> Outcome:
     """Run a rollout through the machine until it ends, or ``most_s`` have passed."""
-    chance = random.Random(seed)  # noqa: S311 - not a secret
+    chance = random.Random(seed)
     look_s = policy.look_s / policy.time_scale
     world = World(truth=truth, chance=chance, look_s=look_s, horizon_s=most_s)
     state = ServiceState(service="predict", live=LIVE)
     state, _ = step(state, Started(candidate=NEW, by="a simulation"), policy, 0.0)
-    began_s, requests, held = 0.0, 0, ()
+    judged = Judged(columns=columns)
+    began_s, requests = 0.0, 0
+    held: tuple[str, ...] = ()
     while world.now_s < most_s and state.current is not None:
         heading, place = heading_of(state, policy, labels=False), state.current.place
         if place == "qualifying":
