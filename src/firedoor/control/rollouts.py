@@ -94,7 +94,7 @@ class RolloutController:
         self._replay: asyncio.Task[None] | None = None
         self._lease_s = self._registry_s = float("-inf")
         self._now_s = 0.0
-        self._said = ""
+        self._away: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Drive rollouts until ``stop`` is set. A replay that runs then is begun anew by the next.
@@ -124,9 +124,9 @@ class RolloutController:
             await self._settle(kept, group)
             if ordered:
                 await forget_handled(self._streams, self._plan.name, kept.handled)
-            self._say("")
+            self._say("broker", "")
         except StreamsUnavailable as error:
-            self._say(f"rollouts of {self._plan.name} wait: {error}")
+            self._say("broker", f"nothing is decided for now: {error}")
 
     # ---- what comes in
 
@@ -144,8 +144,9 @@ class RolloutController:
         try:
             standing = await self._versions.standing()
         except ModelsUnavailable as error:
-            self._say(f"rollouts of {self._plan.name} go by what they know: {error}")
+            self._say("registry", f"going by what is known: {error}")
             return kept
+        self._say("registry", "")
         if standing.live is None or standing.live == kept.state.live:
             return kept
         event = LiveChanged(live=standing.live, previous=standing.previous, by=standing.by)
@@ -287,7 +288,7 @@ class RolloutController:
                 try:
                     event = await tell_registry(command, self._versions, kept=packs)
                 except ModelsUnavailable as error:
-                    self._say(f"the registry will be told later: {error}")
+                    self._say("registry", f"it will be told later: {error}")
                     return kept
                 if event is not None:
                     kept = self._apply(kept, event)
@@ -302,8 +303,8 @@ class RolloutController:
             outcome = ReplayOutcome(missing=str(error))
         self._arrived.append(Replayed(rollout=command.rollout, outcome=outcome))
 
-    def _say(self, line: str) -> None:
-        """Say once what it waits for."""
-        if line and line != self._said:
-            self._tell(line)
-        self._said = line
+    def _say(self, what: str, line: str) -> None:
+        """Say once that something is away; without a line: it is there again."""
+        if line and what not in self._away:
+            self._tell(f"rollouts of {self._plan.name}: {line}")
+        (self._away.add if line else self._away.discard)(what)
