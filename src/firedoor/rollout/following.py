@@ -62,6 +62,8 @@ def _live_changed(state: ServiceState, event: LiveChanged, now_s: float) -> Step
     if rollout is None:
         because = "the registry says so"
         return note(state, "champion changed", because, now_s, by=event.by, after=after)
+    if rollout.phase == "rolling_back":  # what is being barred is rolled back in the registry too
+        return note(state, "champion changed", "the registry says so", now_s, by=event.by)
     if rollout.candidate.version == event.live.version:
         return end(state, "live", "promoted in the registry", now_s, by=event.by)
     because = f"{after} was made the champion in the registry: it was compared with another"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from firedoor.rollout import slices
-from firedoor.rollout.absolute import above_gains, clean_gain
+from firedoor.rollout.absolute import LOG_NONE, above_gains, clean_gain, detected
 from firedoor.rollout.betting import e_value, log_mean
 from firedoor.rollout.counts import METRICS, Look, Metric, Paired
 from firedoor.rollout.eprocess import (
@@ -45,6 +45,7 @@ SENTINEL_MIN = 50
 tell whether the champion is sick."""
 JOINED_MAX = 6
 """Looks that are joined at most."""
+NEARLY = 0.7
 LATELY = 20
 """Looks over which the share is taken at which the champion was sick."""
 
@@ -67,6 +68,8 @@ class Rules:
     """Whether it serves everybody, so that there is nothing to compare with."""
     alone_factor: float = 1.0
     """On the rate from which it is suspected then: more where a suspicion is a verdict."""
+    looks_alone: int = 180
+    """For how many it serves everybody until it is live."""
     slow: bool = True
     """Whether cut-offs are known."""
     labels: bool = False
@@ -96,8 +99,8 @@ class Meter:
     """Evidence that it is worse, since requests began."""
     fresh: Fresh = field(default_factory=Fresh)
     """The same, of late."""
-    alone: Fresh = field(default_factory=Fresh)
-    """Evidence that its rate is above what is usual, of when it served everybody."""
+    alone: Logs = ()
+    """Evidence that its rate rose above what is usual while it served everybody."""
     good: Logs = ()
     """Evidence that it is not worse by ``ratio_bad``."""
     clean: float = 0.0
@@ -193,7 +196,7 @@ def in_doubt(trial: Trial) -> Trial:
     """Return the evidence when it has to be shown once more that the candidate is good."""
     trial = at_next_step(trial, afresh=False)
     meters = {
-        name: replace(one, good=(), clean=0.0, alone=Fresh(), candidate=(0, 0), baseline=(0, 0))
+        name: replace(one, good=(), clean=0.0, alone=(), candidate=(0, 0), baseline=(0, 0))
         for name, one in trial.meters.items()
     }
     return replace(trial, meters=meters)
@@ -214,10 +217,7 @@ def without_slice(trial: Trial, name: str) -> Trial:
 
 
 def _anew(trial: Trial) -> Trial:
-    meters = {
-        name: replace(one, fresh=one.fresh.anew(), alone=one.alone.anew())
-        for name, one in trial.meters.items()
-    }
+    meters = {name: replace(one, fresh=one.fresh.anew()) for name, one in trial.meters.items()}
     return replace(trial, meters=meters, fresh_looks=0)
 
 
@@ -233,11 +233,11 @@ def _metered(trial: Trial, metric: Metric, look: Look, rules: Rules) -> Meter:
         clean=_clean(meter.clean, metric, n_c, x_c, rules),
     )
     if rules.alone:
-        bet = meter.alone.number * (meter.alone.number + 1)
-        needed = math.log(bet / (rules.weights[metric] * rules.alpha))
+        share = rules.weights[metric]
+        needed = math.log(rules.looks_alone / (share * rules.alpha))
         bound = bound_alone(trial.reference, metric, rules)
         gains = above_gains(n_c, x_c, bound=bound, log_needed=needed)
-        return replace(counted, alone=meter.alone.after(gains))
+        return replace(counted, alone=detected(meter.alone, gains, looks=rules.looks_alone))
     bad = ratio_gains(bad_grid(rules.ratio_good), rules.ratio_good, (n_c, x_c), (n_b, x_b))
     good = ratio_gains(good_grid(rules.ratio_bad), rules.ratio_bad, (n_c, x_c), (n_b, x_b))
     return replace(
@@ -302,9 +302,11 @@ def find_bad(trial: Trial, rules: Rules) -> Bad | None:
     log = log_bad(trial, rules)
     if log < -math.log(rules.alpha):
         return None
-    weights = rules.weights
-    worst = max(log_bads(trial, rules), key=lambda one: one[1] + math.log(weights[one[0]]))
-    return Bad(guardrail=worst[0], e=math.exp(min(log, 700.0)))
+    logs = list(log_bads(trial, rules))
+    most = max(one[1] for one in logs)
+    # Errors come first, and count as slow besides: they are named if they say nearly as much.
+    named = next(rail for rail, one in logs if one >= NEARLY * most)
+    return Bad(guardrail=named, e=math.exp(min(log, 700.0)))
 
 
 def find_alarm(trial: Trial, rules: Rules) -> Bad | None:
@@ -313,12 +315,11 @@ def find_alarm(trial: Trial, rules: Rules) -> Bad | None:
     Usual rates move by themselves, so this is a reason to compare again, and none to go back
     where comparing is possible.
     """
-    weights = rules.weights
-    total = sum(weights[metric] for metric in rules.metrics)
-    logs = [
-        (metric, math.log(weights[metric] / total) + trial.meters.get(metric, Meter()).alone.log_e)
-        for metric in rules.metrics
-    ]
+    logs = []
+    for metric in rules.metrics:
+        found = trial.meters.get(metric, Meter()).alone
+        log = log_mean(found) if found else LOG_NONE
+        logs.append((metric, math.log(rules.weights[metric]) + log))
     log = log_mean([one[1] for one in logs]) + math.log(len(logs))
     if not rules.alone or log < -math.log(rules.alpha):
         return None

@@ -22,6 +22,9 @@ VALUES_MAX = 50
 HELD_MAX = 3
 """Slices that stay with the champion at most: if more are worse, it is the version."""
 
+LOG_REST = 1.0
+"""Log of the evidence up to which what is left without a slice counts as no worse."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
@@ -88,7 +91,8 @@ def find_culprit(
     n_b, x_b = (sum(one.baseline[part] for one in others) for part in (0, 1))
     if not n_c or not n_b:
         return None
-    return name if x_c / n_c <= ratio_good * (x_b + 1) / n_b else None
+    rest = ratio_gains(bad_grid(ratio_good), ratio_good, (n_c, x_c), (n_b, x_b))
+    return name if log_e(rest) < LOG_REST else None
 
 
 def _worst(found: dict[str, Slice], needed: float, labels_min: int) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from firedoor.rollout.guardrails import Rules, find_lacking
 from firedoor.rollout.policy import RolloutPolicy
 from firedoor.rollout.state import Heading, Hold, Rollout, ServiceState
@@ -17,6 +19,7 @@ ALARMS_MAX = 5
 """Times that a version which serves everybody is put in doubt, after which it is given up."""
 ALONE_FACTOR = 2.0
 """On the rate from which a version is rolled back that nothing can be compared with."""
+LOOKS_ALONE_MIN = 30
 GIVE_UP = 4.0
 """Times its time-out after which a step is rolled back."""
 
@@ -57,6 +60,7 @@ def rules_of(rollout: Rollout, policy: RolloutPolicy, *, labels: bool, columns: 
         share_next=following,
         alone=weight_of(rollout, policy) >= 1,
         alone_factor=ALONE_FACTOR if len(steps) == 1 else 1.0,
+        looks_alone=max(LOOKS_ALONE_MIN, math.ceil(policy.bake_s / policy.look_s)),
         slow=rollout.cutoffs is not None,
         labels=labels,
         need_labels=policy.need_labels and labels,
