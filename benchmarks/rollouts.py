@@ -24,7 +24,7 @@ from firedoor.rollout.betting import (
     log_wealth_good,
     loss_bound,
 )
-from firedoor.rollout.eprocess import add_gains, bad_grid, log_e, ratio_gains
+from firedoor.rollout.eprocess import Logs, add_gains, bad_grid, log_e, ratio_gains
 from firedoor.rollout.policy import RolloutPolicy
 
 POLICY = RolloutPolicy()

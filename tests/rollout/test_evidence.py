@@ -11,6 +11,7 @@ from benchmarks.rollout_world import poisson
 from firedoor.rollout.absolute import LOOKS_LEAST, above_gains, clean_gain, clean_requests, detected
 from firedoor.rollout.eprocess import (
     Fresh,
+    Logs,
     add_gains,
     bad_grid,
     good_grid,
@@ -25,6 +26,7 @@ from firedoor.rollout.need import (
 )
 from firedoor.rollout.requalify import ReplayOutcome, judge, mcnemar, residual
 
+NOTHING: Logs = ()
 # Median requests of the candidate in 1,000 simulated runs a cell: base rate, requests of the
 # baseline for one of the candidate, then promote, and found at 2, 3, 5 and 10 times as many.
 SIMULATED = {
@@ -38,7 +40,8 @@ SIMULATED = {
 def test_grids_are_as_they_were_simulated() -> None:
     grid = bad_grid(1.1)
     assert len(grid) == 25
-    assert (grid[0], grid[-1]) == (pytest.approx(1.155), pytest.approx(16))
+    assert grid[0] == pytest.approx(1.155)
+    assert grid[-1] == pytest.approx(16)
     assert good_grid(2.0) == (0.5, 0.8, 1.0, 1.25, 1.5)
     assert all(ratio < 1.4 for ratio in good_grid(1.5))
 
@@ -75,7 +78,7 @@ def test_evidence_is_expected_to_stay_one_where_the_ratio_is_the_limit() -> None
 
 
 def test_a_fresh_bet_keeps_what_earlier_ones_won_and_finds_a_late_fault_sooner() -> None:
-    grid, whole, fresh = bad_grid(1.1), (), Fresh()
+    grid, whole, fresh = bad_grid(1.1), NOTHING, Fresh()
     quiet = ratio_gains(grid, 1.1, (500, 2), (4_500, 45))
     loud = ratio_gains(grid, 1.1, (500, 20), (4_500, 45))
     for look in range(60):
@@ -109,7 +112,7 @@ def test_without_a_fault_295_requests_or_one_more_are_enough_at_two_percent() ->
 
 
 def test_alone_no_blip_shorter_than_six_looks_is_enough() -> None:
-    needed, logs = math.log(200 * 180), ()
+    needed, logs = math.log(200 * 180), NOTHING
     for _ in range(60):
         logs = detected(logs, above_gains(500, 2, bound=0.02, log_needed=needed), looks=180)
     for _ in range(LOOKS_LEAST):
@@ -127,7 +130,7 @@ def test_what_may_change_at_any_look_is_expected_to_add_one_bet_a_look() -> None
 
 
 @pytest.mark.parametrize("cell", SIMULATED)
-def test_expected_needs_are_near_what_simulations_took(cell: tuple[float, float]) -> None:
+def test_expected_needs_are_near_what_simulations_took(cell: tuple[float, int]) -> None:
     rate, times = cell
     accept = requests_to_accept(
         rate=rate, champion_times=times, log_needed=math.log(20), ratio_bad=2.0
@@ -166,7 +169,7 @@ def test_no_worse_versions_are_not_found() -> None:
 
 def _found_s(seed: int, ratio: float) -> float:
     """Return when a version is found to be worse; beyond 30 minutes: never."""
-    chance, grid, logs = random.Random(seed), bad_grid(1.1), ()
+    chance, grid, logs = random.Random(seed), bad_grid(1.1), NOTHING
     for look in range(1, 181):
         bad = poisson(chance, 50 * 0.01 * ratio), poisson(chance, 450 * 0.01)
         logs = add_gains(logs, ratio_gains(grid, 1.1, (50, bad[0]), (450, bad[1])))
