@@ -83,7 +83,8 @@ def single_tests(paper: Paper, runs: int) -> None:
 
 def _found_s(seed: int, *, base: float, ratio: float, rps: float) -> float | None:
     """Return when one test finds a version to be worse."""
-    chance, grid, logs = random.Random(seed), bad_grid(POLICY.ratio_good), ()
+    chance, grid = random.Random(seed), bad_grid(POLICY.ratio_good)
+    logs: Logs = ()
     n = rps * LOOK_S
     n_c, n_b = max(1, round(n / 10)), round(n * 0.9)
     needed = math.log(100)
