@@ -160,6 +160,15 @@ class RoutePost:
         """Return the generation of the route as it is now; 0: none is known."""
         return 0 if self._sent is None else self._sent.generation
 
+    async def load(self) -> None:
+        """Read the route that there is, if it is not known.
+
+        Raises:
+            StreamsUnavailable: if the broker is away.
+        """
+        if self._sent is None:
+            self._sent = _read(await self._streams.get(route_key(self._plan.name)))
+
     async def send(self, state: ServiceState, heading: Heading, now_s: float) -> None:
         """Write the route that a state means, unless it is there.
 
@@ -170,9 +179,7 @@ class RoutePost:
         route = make_route(self._plan, state, heading, at_s=now_s, because=because)
         if route is None:
             return
-        if self._sent is None:
-            data = await self._streams.get(route_key(self._plan.name))
-            self._sent = _read(data)
+        await self.load()
         if self._sent is not None and _same(self._sent, route):
             return
         route = replace(route, generation=self.generation + 1)

@@ -118,6 +118,7 @@ class RolloutController:
             if taken:
                 self._due.extend(self._fresh)
             self._fresh.clear()
+            await self._post.load()
             kept = await self._follow_registry(kept)
             kept, ordered = await self._obey(kept)
             kept = await self._listen(kept)

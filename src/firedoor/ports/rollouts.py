@@ -46,7 +46,13 @@ class Versions(Protocol):
         ...
 
     async def promote(self, version: int, *, because: str, anyway: bool) -> None:
-        """Have it be the champion; one that is already is fine. ``anyway``: a person said so."""
+        """Have it be the champion; one that is already is fine.
+
+        ``anyway``: a person said so, although it is not qualified or was compared with another.
+
+        Raises:
+            ModelRefused: if it may not; the rollout ends.
+        """
         ...
 
     async def quarantine(self, version: int, *, because: str) -> None:

@@ -96,7 +96,7 @@ def _looked(  # noqa: PLR0911 - a line a phase
     if rollout.phase == "rolling_back":
         return state, (_quarantine(state, rollout),)
     if rollout.phase == "requalifying":
-        return _replaying(state, rollout, policy, now_s)
+        return _replaying(state, rollout, policy, now_s, ready=event.ready)
     if rollout.by_hand:
         return state, (Promote(version=version, because=rollout.verdict, anyway=True),)
     silent = 0 if event.look.gateways else rollout.silent + 1
@@ -108,11 +108,13 @@ def _looked(  # noqa: PLR0911 - a line a phase
 
 
 def _replaying(
-    state: ServiceState, rollout: Rollout, policy: RolloutPolicy, now_s: float
+    state: ServiceState, rollout: Rollout, policy: RolloutPolicy, now_s: float, *, ready: bool
 ) -> Stepped:
-    """Ask for the replay until it has come to an end, or long enough."""
+    """Ask for the replay, once it is loaded, until it has come to an end, or long enough."""
     if now_s - rollout.step_from_s >= GIVE_UP * timeout_s(rollout, policy):
         return roll_back(state, "the replay of the last rollback never ended", now_s)
+    if not ready:
+        return state, ()
     name = state.name_of(rollout)
     return state, (Replay(rollout=name, pack=rollout.pack, candidate=rollout.candidate),)
 
@@ -196,14 +198,19 @@ def _worse_slice(trial: guardrails.Trial, rules: Rules, *, explain: bool) -> str
 def _hold_slice(
     state: ServiceState, rollout: Rollout, name: str, labels_min: int, now_s: float
 ) -> Stepped:
-    """Have one slice stay with the champion, and judge the rest by what comes from now on."""
+    """Have one slice stay with the champion, and judge the rest by what comes from now on.
+
+    That takes a champion to compare with: where there is none, it goes back by a step.
+    """
+    back = rollout.place == "bake" and rollout.step > 0
     because = telling.tell_slice(name, rollout.trial.parts[name], labels_min)
     rollout = replace(
         rollout,
         held_slices=(*rollout.held_slices, name),
         trial=guardrails.without_slice(rollout.trial, name),
         step_from_s=now_s,
-        phase=rollout.place,
+        phase="canary" if back else rollout.place,
+        step=rollout.step - back,
         hold="",
     )
     return note(replace(state, current=rollout), "slice held", because, now_s, after=name)
@@ -247,7 +254,9 @@ def _advance(state: ServiceState, rollout: Rollout, policy: RolloutPolicy, now_s
                 because = telling.tell_hold(held, policy)
                 return note(replace(state, current=held), "rollout held", because, now_s)
             requests = f"{rollout.trial.requests:,} requests of everybody were answered well"
-            promote = Promote(version=rollout.candidate.version, because=requests)
+            promote = Promote(
+                version=rollout.candidate.version, because=requests, anyway=rollout.override
+            )
             return state, (promote,)
 
 

@@ -82,6 +82,7 @@ def start(state: ServiceState, event: Started, policy: RolloutPolicy, now_s: flo
         last_live=state.live or event.candidate,
         by=event.by,
         because=event.because,
+        override=event.override,
         started_s=now_s,
     )
     state = replace(state, next_number=state.next_number + 1)

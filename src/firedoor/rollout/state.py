@@ -46,6 +46,8 @@ class Rollout:
     """What every way back leads to: the version that was live when it began."""
     by: str
     because: str = ""
+    override: bool = False
+    """Whether a person wants it live although the registry would not have it."""
     phase: Phase = "draft"
     was: Phase = "draft"
     """Where it goes on, of ``held``."""
