@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from control.rollout_world import POLICY, RolloutWorld, make_plan, target, world
@@ -12,6 +13,7 @@ from firedoor.control.changes import changes
 from firedoor.rollout.requalify import ReplayOutcome
 from firedoor.testing.loop import run
 from firedoor.wire.evidence import Counts
+from firedoor.wire.rollout_order import RolloutOrder, RolloutOrders
 
 
 def weights(one: RolloutWorld) -> list[float]:
@@ -202,6 +204,8 @@ def test_answers_that_the_broker_loses_change_nothing() -> None:
             assert kept.state.ended[-1].phase == "quarantined"
             await one.clock.wait(1)
             assert one.route().candidate is None
+            noted = {change.what for change in await changes(one.streams, about="predict")}
+            assert {said.what for said in (await one.kept()).state.said} <= noted
 
     run(story(done=True))
     run(story(done=False))
@@ -270,6 +274,23 @@ def test_a_successor_replays_what_made_the_last_one_go() -> None:
     run(story(ReplayOutcome(failing={"ValueError": (30, 0)}, good=10), "canary"))
 
 
+def test_an_order_that_was_seen_to_is_not_seen_to_again() -> None:
+    async def story() -> None:
+        async with world() as one:
+            await one.order("start", 2)
+            await one.until(lambda kept: kept.handled == 1)
+            left = RolloutOrder(number=1, verb="start", version=2, by="ann")
+            table = RolloutOrders(next_number=2, orders=(left,))
+            await one.streams.put("orders.predict", msgspec.json.encode(table))
+            await one.clock.wait(1)
+            assert b"start" not in one.store.values["orders.predict"]
+            said = [one.what for one in (await one.kept()).state.said]
+            assert said.count("rollout started") == 1
+            assert "order refused" not in said
+
+    run(story())
+
+
 def test_two_controllers_do_not_both_decide() -> None:
     async def story() -> None:
         async with world(rates={2: 0.08}) as one:
@@ -278,7 +299,10 @@ def test_two_controllers_do_not_both_decide() -> None:
             await one.order("start", 2)
             kept = await one.until_over(200)
             assert kept.state.ended[-1].phase == "quarantined"
-            assert len([one for one in kept.state.said if one.what == "rollout started"]) == 1
+            await one.clock.wait(1)
+            noted = [change.what for change in await changes(one.streams, about="predict")]
+            for what in ("rollout started", "rollout at shadow", "rollout quarantined"):
+                assert noted.count(what) == 1
             assert first is not None
             first.cancel()
             await asyncio.wait([first])

@@ -8,7 +8,7 @@ import random
 import pytest
 from benchmarks.rollout_world import poisson
 
-from firedoor.rollout.absolute import LOOKS_LEAST, above_gains, clean_gain, clean_requests, detected
+from firedoor.rollout.absolute import LOOKS_LEAST, above_gains, clean_gain, detected
 from firedoor.rollout.eprocess import (
     Fresh,
     Logs,
@@ -20,9 +20,9 @@ from firedoor.rollout.eprocess import (
 )
 from firedoor.rollout.need import (
     MANY,
+    requests_below,
     requests_to_accept,
     requests_to_reject,
-    requests_without_fault,
 )
 from firedoor.rollout.requalify import ReplayOutcome, judge, mcnemar, residual
 
@@ -103,8 +103,10 @@ def test_a_fresh_bet_begun_anew_each_look_is_still_a_fair_one() -> None:
 def test_without_a_fault_295_requests_or_one_more_are_enough_at_two_percent() -> None:
     exact = math.log(20) / math.log(0.99 / 0.98)
     assert exact == pytest.approx(295.08, abs=0.01)
-    assert clean_requests(math.log(20), allowance=0.02) == 296
-    assert requests_without_fault(log_needed=math.log(20), allowance=0.01) == 595
+    assert requests_below(rate=0.0, log_needed=math.log(20), allowance=0.02) == 296
+    assert requests_below(rate=0.0, log_needed=math.log(20), allowance=0.01) == 595
+    assert requests_below(rate=0.01, log_needed=math.log(20), allowance=0.02) == 961
+    assert requests_below(rate=0.02, log_needed=math.log(20), allowance=0.02) == MANY
     mean = 0.02 * math.exp(clean_gain(1, 1, allowance=0.02)) + 0.98 * math.exp(
         clean_gain(1, 0, allowance=0.02)
     )

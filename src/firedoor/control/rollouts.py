@@ -64,6 +64,8 @@ LEASE_S = 1.0
 REGISTRY_S = 1.0
 DUE_MAX = 200
 """Things to be done or written down that could not be yet; of more, the oldest are dropped."""
+GATEWAYS_GONE_MAX = 100
+"""Silent gateways of which it is kept what they said last."""
 ROUNDS_MAX = 20
 """Commands that come of commands in one turn."""
 
@@ -224,6 +226,7 @@ class RolloutController:
         event = Looked(look=look, ready=ready, cutoffs=cutoffs_of(self._spoken()))
         seen = {said.gateway: counted(said) for said in following}
         old = {name: said for name, said in kept.seen.items() if name not in seen}
+        old = dict(list(old.items())[-GATEWAYS_GONE_MAX:])
         kept = replace(kept, seen={**old, **seen}, looked_s=self._now_s)
         return self._apply(kept, event)
 

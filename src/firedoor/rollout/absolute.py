@@ -29,11 +29,6 @@ def clean_gain(n: int, x: int, *, allowance: float) -> float:
     return x * math.log(HALF) + (n - x) * math.log((1 - HALF * allowance) / (1 - allowance))
 
 
-def clean_requests(log_needed: float, *, allowance: float) -> int:
-    """Return how many requests without a bad one make so much evidence."""
-    return math.ceil(log_needed / clean_gain(1, 0, allowance=allowance) - 1e-9)
-
-
 def above_gains(n: int, x: int, *, bound: float, log_needed: float) -> Logs:
     """Return what a look adds to the log likelihood ratios of rates above a bound, against it.
 

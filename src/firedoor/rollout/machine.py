@@ -36,7 +36,6 @@ from firedoor.rollout.following import follow
 from firedoor.rollout.guardrails import Rules
 from firedoor.rollout.policy import RolloutPolicy
 from firedoor.rollout.requalify import judge
-from firedoor.rollout.sentinel import noted
 from firedoor.rollout.stages import (
     ALARMS_MAX,
     GIVE_UP,
@@ -103,7 +102,7 @@ def _looked(  # noqa: PLR0911 - a line a phase
     rollout = replace(rollout, silent=silent)
     rules = rules_of(rollout, policy, labels=judged.labels, columns=judged.columns)
     if rollout.place == "qualifying":
-        return _qualifying(state, rollout, event, policy, rules, now_s)
+        return _qualifying(state, rollout, event, policy, now_s)
     return _judge(state, rollout, event, policy, rules, now_s)
 
 
@@ -120,13 +119,9 @@ def _replaying(
 
 
 def _qualifying(
-    state: ServiceState, rollout: Rollout, event: Looked, policy: RolloutPolicy, rules: Rules,
-    now_s: float,
-) -> Stepped:  # fmt: skip
-    """Wait until it is ready, and known what is usual for the champion."""
-    trial, sentinel = rollout.trial, event.look.sentinel
-    reference = noted(trial.reference, sentinel, now_s=now_s, window_s=rules.window_s)
-    rollout = replace(rollout, trial=replace(trial, reference=reference))
+    state: ServiceState, rollout: Rollout, event: Looked, policy: RolloutPolicy, now_s: float
+) -> Stepped:
+    """Wait until it is ready, and known what is slow for the champion."""
     state = replace(state, current=rollout)
     if not event.ready or event.cutoffs is None or rollout.silent or rollout.paused_by:
         return _hold_or_wait(state, rollout, event, policy, now_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from firedoor.rollout.absolute import clean_requests
+from firedoor.rollout.absolute import clean_gain
 from firedoor.rollout.eprocess import bad_grid, good_grid, ratio_gains
 
 GRID_COST_BAD = 1.3
@@ -47,9 +47,14 @@ def requests_to_accept(
     return _requests(log_needed + GRID_COST_GOOD, growth)
 
 
-def requests_without_fault(*, log_needed: float, allowance: float) -> int:
-    """Return its requests after which it is below the allowance, if none of them is bad."""
-    return clean_requests(log_needed, allowance=allowance)
+def requests_below(*, rate: float, log_needed: float, allowance: float) -> int:
+    """Return its requests after which it is clear that its rate is below the allowance.
+
+    If it is in fact ``rate``: 296 without a fault make 20 at 2 %.
+    """
+    growth = clean_gain(1, 0, allowance=allowance)
+    fault = clean_gain(1, 1, allowance=allowance)
+    return _requests(log_needed, (1 - rate) * growth + rate * fault)
 
 
 def _growth(

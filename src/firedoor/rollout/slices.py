@@ -4,8 +4,8 @@ Each value of a declared column is a test of its own. Decisions fall at every lo
 taken back, so the chance of *any* wrong one is what has to be bounded, over all looks: Bonferroni
 over the 50 values a column that are counted at most. (e-BH, Wang and Ramdas 2022, bounds the share
 of wrong ones among several found at one time that was chosen beforehand; one bad slice, the usual
-case, needs as much there.) That is paid in logarithms: with the half that goes to the loss, some 80 %
-more requests of the slice, not 100 times as many.
+case, needs as much there.) That is paid in logarithms: with the half that goes to the loss, some
+80 % more requests of the slice, not 100 times as many.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ VALUES_MAX = 50
 """Of a column, that are counted."""
 HELD_MAX = 3
 """Slices that stay with the champion at most: if more are worse, it is the version."""
-
-LOG_REST = 1.0
-"""Log of the evidence up to which what is left without a slice counts as no worse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +77,7 @@ def find_culprit(
 ) -> str | None:
     """Return the slice that explains why a candidate is worse on the whole, if one does.
 
-    It does if by itself it is worse, and what is left without it is not.
+    It does if by itself it is worse, and what is left without it has not half the evidence.
     """
     name = _worst(found, -math.log(alpha), labels_min)
     if name is None:
@@ -92,7 +89,7 @@ def find_culprit(
     if not n_c or not n_b:
         return None
     rest = ratio_gains(bad_grid(ratio_good), ratio_good, (n_c, x_c), (n_b, x_b))
-    return name if log_e(rest) < LOG_REST else None
+    return name if log_e(rest) < -math.log(alpha) / 2 else None
 
 
 def _worst(found: dict[str, Slice], needed: float, labels_min: int) -> str | None:

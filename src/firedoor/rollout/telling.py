@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from firedoor.rollout.absolute import clean_requests
 from firedoor.rollout.counts import Metric
 from firedoor.rollout.guardrails import (
     Bad,
@@ -16,7 +15,7 @@ from firedoor.rollout.guardrails import (
     log_bad,
     log_needed_good,
 )
-from firedoor.rollout.need import MANY, requests_to_accept
+from firedoor.rollout.need import MANY, requests_below, requests_to_accept
 from firedoor.rollout.policy import RolloutPolicy
 from firedoor.rollout.slices import Slice
 from firedoor.rollout.stages import (
@@ -191,8 +190,7 @@ def _need(meter: Meter, rail: Metric, rules: Rules) -> int:
     needs = []
     if rail not in ("slow95", "slow99"):
         rate = x_c / n_c if n_c else 0.0
-        if rate < rules.allowance / 2:
-            needs.append(clean_requests(log_needed, allowance=rules.allowance))
+        needs.append(requests_below(rate=rate, log_needed=log_needed, allowance=rules.allowance))
     if n_b and n_c and x_b:
         times = max(n_b / n_c, 1e-3)
         needs.append(
