@@ -92,6 +92,7 @@ def test_a_hard_fault_is_back_within_a_second() -> None:
             await one.clock.wait(5)
             assert one.gateways[0].route is not None
             assert one.gateways[0].route.weight > 0
+            assert one.route().lease_s == POLICY.lease_s / POLICY.time_scale
             one.gateways[0].trips = {"crash_loop": "SIGSEGV 5 times in 10 s"}
             await one.clock.wait(1.0)  # until it says so
             began_s = one.clock.now_s()
@@ -99,6 +100,7 @@ def test_a_hard_fault_is_back_within_a_second() -> None:
                 await one.clock.wait(0.05)
             assert one.clock.now_s() - began_s < 1
             assert "SIGSEGV 5 times" in one.registry.barred[2]
+            assert one.route().lease_s is None
 
     run(story())
 

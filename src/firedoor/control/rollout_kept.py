@@ -15,6 +15,9 @@ from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.evidence import Evidence
 from firedoor.wire.route import Arm, Cutoffs, Route, decode_route, encode_route
 
+LEASE_LEAST_S = 10.0
+"""Down to which a time scale shortens the lease."""
+
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The value of ``rollout.SERVICE``."""
@@ -89,11 +92,17 @@ def make_route(
         salt=heading.rollout or plan.name,
         held_slices=heading.held_slices,
         cutoffs=cutoffs,
-        lease_s=plan.rollout.lease_s / plan.rollout.time_scale if heading.weight else None,
+        lease_s=_lease_s(plan) if heading.weight else None,
         at_s=at_s,
         by="the rollout",
         because=because,
     )
+
+
+def _lease_s(plan: ServicePlan) -> float:
+    """Return how long gateways go on without a heartbeat; scaled, but never of a few beats only."""
+    scaled_s = plan.rollout.lease_s / plan.rollout.time_scale
+    return max(min(plan.rollout.lease_s, LEASE_LEAST_S), scaled_s)
 
 
 class KeptRollouts:
