@@ -51,6 +51,9 @@ class RolloutPolicy:
     """Share of looks at which the champion itself was sick, beyond which it is held. 0 to 1."""
     loss_margin: float = 0.005
     """By how much its mean loss may be higher, in units of the loss. 0 to 10."""
+    loss_max: float | None = None
+    """The largest loss of one prediction, in units of the loss; more is cut to it. None: 6.91 nats
+    for ``log_loss``; ``squared`` and ``absolute`` need it. 0.000001 to 1e12."""
     labels_min: int = 200
     """Labels below which nothing is said of its loss. 1 to 10,000,000."""
     need_labels: bool = False
@@ -80,6 +83,8 @@ class RolloutPolicy:
         within("lease_s", self.lease_s, 1, 86_400, "seconds")
         within("masked_max", self.masked_max, 0, 1, "as a share")
         within("loss_margin", self.loss_margin, 0, 10, "of loss")
+        if self.loss_max is not None:
+            within("loss_max", self.loss_max, 1e-6, 1e12, "of loss")
         within("labels_min", self.labels_min, 1, 10**7, "labels", whole=True)
         within("mirror", self.mirror, 0, 1, "as a share")
         within("max_rollbacks", self.max_rollbacks, 1, 1_000, "rollbacks", whole=True)
