@@ -11,6 +11,7 @@ from firedoor.spec.referred import ModelPlan, StepNote
 
 Takes = Literal["polars", "pandas", "numpy"]
 Tolerance = Literal["live", "cached", "default"]
+Scalar = bool | int | float | str | None
 Loss = Literal["log_loss", "squared", "absolute", ""]
 
 
@@ -29,16 +30,23 @@ class FeaturesPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Age up to which a value that was fetched before is as good as live; 0: always fetch."""
     stale_max_s: float | None = None
     """Age up to which one is used while the store does not answer; None: not at all."""
-    default: dict[str, bool | int | float | str | None] | None = None
+    default: dict[str, Scalar] | None = None
     """By column, what stands for a value that cannot be had; None: there is none."""
     tolerates: dict[str, Tolerance] = {}
     """The worst that the model takes, by column; others: ``default``."""
+    memory_bytes: int = 512 * 2**20
+    """Of the worker that looks up."""
+    network: bool | tuple[int, ...] = False
+    """Whether it may use TCP, or the ports that it may connect to."""
+    may_read: tuple[str, ...] = ()
+    """Absolute paths."""
+    env: tuple[str, ...] = ()
 
 
 class FallbackPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is answered when no version can."""
 
-    constant: dict[str, bool | int | float | str | None] | None = None
+    constant: dict[str, Scalar] | None = None
     """A row of outputs."""
     function: StepNote | None = None
     """``fallback(rows) -> outputs``: called in a worker that holds no model."""

@@ -6,12 +6,19 @@ import msgspec
 
 
 class Feature(msgspec.Struct, frozen=True, array_like=True):
-    """Where a looked-up group of features came from, for one row."""
+    """Where a looked-up group of features came from, for all rows of a request."""
 
     group: str
     code: str
-    """``live``, ``cached``, ``default`` or ``missing``."""
+    """``live``, ``cached``, ``default`` or ``missing``: the worst of all its values."""
     age_s: float = 0.0
+    """Of the oldest value that came from the store, now or before."""
+    codes: dict[str, str] = {}
+    """By column, a letter a row, of the first 1,000: ``l``, ``c``, ``d`` or ``m``. Columns that are
+    live in every row are left out."""
+    ages_s: dict[str, tuple[float, ...]] = {}
+    """By column, the age a row, of the first 1,000; 0 for what never was in the store. Columns
+    whose values were all fetched for this request are left out."""
 
 
 class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
