@@ -41,6 +41,10 @@ OUTPUTS = (Field(name="score", dtype="Float64"),)
 _UNPACK = {"FP64": "d", "FP32": "f", "INT64": "q", "INT32": "i"}
 
 
+ODD = (ValueError, LookupError, TypeError, AttributeError, OverflowError, struct.error)
+"""What comes of rows that are none."""
+
+
 class BadRows(ValueError):
     """These are not rows of x and n."""
 
@@ -63,7 +67,7 @@ class Scripted:
         self.known: set[str] = {"p-1", "p-2"}
 
     async def answer(self, request: Request) -> Answer:
-        """Return scores; what is not rows is refused."""
+        """Answer as told."""
         self.seen.append(request)
         number = f"made-{len(self.seen)}"
         try:
@@ -74,15 +78,17 @@ class Scripted:
             raise
         if self.reply is not None:
             return self.reply(request)
-        said = Answer(
-            200, request.id or number, "p-1", 0, model="late", version="3", arm="champion"
-        )
+        return self.arithmetic(request, number)
+
+    def arithmetic(self, request: Request, number: str = "made") -> Answer:
+        """Return scores; what is not rows is refused."""
+        said = Answer(200, request.id or number, "p-1", model="late", version="3", arm="champion")
         if request.version not in {"", "3"}:
             return said._replace(status=404, message=f"there is no version {request.version}")
         try:
             scores, fragment, tail = _predict(request)
-        except BadRows as error:
-            return said._replace(status=400, message=str(error))
+        except ODD as error:
+            return said._replace(status=400, message=str(error)[:300])
         return said._replace(rows=len(scores), fragment=fragment, tail=tail)
 
     async def label(self, labels: Sequence[Label]) -> list[Labelled]:

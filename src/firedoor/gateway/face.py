@@ -181,7 +181,7 @@ class Face:
         """Return what is said of a path where nothing is."""
         return error_response(
             404,
-            f"there is nothing at {_shown(path)}: there are POST /predict/SERVICE, POST "
+            f"there is nothing at {_shown(path or '/')}: there are POST /predict/SERVICE, POST "
             "/labels/SERVICE, POST /v2/models/SERVICE/infer, GET /v2/models/SERVICE, GET /readyz, "
             f"GET /metrics, and all in GET /openapi.json; {self._listed()}",
         )

@@ -23,7 +23,7 @@ from firedoor.gateway.http_message import (
 )
 from firedoor.gateway.http_reading import Reader, too_large
 
-LINGER_S = 2.0
+LINGER_S = 1.0
 """Longest that a client who is refused is listened to, so that it reads why instead of a reset."""
 SENDING_BYTES = 256 * 2**10
 """Of answers that a client has not read yet; beyond it none is begun."""
