@@ -1,8 +1,9 @@
 """What a request costs in each HTTP stack, before anything is done for it (ADR 0019).
 
 Each server runs in a process of its own and answers ``POST /predict`` through the same trivial
-``async answer(Request) -> Answer``. ``wrk`` asks, closed loop, keep-alive, in rounds whose order
-turns. Shown: requests a second and processor time of the server a request, medians.
+``async answer(Request) -> Answer``; ``routes`` is ours with the routes of a gateway before it.
+``wrk`` asks, closed loop, keep-alive, in rounds whose order turns. Shown: requests a second and
+processor time of the server a request, medians.
 
     python -m benchmarks.http_stacks [--seconds 2] [--rounds 5]
 """
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,15 @@ import psutil
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.gateway.exchange import Answer, Request
+from firedoor.gateway.front import front
 from firedoor.gateway.http_message import Endpoint, Head, HttpLimits, Response
 from firedoor.gateway.http_server import HttpServer, bind, new_event_loop
+from firedoor.gateway.services import Label, Labelled, ServiceFacts, ServiceMetadata
+from firedoor.spec.service_plan import ServiceLimits
 from firedoor.wire.serving import Form
 
 BODY = b'{"carrier":"UA","distance":1400,"dep_delay":12.5,"hour":17}'
-STACKS = ("own", "own-asyncio", "uvicorn", "granian")
+STACKS = ("routes", "own", "own-asyncio", "uvicorn", "granian")
 CONCURRENCY = (1, 16, 64)
 
 
@@ -49,13 +54,38 @@ class _Trivial:
         return Response(200, answered.fragment)
 
 
-async def _own(port: int) -> None:
+class _TrivialService:
+    """The same behind the routes of a gateway: what their checks, headers and counts cost."""
+
+    name = "delays"
+    limits = ServiceLimits()
+
+    async def answer(self, request: Request) -> Answer:
+        answered = await answer(request)
+        return answered._replace(
+            id="a-1", prediction="019accd3a1b2c3d4", model="delays", version="3", arm="champion"
+        )
+
+    async def label(self, labels: Sequence[Label]) -> list[Labelled]:
+        return [Labelled("unknown") for _ in labels]
+
+    def metadata(self, version: str = "") -> ServiceMetadata | None:  # noqa: ARG002 - nobody asks
+        return None
+
+    def facts(self) -> ServiceFacts:
+        return ServiceFacts(ready=True)
+
+
+async def _own(port: int, *, routes: bool) -> None:
     def failed(error: Exception) -> None:
         raise error
 
-    async with HttpServer(
-        _Trivial(), limits=HttpLimits(), clock=SystemClock(), failed=failed
-    ) as server:
+    clock = SystemClock()
+    server = HttpServer(_Trivial(), limits=HttpLimits(), clock=clock, failed=failed)
+    if routes:
+        services = [_TrivialService()]
+        server = front(services, gateway="g1", release="0", clock=clock, failed=failed)
+    async with server:
         await server.listen(bind("127.0.0.1", port))
         await asyncio.Event().wait()
 
@@ -81,10 +111,10 @@ async def _rsgi(scope: Any, protocol: Any) -> None:  # noqa: ARG001 - one route
 
 def _serve(stack: str, port: int) -> None:
     """Serve until it is ended."""
-    if stack.startswith("own"):
+    if stack == "routes" or stack.startswith("own"):
         factory = asyncio.new_event_loop if stack == "own-asyncio" else new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_own(port))
+            runner.run(_own(port, routes=stack == "routes"))
     elif stack == "uvicorn":
         import uvicorn  # noqa: PLC0415 - one of several
 

@@ -43,6 +43,19 @@ class Asked(NamedTuple):
     source: str = ""
 
 
+_NOTHING = Asked()
+_ASKING = frozenset(
+    (
+        b"x-request-id",
+        b"x-firedoor-key",
+        b"x-firedoor-priority",
+        b"x-firedoor-route",
+        b"x-firedoor-source",
+        b"x-firedoor-timeout-s",
+    )
+)
+
+
 def asked_of(head: Head) -> Asked:
     """Return what the headers of a request say.
 
@@ -50,6 +63,8 @@ def asked_of(head: Head) -> Asked:
         Refusal: if one cannot be what it says.
     """
     headers = head.headers
+    if headers.keys().isdisjoint(_ASKING):
+        return _NOTHING
     asked_id = header_text(head, "X-Request-Id", ID_MAX) if b"x-request-id" in headers else ""
     key = header_text(head, "X-Firedoor-Key", KEY_MAX) if b"x-firedoor-key" in headers else ""
     source = (
@@ -112,10 +127,15 @@ def check_content(head: Head, *, binary: bool = False) -> Response | None:
     """Return what is said to a body of a type that is not read; None: it may be read."""
     if b"content-encoding" in head.headers:
         return error_response(415, "compressed bodies are not read: send it as it is")
-    said = head.header(b"content-type")
+    return _judge_content(head.headers.get(b"content-type", b""), binary=binary)
+
+
+@functools.lru_cache(maxsize=64)
+def _judge_content(said: bytes, *, binary: bool) -> Response | None:
+    """Return what is said to one content type."""
     if not said:
         return None
-    kind, _, rest = said.partition(";")
+    kind, _, rest = said.decode("latin-1").partition(";")
     kind = kind.strip().lower()
     if binary and kind == "application/octet-stream":
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ from firedoor.gateway.face_request import (
     answer_headers,
     failed_response,
     is_plain,
-    variant_of,
 )
 from firedoor.gateway.http_message import JSON, Response, error_response, json_response
 from firedoor.gateway.services import Label, Labelled, Service
@@ -34,6 +34,7 @@ class _Label(msgspec.Struct, forbid_unknown_fields=True):
     row: int = 0
 
 
+_encode = msgspec.json.Encoder().encode
 _labels = msgspec.json.Decoder(_Label | list[_Label])
 
 
@@ -41,20 +42,36 @@ def rows_response(answer: Answer) -> Response:
     """Return an answer as plain JSON."""
     if answer.status != OK:
         return failed_response(answer)
-    said: dict[str, object] = {
-        "model": answer.model,
-        "version": answer.version,
-        "variant": variant_of(answer),
-        "arm": answer.arm,
-        "degraded": answer.degraded,
-        "id": answer.id,
-        "prediction": answer.prediction,
-    }
-    if answer.features:
-        said["features"] = answer.features
-    rest = msgspec.json.encode(said)
-    text = b"".join((b'{"predictions":', answer.fragment, b",", rest[1:]))
+    said = _said(answer.model, answer.version, answer.arm, answer.degraded)
+    features = b',"features":' + _encode(answer.features) if answer.features else b""
+    text = b"".join(
+        (
+            b'{"predictions":',
+            answer.fragment,
+            said,
+            b',"id":',
+            _encode(answer.id),
+            b',"prediction":',
+            _encode(answer.prediction),
+            features,
+            b"}",
+        )
+    )
     return Response(OK, text, answer_headers(answer), JSON)
+
+
+@functools.lru_cache(maxsize=256)
+def _said(model: str, version: str, arm: str, degraded: str) -> bytes:
+    """Return that part of an object which many answers share, after a comma."""
+    variant = f"{model}@{version}" if model and version else ""
+    said = {
+        "model": model,
+        "version": version,
+        "variant": variant,
+        "arm": arm,
+        "degraded": degraded,
+    }
+    return b"," + _encode(said)[1:-1]
 
 
 def read_labels(body: bytes) -> tuple[list[Label], bool]:
