@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,10 @@ from firedoor.gateway.http_server import bind, new_event_loop
 from gateway.scripted import Scripted, Served, served
 from gateway.wired import Wire, ask, request, row
 
-TESTS = Path(__file__).parents[1]
+TENSORS = (
+    b'{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[1]},'
+    b'{"name":"n","shape":[1],"datatype":"INT64","data":[2]}]}'
+)
 LOOPS = [new_event_loop, asyncio.new_event_loop]
 
 
@@ -173,7 +175,7 @@ def test_a_connection_without_a_request_is_closed_in_time() -> None:
 
 
 def test_hundreds_of_slow_clients_do_not_keep_others_waiting() -> None:
-    with served(body_s=30.0) as server:
+    with served(body_s=30.0, concurrency=5) as server:
         slow = [Wire(server.port) for _ in range(300)]
         for wire in slow:
             wire.send(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
@@ -182,7 +184,7 @@ def test_hundreds_of_slow_clients_do_not_keep_others_waiting() -> None:
         assert time.monotonic() - began_s < 2
         for wire in slow:
             wire.socket.close()
-        until(lambda: server.call(lambda: server.server.under_way) == 0)
+        until(lambda: server.call(lambda: server.server.held_bytes) == 0)
 
 
 def test_a_client_that_does_not_read_is_cut_and_holds_little() -> None:
@@ -279,6 +281,37 @@ def test_whoever_hangs_up_has_his_request_cancelled() -> None:
         assert server.call(lambda: server.server.held_bytes) == 0
 
 
+def test_a_request_that_took_its_time_is_judged_by_the_room_there_is_when_it_has_come() -> None:
+    with served(concurrency=1) as server:
+        release = hold(server)
+        with Wire(server.port) as slow, Wire(server.port) as quick:
+            sent = request("POST", "/predict", row(1, 1))
+            slow.send(sent[:-1])
+            until(lambda: server.call(lambda: server.server.held_bytes) > 0)
+            quick.send(request("POST", "/predict", row(2, 2)))
+            until(lambda: len(server.service.seen) == 1)
+            slow.send(sent[-1:])
+            said = slow.read()
+            assert (said.status, said.headers["connection"]) == (503, "keep-alive")
+            release()
+            assert score(quick.read().json) == 6
+            slow.send(sent)
+            assert slow.read().status == 200
+
+
+def test_what_cannot_be_sent_costs_one_connection() -> None:
+    with served() as server:
+        server.service.reply = lambda asked: server.service.arithmetic(asked)._replace(status=299)
+        assert ask(server.port, "POST", "/predict", row(1, 1)).status == 500
+        odd: Any = "no bytes"
+        server.service.reply = lambda asked: server.service.arithmetic(asked)._replace(tail=odd)
+        assert ask(server.port, "POST", "/v2/models/delays/infer", TENSORS).status == 500
+        server.service.reply = None
+        assert ask(server.port, "POST", "/predict", row(1, 1)).status == 200
+        assert server.failures
+        server.failures.clear()
+
+
 def test_a_fault_of_ours_costs_one_request() -> None:
     with served() as server:
 
@@ -319,6 +352,22 @@ def test_what_is_under_way_is_finished_at_the_end_and_nobody_else_gets_in() -> N
             said = busy.read()
             assert (said.status, said.headers["connection"]) == (200, "close")
             assert score(said.json) == 12
+
+
+@pytest.mark.parametrize("loop_factory", LOOPS)
+def test_who_was_let_in_at_the_last_moment_is_answered(loop_factory: Any) -> None:
+    with served(loop_factory=loop_factory) as server:
+
+        def connect_and_end() -> list[Wire]:
+            wires = [Wire(server.port) for _ in range(20)]
+            for number, wire in enumerate(wires):
+                wire.send(request("POST", "/predict", row(number, 0)))
+            server.ending.set()
+            return wires
+
+        for number, wire in enumerate(server.call(connect_and_end)):
+            with wire:
+                assert score(wire.read().json) == 2 * number
 
 
 def test_the_end_does_not_wait_for_ever() -> None:

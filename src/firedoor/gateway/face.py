@@ -37,6 +37,8 @@ from firedoor.gateway.services import Service
 from firedoor.wire.serving import Form
 
 LABEL_BYTES: Final = 2 * 2**20
+IGNORED_BYTES: Final = 4_096
+"""Of the body that a client may send with a ``GET``, for no reason."""
 VERSION_MAX: Final = 20
 SHOWN_MAX: Final = 20
 """Services that an error lists."""
@@ -96,7 +98,7 @@ class Face:
             return page
         method = head.method
         if page.get is not None and method in {"GET", "HEAD"}:
-            return Endpoint(_telling(page.get), counted=False)
+            return Endpoint(_telling(page.get), IGNORED_BYTES, counted=False)
         if page.post is not None and method == "POST":
             return page.post(head)
         allowed = "GET, HEAD" if page.get is not None else "POST"

@@ -35,6 +35,8 @@ _CLOSE = b"Connection: close\r\n"
 _KEEP = b"Connection: keep-alive\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+_FAILED = error_response(500, "the gateway failed at this request; its log says why")
+
 Waits = Literal["request", "arrival", "answer", "reading", "end"]
 """For what a connection waits: for a request to begin, for the rest of one, for its own answer, for
 the client to read, for the client to go."""
@@ -50,7 +52,7 @@ class Hub(Protocol):
     date: bytes
     draining: bool
     under_way: int
-    """Requests that are counted, from their head to their answer."""
+    """Requests that are being answered, of those that are counted."""
     held_bytes: int
     """Of bodies, from their first byte to their answer."""
 
@@ -152,12 +154,9 @@ class Connection(asyncio.Protocol):
         self._reader.deaf = True
         if self._task is not None:
             self._task.cancel()
-        self._release(self._turn)
-        self._turn = None
+        self._release()
         self._drop_arriving()
-        for turn in self._queue:
-            self._release(turn)
-        self._queue.clear()
+        self._drop_queue()
 
     def pause_writing(self) -> None:
         """Begin no further answer: the client does not read."""
@@ -185,12 +184,10 @@ class Connection(asyncio.Protocol):
 
     def headed(self, head: Head, length: int, *, keep: bool) -> int:
         """Decide whether a request is let in, before its body is read."""
-        hub = self._hub
         self._head, self._keep = head, keep
         verdict = self._verdict(head, length)
         if isinstance(verdict, Endpoint):
             self._endpoint, self._refusal = verdict, None
-            hub.under_way += verdict.counted
             self._expects = b"expect" in head.headers and length != 0
             self._encourage()
             return verdict.body_bytes
@@ -255,21 +252,31 @@ class Connection(asyncio.Protocol):
         if expected is not None and expected.lower() != b"100-continue":
             hub.refused(417)
             return error_response(417, "Expect knows 100-continue alone: leave the header out")
-        route = hub.application.route(head)
+        try:
+            route = hub.application.route(head)
+        except Exception as error:  # noqa: BLE001 - a fault here costs one request, not the gateway
+            hub.failed(error)
+            return _FAILED
         if isinstance(route, Response):
             return route
         if length > route.body_bytes:
             hub.refused(413)
             return error_response(413, too_large(route.body_bytes))
-        said = ""
-        if route.counted and self._crowded:
+        return self._room(route) or route
+
+    def _room(self, endpoint: Endpoint) -> Response | None:
+        """Return what is said to a request for which there is no room; None: there is."""
+        hub = self._hub
+        if not endpoint.counted:
+            return None
+        if self._crowded:
             said = f"there are {hub.limits.connections} connections already"
-        elif route.counted and hub.under_way >= hub.limits.concurrency:
+        elif hub.under_way >= hub.limits.concurrency:
             said = f"{hub.under_way} requests are under way already"
-        if said:
-            hub.refused(503)
-            return error_response(503, f"{said}: come again shortly", retry_after(1))
-        return route
+        else:
+            return None
+        hub.refused(503)
+        return error_response(503, f"{said}: come again shortly", retry_after(1))
 
     def _enqueue(self, body: bytes, *, keep: bool) -> None:
         """Let what was read last wait for its turn."""
@@ -298,13 +305,17 @@ class Connection(asyncio.Protocol):
 
     def _take(self, turn: _Turn) -> None:
         """Answer one request."""
-        if turn.endpoint is None or turn.said is not None:
-            self._release(turn)
-            self._send(cast("Response", turn.said), keep=turn.keep, bare=turn.bare)
+        hub, endpoint = self._hub, turn.endpoint
+        # Judged again: it may have been let in while there was room, and have taken its time since.
+        said = turn.said or (None if endpoint is None else self._room(endpoint))
+        if endpoint is None or said is not None:
+            hub.held_bytes -= turn.held
+            self._send(said or _FAILED, keep=turn.keep, bare=turn.bare)
             return
+        hub.under_way += endpoint.counted
         self._wait_for_answer()
         self._turn = turn
-        self._task = self._hub.tasks.create_task(self._answer(turn.endpoint, turn))
+        self._task = hub.tasks.create_task(self._answer(endpoint, turn))
 
     async def _answer(self, endpoint: Endpoint, turn: _Turn) -> None:
         """Have one request answered, and send that."""
@@ -312,10 +323,14 @@ class Connection(asyncio.Protocol):
             response = await endpoint.handle(turn.body)
         except Exception as error:  # noqa: BLE001 - a fault here costs one request, not the gateway
             self._hub.failed(error)
-            response = error_response(500, "the gateway failed at this request; its log says why")
-        self._task = self._turn = None
-        self._release(turn)
-        self._send(response, keep=turn.keep, bare=turn.bare)
+            response = _FAILED
+        self._task = None
+        self._release()
+        try:
+            self._send(response, keep=turn.keep, bare=turn.bare)
+        except Exception as error:  # noqa: BLE001 - what cannot be sent costs one connection
+            self._hub.failed(error)
+            self._transport.abort()
 
     def _send(self, response: Response, *, keep: bool, bare: bool) -> None:
         """Send an answer, and go on with what is next."""
@@ -332,9 +347,7 @@ class Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         """Send what is there and close; first let a client that still sends read why."""
-        for turn in self._queue:
-            self._release(turn)
-        self._queue.clear()
+        self._drop_queue()
         lingers = self._reader.deaf and self._transport.can_write_eof()
         self._reader.deaf = True
         self._drop_arriving()
@@ -354,18 +367,20 @@ class Connection(asyncio.Protocol):
 
     def _drop_arriving(self) -> None:
         """Forget a request that has not arrived."""
-        hub = self._hub
-        if self._endpoint is not None:
-            hub.under_way -= self._endpoint.counted
-            self._endpoint = None
-        hub.held_bytes -= self._held
+        self._endpoint = None
+        self._hub.held_bytes -= self._held
         self._held = 0
 
-    def _release(self, turn: _Turn | None) -> None:
+    def _drop_queue(self) -> None:
+        """Forget requests whose turn has not come."""
+        self._hub.held_bytes -= sum(turn.held for turn in self._queue)
+        self._queue.clear()
+
+    def _release(self) -> None:
         """Count one request less under way."""
-        if turn is not None:
-            if turn.endpoint is not None:
-                self._hub.under_way -= turn.endpoint.counted
+        turn, self._turn = self._turn, None
+        if turn is not None and turn.endpoint is not None:
+            self._hub.under_way -= turn.endpoint.counted
             self._hub.held_bytes -= turn.held
 
     def _wait_for_answer(self) -> None:

@@ -155,7 +155,7 @@ def encode_response(
     body = response.body
     return b"".join(
         (
-            _STATUS_LINES[response.status],
+            _STATUS_LINES.get(response.status, _STATUS_LINES[500]),
             b"Content-Type: ",
             response.content_type,
             b"\r\nContent-Length: %d\r\n" % len(body),

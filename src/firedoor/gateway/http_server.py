@@ -55,6 +55,19 @@ def bind(host: str, port: int, *, shared: bool = True) -> socket.socket:
     return opened
 
 
+def _waiting(opened: socket.socket) -> list[socket.socket]:
+    """Return the connections that nobody has taken yet."""
+    taken: list[socket.socket] = []
+    while len(taken) < BACKLOG:
+        try:
+            client, _ = opened.accept()
+        except OSError:
+            break
+        client.settimeout(0)
+        taken.append(client)
+    return taken
+
+
 class HttpServer:
     """Answers HTTP/1.1 by an application. Used as ``async with``, which ends it gracefully."""
 
@@ -87,7 +100,7 @@ class HttpServer:
         self.failed = failed
         self.now_s = clock.now_s
         self._clock = clock
-        self._listening: list[asyncio.Server] = []
+        self._listening: list[tuple[asyncio.Server, socket.socket]] = []
         self._tick: asyncio.TimerHandle | None = None
         self._parted = asyncio.Event()
         self._tick_s = max(0.01, min(TICK_S, limits.body_s / 4, limits.idle_s / 4))
@@ -118,7 +131,7 @@ class HttpServer:
         """Answer what comes to a bound socket, and return its port. The server closes it."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Connection(self), sock=opened, backlog=BACKLOG)
-        self._listening.append(server)
+        self._listening.append((server, opened))
         return int(opened.getsockname()[1])
 
     async def drain(self) -> None:
@@ -127,7 +140,11 @@ class HttpServer:
         Each answer from here on closes its connection. Returns after ``drain_s`` at the latest.
         """
         self.draining = True
-        for server in self._listening:
+        # Whoever the kernel has let in already is taken first: closing would reset them.
+        loop = asyncio.get_running_loop()
+        for server, opened in self._listening:
+            for waiting in _waiting(opened):
+                await loop.connect_accepted_socket(lambda: Connection(self), waiting)
             server.close()
         self._listening.clear()
         parting_s = self.now_s() + min(PARTING_S, self.limits.drain_s / 4)
