@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from firedoor.gateway.http_message import HttpLimits
 from firedoor.gateway.http_server import bind, new_event_loop
 from gateway.scripted import Scripted, Served, served
 from gateway.wired import Wire, ask, request, row
@@ -446,6 +447,24 @@ def test_a_port_that_somebody_has_is_refused_where_it_is_to_be_ours_alone() -> N
             pass
         with pytest.raises(OSError, match="in use"):
             bind("127.0.0.1", port, shared=False)
+
+
+def test_a_service_that_is_full_keeps_no_other_from_room() -> None:
+    small, large = Scripted("small"), Scripted("large")
+    small.limits = type(small.limits)(concurrency=1)
+    limits = HttpLimits.of([small.limits, large.limits])
+    assert limits.concurrency == large.limits.concurrency + 1
+    with served([small, large]) as server:
+        release = hold(server)
+        with Wire(server.port) as wire:
+            wire.send(request("POST", "/predict/small", row(1, 1)))
+            until(lambda: len(small.seen) == 1)
+            said = ask(server.port, "POST", "/predict/small", row(2, 2))
+            assert (said.status, said.headers["retry-after"]) == (503, "1")
+            assert "1 requests for small" in said.error
+            assert ask(server.port, "POST", "/predict/large", row(2, 2)).status == 200
+            release()
+            assert wire.read().status == 200
 
 
 def test_services_behind_one_server_have_limits_of_their_own() -> None:

@@ -255,8 +255,14 @@ class Face:
         return Endpoint(handle, LABEL_BYTES)
 
     async def _answer(self, service: Service, request: Request) -> Answer:
-        """Have a request answered, and count it."""
+        """Have a request answered, and count it. A service that is full takes no other's room."""
         counts = self.counts[service.name]
+        most = service.limits.concurrency
+        if counts.in_flight >= most:
+            said = f"{most} requests for {service.name} are under way already: come again shortly"
+            full = Answer(503, request.id, message=said, retry_after_s=1.0)
+            counts.answered(full, 0.0)
+            return full
         began_s = self._now_s()
         counts.in_flight += 1
         try:

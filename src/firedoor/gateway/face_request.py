@@ -152,7 +152,8 @@ def _judge_content(said: bytes, *, binary: bool) -> Response | None:
 def answer_headers(answer: Answer) -> bytes:
     """Return the headers that say what an answer is."""
     lines = _variant_lines(answer.model, answer.version, answer.arm, answer.degraded)
-    lines += header_line("X-Request-Id", answer.id)
+    if answer.id:
+        lines += header_line("X-Request-Id", answer.id)
     if answer.prediction:
         lines += header_line("X-Firedoor-Prediction-Id", answer.prediction)
     if answer.features:

@@ -31,7 +31,7 @@ def front(
         release: of firedoor, which ``GET /v2`` tells.
         clock: for time limits, durations and dates.
         failed: is told of exceptions that nobody meant; each cost one request.
-        limits: what clients may use; None: the widest of what services declare.
+        limits: what clients may use; None: as services declare, see ``HttpLimits.of``.
     """
     own = psutil.Process()
 

@@ -337,7 +337,7 @@ class Connection(asyncio.Protocol):
         hub, transport = self._hub, self._transport
         if transport.is_closing():
             return
-        keep = keep and not hub.draining
+        keep = keep and not (hub.draining or self._crowded)
         connection = _KEEP if keep else _CLOSE
         transport.write(encode_response(response, date=hub.date, connection=connection, bare=bare))
         if not keep:

@@ -48,7 +48,7 @@ class HttpLimits:
 
     @classmethod
     def of(cls, declared: list[ServiceLimits]) -> HttpLimits:
-        """Return the widest of what services behind one server declare."""
+        """Return what services behind one server need: room for all, else the widest of each."""
         if not declared:
             return cls()
         body_bytes = max(limits.body_bytes for limits in declared)
@@ -56,8 +56,8 @@ class HttpLimits:
             header_bytes=max(limits.header_bytes for limits in declared),
             body_bytes=body_bytes,
             arriving_bytes=max(ARRIVING_BYTES, 4 * body_bytes),
-            connections=max(limits.connections for limits in declared),
-            concurrency=max(limits.concurrency for limits in declared),
+            connections=sum(limits.connections for limits in declared),
+            concurrency=sum(limits.concurrency for limits in declared),
             body_s=max(limits.body_s for limits in declared),
             idle_s=max(limits.idle_s for limits in declared),
             drain_s=max(limits.drain_s for limits in declared),
