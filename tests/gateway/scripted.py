@@ -10,6 +10,7 @@ import contextlib
 import struct
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -155,6 +156,8 @@ def _score(row: Any) -> float:
     x, n = (0 if row[name] is None else row[name] for name in ("x", "n"))
     if any(not isinstance(value, int | float) or isinstance(value, bool) for value in (x, n)):
         raise BadRows("x and n are numbers")
+    if n != int(n) or abs(n) >= 2**63:
+        raise BadRows("n is an integer of 64 bits")
     score = 2.0 * x + n
     if abs(score) > 1e300:
         raise BadRows("x is too large")
@@ -258,6 +261,32 @@ def served(
         thread.join(10)
         assert not thread.is_alive(), "the server did not end"
     assert not found[0].failures, found[0].failures
+
+
+def until(met: Callable[[], bool], *, wait_s: float = 10.0) -> None:
+    """Wait for something that another thread brings about."""
+    ends_s = time.monotonic() + wait_s
+    tick = threading.Event()
+    while not met():
+        assert time.monotonic() < ends_s, "it did not happen"
+        tick.wait(0.005)
+
+
+def hold(server: Served) -> Callable[[], None]:
+    """Let answers wait; returns what lets them go."""
+    held = server.call(asyncio.Event)
+    server.service.hold = held
+
+    def release() -> None:
+        server.service.hold = None
+        server.call(held.set)
+
+    return release
+
+
+def score(body: dict[str, Any]) -> float:
+    """Return the score of a plain answer's first row."""
+    return float(body["predictions"][0]["score"])
 
 
 def main() -> None:

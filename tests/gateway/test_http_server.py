@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from firedoor.gateway.http_message import HttpLimits
 from firedoor.gateway.http_server import bind, new_event_loop
-from gateway.scripted import Scripted, Served, served
+from gateway.scripted import Scripted, hold, score, served, until
 from gateway.wired import Wire, ask, request, row
 
 TENSORS = (
@@ -27,31 +20,6 @@ TENSORS = (
     b'{"name":"n","shape":[1],"datatype":"INT64","data":[2]}]}'
 )
 LOOPS = [new_event_loop, asyncio.new_event_loop]
-
-
-def until(met: Callable[[], bool], *, wait_s: float = 10.0) -> None:
-    """Wait for something that another thread brings about."""
-    ends_s = time.monotonic() + wait_s
-    tick = threading.Event()
-    while not met():
-        assert time.monotonic() < ends_s, "it did not happen"
-        tick.wait(0.005)
-
-
-def hold(server: Served) -> Callable[[], None]:
-    """Let answers wait; returns what lets them go."""
-    held = server.call(asyncio.Event)
-    server.service.hold = held
-
-    def release() -> None:
-        server.service.hold = None
-        server.call(held.set)
-
-    return release
-
-
-def score(body: dict[str, Any]) -> float:
-    return float(body["predictions"][0]["score"])
 
 
 @pytest.mark.parametrize("loop_factory", LOOPS)
@@ -328,115 +296,6 @@ def test_a_fault_of_ours_costs_one_request() -> None:
         assert ask(server.port, "POST", "/predict", row(1, 1)).status == 200
         assert [str(error) for error in server.failures] == ["a mistake in the gateway"]
         server.failures.clear()
-
-
-# ------------------------------------------------------------------------------ the end
-
-
-def test_what_is_under_way_is_finished_at_the_end_and_nobody_else_gets_in() -> None:
-    with served(drain_s=5.0) as server:
-        release = hold(server)
-        with Wire(server.port) as busy, Wire(server.port) as idle:
-            idle.send(request("GET", "/readyz"))
-            assert idle.read().status == 200
-            busy.send(request("POST", "/predict", row(4, 4)))
-            until(lambda: len(server.service.seen) == 1)
-            server.call(server.ending.set)
-            until(lambda: server.call(lambda: server.server.draining))
-            idle.send(request("GET", "/readyz"))
-            said = idle.read()
-            assert (said.status, said.headers["connection"]) == (503, "close")
-            assert "ending" in str(said.json["because"])
-            with pytest.raises(ConnectionError):
-                Wire(server.port)
-            release()
-            said = busy.read()
-            assert (said.status, said.headers["connection"]) == (200, "close")
-            assert score(said.json) == 12
-
-
-@pytest.mark.parametrize("loop_factory", LOOPS)
-def test_who_was_let_in_at_the_last_moment_is_answered(loop_factory: Any) -> None:
-    with served(loop_factory=loop_factory) as server:
-
-        def connect_and_end() -> list[Wire]:
-            wires = [Wire(server.port) for _ in range(20)]
-            for number, wire in enumerate(wires):
-                wire.send(request("POST", "/predict", row(number, 0)))
-            server.ending.set()
-            return wires
-
-        for number, wire in enumerate(server.call(connect_and_end)):
-            with wire:
-                assert score(wire.read().json) == 2 * number
-
-
-def test_the_end_does_not_wait_for_ever() -> None:
-    with served(drain_s=0.3) as server:
-        hold(server)
-        with Wire(server.port) as wire:
-            wire.send(request("POST", "/predict", row(4, 4)))
-            until(lambda: len(server.service.seen) == 1)
-            began_s = time.monotonic()
-            server.call(server.ending.set)
-            assert wire.closed()
-            assert time.monotonic() - began_s < 3
-
-
-def test_no_request_of_a_busy_client_is_lost_while_a_server_ends() -> None:
-    answered: list[float] = []
-    wrong: list[str] = []
-    with served(drain_s=5.0) as server:
-
-        def ask_on(number: int) -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-            connection.connect()
-            for n in range(100_000):
-                connection.request("POST", "/predict", row(number, n), {"Content-Type": "a+json"})
-                got = connection.getresponse()
-                body = got.read()
-                if got.status != 200 or f'"score":{float(2 * number + n)}'.encode() not in body:
-                    wrong.append(f"{got.status} {body!r}")
-                answered.append(n)
-                if got.getheader("connection") == "close":
-                    return
-
-        with ThreadPoolExecutor(4) as pool:
-            asking = [pool.submit(ask_on, number) for number in range(4)]
-            until(lambda: len(answered) > 200)
-            server.call(server.ending.set)
-            for each in asking:
-                each.result(10)
-    assert not wrong
-
-
-def test_two_servers_share_a_port_and_one_may_end() -> None:
-    def started(port: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "gateway.scripted", port]
-        return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-
-    first = started("0")
-    assert first.stdout is not None
-    port = int(first.stdout.readline())
-    second = started(str(port))
-    assert second.stdout is not None
-    try:
-        assert int(second.stdout.readline()) == port
-        assert [score(ask(port, "POST", "/predict", row(n, 0)).json) for n in range(40)] == [
-            2 * n for n in range(40)
-        ]
-        first.send_signal(signal.SIGKILL)
-        first.wait(10)
-        assert [ask(port, "POST", "/predict", row(1, 0)).status for _ in range(20)] == [200] * 20
-        second.communicate(timeout=10)
-        assert second.returncode == 0
-    finally:
-        for process in (first, second):
-            process.kill()
-            process.communicate()
 
 
 def test_a_port_that_somebody_has_is_refused_where_it_is_to_be_ours_alone() -> None:

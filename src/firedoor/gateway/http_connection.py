@@ -51,6 +51,8 @@ class Hub(Protocol):
     connections: set[Connection]
     date: bytes
     draining: bool
+    parting_s: float
+    """How long a connection without a request is left open while it drains."""
     under_way: int
     """Requests that are being answered, of those that are counted."""
     held_bytes: int
@@ -135,7 +137,8 @@ class Connection(asyncio.Protocol):
         others = len(hub.connections)
         self._crowded = others >= hub.limits.connections
         hub.connections.add(self)
-        self._wait("request", hub.limits.body_s if self._crowded else hub.limits.idle_s)
+        wait_s = hub.limits.body_s if self._crowded else hub.limits.idle_s
+        self._wait("request", hub.parting_s if hub.draining else wait_s)
         if others >= hub.limits.connections + CROWD:
             self._transport.abort()
 

@@ -17,6 +17,7 @@ from firedoor.ports.clock import Clock
 BACKLOG = 1_024
 TICK_S = 0.5
 """Between two looks at whose time is over, at most."""
+DRAINING_TICK_S = 0.02
 PARTING_S = 1.0
 """How long a connection without a request is left open at the end: a request may be on its way."""
 
@@ -103,6 +104,7 @@ class HttpServer:
         self._listening: list[tuple[asyncio.Server, socket.socket]] = []
         self._tick: asyncio.TimerHandle | None = None
         self._parted = asyncio.Event()
+        self.parting_s = min(PARTING_S, limits.drain_s / 4)
         self._tick_s = max(0.01, min(TICK_S, limits.body_s / 4, limits.idle_s / 4))
 
     async def __aenter__(self) -> Self:
@@ -140,17 +142,21 @@ class HttpServer:
         Each answer from here on closes its connection. Returns after ``drain_s`` at the latest.
         """
         self.draining = True
-        # Whoever the kernel has let in already is taken first: closing would reset them.
-        loop = asyncio.get_running_loop()
+        # Whoever the kernel has let in already is taken first, since closing would reset them. That
+        # nothing comes between the two, nothing is awaited between them.
+        taken: list[socket.socket] = []
         for server, opened in self._listening:
-            for waiting in _waiting(opened):
-                await loop.connect_accepted_socket(lambda: Connection(self), waiting)
+            taken += _waiting(opened)
             server.close()
         self._listening.clear()
-        parting_s = self.now_s() + min(PARTING_S, self.limits.drain_s / 4)
+        loop = asyncio.get_running_loop()
+        for client in taken:
+            await loop.connect_accepted_socket(lambda: Connection(self), client)
+        parting_s = self.now_s() + self.parting_s
         for connection in self.connections:
             connection.part(parting_s)
-        self._look()
+        # Not at once: those that were taken a moment ago are not among the connections yet.
+        self._look_again(DRAINING_TICK_S)
         try:
             async with asyncio.timeout(self.limits.drain_s):
                 await self._parted.wait()
@@ -170,7 +176,10 @@ class HttpServer:
                 connection.expire()
         if self.draining and not self.connections:
             self._parted.set()
+        self._look_again(DRAINING_TICK_S if self.draining else self._tick_s)
+
+    def _look_again(self, wait_s: float) -> None:
+        """Look in a while, and not before."""
         if self._tick is not None:
             self._tick.cancel()
-        wait_s = min(0.02, self._tick_s) if self.draining else self._tick_s
         self._tick = asyncio.get_running_loop().call_later(wait_s, self._look)
