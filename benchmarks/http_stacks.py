@@ -3,7 +3,7 @@
 Each server runs in a process of its own and answers ``POST /predict`` through the same trivial
 ``async answer(Request) -> Answer``; ``routes`` is ours with the routes of a gateway before it.
 ``wrk`` asks, closed loop, keep-alive, in rounds whose order turns. Shown: requests a second and
-processor time of the server a request, medians.
+processor time of the server a request, medians. granian is measured where it is installed.
 
     python -m benchmarks.http_stacks [--seconds 2] [--rounds 5]
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import importlib.util
 import re
 import socket
 import statistics
@@ -180,6 +181,8 @@ def _main() -> None:
     with contextlib.ExitStack() as ending:
         running = []
         for stack in STACKS:
+            if stack == "granian" and importlib.util.find_spec("granian") is None:
+                continue
             port = _free_port()
             command = [sys.executable, "-m", "benchmarks.http_stacks", "--serve", stack, str(port)]
             child = subprocess.Popen(command, cwd=Path(__file__).parent.parent)

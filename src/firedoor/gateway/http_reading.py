@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import httptools
+try:
+    import httptools
+except ModuleNotFoundError as error:  # pragma: no cover - the test environment has it
+    message = "services need a parser of HTTP: pip install 'firedoor[serve]'"
+    raise ModuleNotFoundError(message, name="httptools") from error
 
 from firedoor.errors import shorten
 from firedoor.gateway.http_message import Head, HttpLimits, target_of
