@@ -188,6 +188,9 @@ def test_a_body_of_another_kind_is_refused_before_it_is_read(
 
 BAD_HEADERS = {
     ("X-Firedoor-Timeout-S", "-1"): "not a number of seconds",
+    ("X-Firedoor-Timeout-S", ""): "not a number of seconds",
+    ("X-Firedoor-Priority", ""): "critical, default, batch, sheddable",
+    ("X-Firedoor-Route", ""): "candidate nor champion",
     ("X-Firedoor-Timeout-S", "nan"): "not a number of seconds",
     ("X-Firedoor-Timeout-S", "inf"): "not a number of seconds",
     ("X-Firedoor-Timeout-S", "1_0"): "not a number of seconds",
@@ -247,6 +250,7 @@ def test_a_head_of_the_protocol_that_cannot_be_is_refused(server: Served, case: 
     [
         ("99999", "count them anew"),
         ("-1", "not a number"),
+        ("", "not a number"),
         ("9" * 30, "not a number"),
         ("1", "JSON"),
     ],

@@ -20,7 +20,7 @@ OK: Final = 200
 UNAVAILABLE: Final = 503
 
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?(?:[eE]-?\d)?")
-_TESTERS = ("", "candidate", "champion")
+_TESTERS = ("candidate", "champion")
 
 
 class Refusal(ValueError):
@@ -72,15 +72,17 @@ def asked_of(head: Head) -> Asked:
         if b"x-firedoor-source" in headers
         else ""
     )
-    priority = head.header(b"x-firedoor-priority") or "default"
+    priority = (
+        head.header(b"x-firedoor-priority") if b"x-firedoor-priority" in headers else "default"
+    )
     if priority not in PRIORITIES:
         raise Refusal(400, f"X-Firedoor-Priority is none of {', '.join(PRIORITIES)}")
     tester = head.header(b"x-firedoor-route")
-    if tester not in _TESTERS:
+    if b"x-firedoor-route" in headers and tester not in _TESTERS:
         raise Refusal(400, "X-Firedoor-Route is neither candidate nor champion: leave it out")
     timeout = head.header(b"x-firedoor-timeout-s")
     timeout_s = None
-    if timeout:
+    if b"x-firedoor-timeout-s" in headers:
         if not _SECONDS.fullmatch(timeout):
             raise Refusal(400, "X-Firedoor-Timeout-S is not a number of seconds: write 0.25")
         timeout_s = sound_timeout(float(timeout), "X-Firedoor-Timeout-S")

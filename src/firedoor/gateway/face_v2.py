@@ -67,8 +67,9 @@ def read_v2(head: Head, body: bytes) -> V2Head:
         Refusal: if it is no request of the protocol.
     """
     announced = head.header(b"inference-header-content-length")
+    binary = b"inference-header-content-length" in head.headers
     json_bytes = len(body)
-    if announced:
+    if binary:
         if not (announced.isascii() and announced.isdigit() and len(announced) < len("9" * 12)):
             raise Refusal(400, "Inference-Header-Content-Length is not a number of bytes")
         json_bytes = int(announced)
@@ -78,7 +79,7 @@ def read_v2(head: Head, body: bytes) -> V2Head:
                 f"Inference-Header-Content-Length says {json_bytes} bytes of JSON, and the body "
                 f"has {len(body)}: count them anew",
             )
-    text = body[:json_bytes] if announced else body
+    text = body[:json_bytes] if binary else body
     try:
         said = _heads.decode(text)
     except msgspec.ValidationError as error:
@@ -87,8 +88,8 @@ def read_v2(head: Head, body: bytes) -> V2Head:
         raise Refusal(400, f"the body is not JSON: {shorten(str(error))}") from error
     timeout = said.parameters.timeout if said.parameters is not None else None
     timeout_s = sound_timeout(timeout / 1e6, "parameters.timeout") if timeout else None
-    form = Form.V2_BINARY if announced else Form.V2
-    return V2Head(form, json_bytes if announced else 0, said.id, timeout_s)
+    form = Form.V2_BINARY if binary else Form.V2
+    return V2Head(form, json_bytes if binary else 0, said.id, timeout_s)
 
 
 def v2_response(service: str, answer: Answer, *, caller_id: str) -> Response:
