@@ -25,7 +25,7 @@ JOBS ?= 2
 # Further arguments for pytest: `make test ARGS="-k narrow -x"`.
 ARGS ?=
 
-.PHONY: help setup run train test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow bench-peers bench-guards
+.PHONY: help setup run train test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -39,7 +39,7 @@ train: $(VENV)/.train $(DATA) ## train a model on the year behind walls, judge a
 	@$(BIN)/python examples/flights/train.py --data $(DATA)
 
 test: $(VENV)/.test $(DATA) ## run the tests: unit, property, real processes, docs, architecture
-	@$(BIN)/python -m pytest -m "not soak and not integration and not mlflow" -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak and not integration and not mlflow and not clients" -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.test ## lint, formatting, types, floors
 	@$(BIN)/ruff check .
@@ -83,6 +83,9 @@ test-integration: .venv-integration/.done ## run a wall inside a real Dagster jo
 test-mlflow: .venv-mlflow/.done ## mirror to a real tracking server, and load models of MLflow (large install, own venv)
 	@.venv-mlflow/bin/python -m pytest tests/tracking $(ARGS)
 
+test-clients: .venv-clients/.done $(VENV)/.test ## ask a gateway by the real client of KServe (large install, own venv)
+	@FIREDOOR_SERVER_PYTHON=$(abspath $(BIN)/python) .venv-clients/bin/python -m pytest tests/clients $(ARGS)
+
 bench-peers: .venv-bench/.done $(DATA) ## measure, beside Apache Beam, Ray Data, pebble and loky (large install, own venv)
 	@.venv-bench/bin/python -m benchmarks --data $(DATA) $(ARGS)
 
@@ -90,7 +93,7 @@ bench-guards: .venv-bench-guards/.done ## measure guards beside other libraries:
 	@.venv-bench-guards/bin/python -m benchmarks.guards $(ARGS)
 
 clean: ## remove everything that these targets made, the downloaded data too
-	@rm -rf $(VENV) .venv-integration .venv-mlflow .venv-bench .venv-bench-guards .venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
+	@rm -rf $(VENV) .venv-integration .venv-mlflow .venv-clients .venv-bench .venv-bench-guards .venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
@@ -114,6 +117,11 @@ $(VENV)/.run: requirements/run.txt pyproject.toml $(VENV)/.made
 $(VENV)/.train: requirements/train.txt $(VENV)/.run
 	@echo "installing what the example trains with (once)"
 	@$(PIP) $(LOCKED) -r requirements/train.txt
+	@touch $@
+
+$(VENV)/.serve: requirements/serve.txt $(VENV)/.run
+	@echo "installing what the example serves with (once)"
+	@$(PIP) $(LOCKED) -r requirements/serve.txt
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt $(VENV)/.run

@@ -14,13 +14,16 @@ lock() { # NAME CONSTRAINT-or-"" ARGUMENTS...
 }
 
 run=(pyproject.toml --group build --extra run)
-everything=("${run[@]}" --extra pandas --extra cloudpickle)
+everything=("${run[@]}" --extra serve --extra openfeature --extra pandas --extra cloudpickle)
 lock test "" "${everything[@]}" --extra train --group train --group test --group lint "$@"
 # run.txt is a part of test.txt: the same versions, fewer packages, so that `make run` is quick.
 lock run requirements/test.txt "${run[@]}" "$@"
+lock serve requirements/test.txt "${run[@]}" --extra train --extra serve --group train "$@"
 lock train requirements/test.txt "${run[@]}" --extra train --group train "$@"
 # Without the test lock as constraint: MLflow wants an older pyarrow.
 lock mlflow "" "${run[@]}" --extra mlflow --group mlflow "$@"
+# By itself: what it wants firedoor does not.
+lock clients "" --group build --group clients "$@"
 lock integration "" "${everything[@]}" --group test --group integration "$@"
 lock bench "" "${everything[@]}" --group bench "$@"
 lock mutants requirements/test.txt "${run[@]}" --group mutants "$@"

@@ -1,0 +1,397 @@
+"""One connection: requests in, answers out in their order, whatever the client does.
+
+One request is answered at a time; those that were sent ahead wait, a few of them. What a client may
+hold is bounded: a head and a body in reading, a few requests waiting, and one answer in sending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import Literal, NamedTuple, Protocol, cast
+
+from firedoor.gateway.http_message import (
+    Application,
+    Endpoint,
+    Head,
+    HttpLimits,
+    Response,
+    encode_response,
+    error_response,
+    retry_after,
+)
+from firedoor.gateway.http_reading import Reader, too_large
+
+LINGER_S = 1.0
+"""Longest that a client who is refused is listened to, so that it reads why instead of a reset."""
+SENDING_BYTES = 256 * 2**10
+"""Of answers that a client has not read yet; beyond it none is begun."""
+
+CROWD = 64
+"""Connections over their limit that are still told so; those beyond are cut at once."""
+
+_CLOSE = b"Connection: close\r\n"
+_KEEP = b"Connection: keep-alive\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_FAILED = error_response(500, "the gateway failed at this request; its log says why")
+
+Waits = Literal["request", "arrival", "answer", "reading", "end"]
+"""For what a connection waits: for a request to begin, for the rest of one, for its own answer, for
+the client to read, for the client to go."""
+
+
+class Hub(Protocol):
+    """The server, as its connections see it."""
+
+    limits: HttpLimits
+    application: Application
+    tasks: asyncio.TaskGroup
+    connections: set[Connection]
+    date: bytes
+    draining: bool
+    parting_s: float
+    """How long a connection without a request is left open while it drains."""
+    under_way: int
+    """Requests that are being answered, of those that are counted."""
+    held_bytes: int
+    """Of bodies, from their first byte to their answer."""
+
+    def now_s(self) -> float:
+        """Return seconds that never jump."""
+        ...
+
+    def refused(self, status: int) -> None:
+        """Count a request that never came to the application."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """Take note of an exception that an endpoint did not mean."""
+        ...
+
+
+class _Turn(NamedTuple):
+    """A request whose turn comes."""
+
+    endpoint: Endpoint | None
+    body: bytes
+    said: Response | None
+    keep: bool
+    bare: bool
+    held: int
+    """Bytes of body that it holds."""
+
+
+class Connection(asyncio.Protocol):
+    """One client."""
+
+    __slots__ = (
+        "_arriving",
+        "_crowded",
+        "_endpoint",
+        "_expects",
+        "_head",
+        "_held",
+        "_hub",
+        "_keep",
+        "_queue",
+        "_reader",
+        "_refusal",
+        "_stuck",
+        "_task",
+        "_transport",
+        "_turn",
+        "until_s",
+        "waits",
+    )
+
+    def __init__(self, hub: Hub) -> None:
+        """Wait for a client."""
+        self._hub = hub
+        self._transport = cast("asyncio.Transport", None)
+        self._reader = Reader(self, hub.limits)
+        self._queue: deque[_Turn] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._turn: _Turn | None = None
+        self._arriving = False
+        self._head: Head | None = None
+        self._endpoint: Endpoint | None = None
+        self._refusal: Response | None = None
+        self._keep = True
+        self._held = 0
+        self._expects = False
+        self._stuck = False
+        self._crowded = False
+        self.waits: Waits = "request"
+        self.until_s = 0.0
+        """When it is cut if nothing changes."""
+
+    # --------------------------------------------------------------- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a client, or one too many, who is told so when it asks."""
+        hub = self._hub
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=SENDING_BYTES)
+        others = len(hub.connections)
+        self._crowded = others >= hub.limits.connections
+        hub.connections.add(self)
+        wait_s = hub.limits.body_s if self._crowded else hub.limits.idle_s
+        self._wait("request", hub.parting_s if hub.draining else wait_s)
+        if others >= hub.limits.connections + CROWD:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        self._reader.feed(data)
+
+    def eof_received(self) -> bool:
+        """End the connection: whoever hangs up waits for no answer."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the reason is theirs
+        """Give up what was under way."""
+        hub = self._hub
+        hub.connections.discard(self)
+        self._reader.deaf = True
+        if self._task is not None:
+            self._task.cancel()
+        self._release()
+        self._drop_arriving()
+        self._drop_queue()
+
+    def pause_writing(self) -> None:
+        """Begin no further answer: the client does not read."""
+        self._stuck = True
+        if self.waits != "end":
+            self._wait("reading", self._hub.limits.body_s)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._stuck = False
+        if self.waits != "reading":
+            return
+        if self._task is None:
+            self._next()
+        else:
+            self._wait_for_answer()
+
+    # ------------------------------------------------------------------- called by the reader
+
+    def begun(self) -> None:
+        """Give a request its time to arrive."""
+        self._arriving = True
+        if self._task is None and not self._queue and not self._stuck:
+            self._wait("arrival", self._hub.limits.body_s)
+
+    def headed(self, head: Head, length: int, *, keep: bool) -> int:
+        """Decide whether a request is let in, before its body is read."""
+        self._head, self._keep = head, keep
+        verdict = self._verdict(head, length)
+        if isinstance(verdict, Endpoint):
+            self._endpoint, self._refusal = verdict, None
+            self._expects = b"expect" in head.headers and length != 0
+            self._encourage()
+            return verdict.body_bytes
+        self._endpoint, self._refusal = None, verdict
+        if length == 0 and not self._crowded:
+            return 0
+        # The body is not read, so nothing after it can be either.
+        self._enqueue(b"", keep=False)
+        return -1
+
+    def grown(self, size: int) -> bool:
+        """Hold more of a body, where all bodies together leave room."""
+        hub = self._hub
+        self._held += size
+        hub.held_bytes += size
+        if hub.held_bytes <= hub.limits.arriving_bytes:
+            return True
+        self._drop_arriving()
+        self.broken(503, "too many bodies are arriving at once: come again shortly")
+        return False
+
+    def complete(self, body: bytes) -> None:
+        """Queue a whole request."""
+        self._enqueue(body, keep=self._keep)
+
+    def broken(self, status: int, message: str) -> None:
+        """Answer what is no request, after those before it, and end."""
+        self._hub.refused(status)
+        self._drop_arriving()
+        headers = retry_after(1) if status == 503 else b""  # noqa: PLR2004 - Unavailable
+        self._refusal = error_response(status, message, headers)
+        self._enqueue(b"", keep=False)
+
+    # --------------------------------------------------------------------- called by the server
+
+    def expire(self) -> None:
+        """Cut a client whose time is over."""
+        if self.waits == "arrival":
+            body_s = self._hub.limits.body_s
+            self._reader.deaf = True
+            self.broken(408, f"the request did not arrive within {body_s:g} s: send it faster")
+        elif self.waits == "request":
+            self._end()
+        else:
+            self._transport.abort()
+
+    def part(self, until_s: float) -> None:
+        """Leave a connection without a request open no longer than that."""
+        if self.waits == "request":
+            self.until_s = min(self.until_s, until_s)
+
+    def abort(self) -> None:
+        """Cut it at once."""
+        self._transport.abort()
+
+    # -------------------------------------------------------------------------------- answering
+
+    def _verdict(self, head: Head, length: int) -> Endpoint | Response:
+        """Return who answers a request, or why nobody does."""
+        hub = self._hub
+        expected = head.headers.get(b"expect")
+        if expected is not None and expected.lower() != b"100-continue":
+            hub.refused(417)
+            return error_response(417, "Expect knows 100-continue alone: leave the header out")
+        try:
+            route = hub.application.route(head)
+        except Exception as error:  # noqa: BLE001 - a fault here costs one request, not the gateway
+            hub.failed(error)
+            return _FAILED
+        if isinstance(route, Response):
+            return route
+        if length > route.body_bytes:
+            hub.refused(413)
+            return error_response(413, too_large(route.body_bytes))
+        return self._room(route) or route
+
+    def _room(self, endpoint: Endpoint) -> Response | None:
+        """Return what is said to a request for which there is no room; None: there is."""
+        hub = self._hub
+        if not endpoint.counted:
+            return None
+        if self._crowded:
+            said = f"there are {hub.limits.connections} connections already"
+        elif hub.under_way >= hub.limits.concurrency:
+            said = f"{hub.under_way} requests are under way already"
+        else:
+            return None
+        hub.refused(503)
+        return error_response(503, f"{said}: come again shortly", retry_after(1))
+
+    def _enqueue(self, body: bytes, *, keep: bool) -> None:
+        """Let what was read last wait for its turn."""
+        bare = self._head is not None and self._head.method == "HEAD"
+        turn = _Turn(self._endpoint, body, self._refusal, keep, bare, self._held)
+        self._endpoint = self._refusal = self._head = None
+        self._held = 0
+        self._expects = self._arriving = False
+        if self._task is None and not self._queue and not self._stuck:
+            self._take(turn)
+            return
+        self._queue.append(turn)
+        if len(self._queue) >= self._hub.limits.pipelined and not self._reader.deaf:
+            self._reader.deaf = True
+            self.broken(503, "too many requests were sent ahead on one connection: await answers")
+
+    def _next(self) -> None:
+        """Take the next turn, or wait for a request."""
+        if self._queue:
+            self._take(self._queue.popleft())
+        elif self._arriving:
+            self._wait("arrival", self._hub.limits.body_s)
+            self._encourage()
+        else:
+            self._wait("request", self._hub.limits.idle_s)
+
+    def _take(self, turn: _Turn) -> None:
+        """Answer one request."""
+        hub, endpoint = self._hub, turn.endpoint
+        # Judged again: it may have been let in while there was room, and have taken its time since.
+        said = turn.said or (None if endpoint is None else self._room(endpoint))
+        if endpoint is None or said is not None:
+            hub.held_bytes -= turn.held
+            self._send(said or _FAILED, keep=turn.keep, bare=turn.bare)
+            return
+        hub.under_way += endpoint.counted
+        self._wait_for_answer()
+        self._turn = turn
+        self._task = hub.tasks.create_task(self._answer(endpoint, turn))
+
+    async def _answer(self, endpoint: Endpoint, turn: _Turn) -> None:
+        """Have one request answered, and send that."""
+        try:
+            response = await endpoint.handle(turn.body)
+        except Exception as error:  # noqa: BLE001 - a fault here costs one request, not the gateway
+            self._hub.failed(error)
+            response = _FAILED
+        self._task = None
+        self._release()
+        try:
+            self._send(response, keep=turn.keep, bare=turn.bare)
+        except Exception as error:  # noqa: BLE001 - what cannot be sent costs one connection
+            self._hub.failed(error)
+            self._transport.abort()
+
+    def _send(self, response: Response, *, keep: bool, bare: bool) -> None:
+        """Send an answer, and go on with what is next."""
+        hub, transport = self._hub, self._transport
+        if transport.is_closing():
+            return
+        keep = keep and not (hub.draining or self._crowded)
+        connection = _KEEP if keep else _CLOSE
+        transport.write(encode_response(response, date=hub.date, connection=connection, bare=bare))
+        if not keep:
+            self._end()
+        elif not self._stuck:
+            self._next()
+
+    def _end(self) -> None:
+        """Send what is there and close; first let a client that still sends read why."""
+        self._drop_queue()
+        lingers = self._reader.deaf and self._transport.can_write_eof()
+        self._reader.deaf = True
+        self._drop_arriving()
+        self._wait("end", LINGER_S if lingers else self._hub.limits.body_s)
+        if lingers:
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    # ------------------------------------------------------------------------------- accounting
+
+    def _encourage(self) -> None:
+        """Tell a client that waits for leave to send its body that it may."""
+        if self._expects and self._task is None and not self._queue:
+            self._expects = False
+            self._transport.write(_CONTINUE)
+
+    def _drop_arriving(self) -> None:
+        """Forget a request that has not arrived."""
+        self._endpoint = None
+        self._hub.held_bytes -= self._held
+        self._held = 0
+
+    def _drop_queue(self) -> None:
+        """Forget requests whose turn has not come."""
+        self._hub.held_bytes -= sum(turn.held for turn in self._queue)
+        self._queue.clear()
+
+    def _release(self) -> None:
+        """Count one request less under way."""
+        turn, self._turn = self._turn, None
+        if turn is not None and turn.endpoint is not None:
+            self._hub.under_way -= turn.endpoint.counted
+            self._hub.held_bytes -= turn.held
+
+    def _wait_for_answer(self) -> None:
+        """Wait for our own answer: whoever gives it keeps the deadline."""
+        self.waits = "answer"
+        self.until_s = math.inf
+
+    def _wait(self, waits: Waits, seconds: float) -> None:
+        """Say what is waited for, and until when."""
+        self.waits = waits
+        self.until_s = self._hub.now_s() + seconds

@@ -1,0 +1,168 @@
+"""Requests and responses of HTTP/1.1 as values, and a response as bytes."""
+
+from __future__ import annotations
+
+import http
+import urllib.parse
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from firedoor.errors import shorten
+from firedoor.spec.service_plan import ServiceLimits
+
+MESSAGE_MAX = 2_000
+"""Characters of what an error says."""
+ARRIVING_BYTES = 256 * 2**20
+JSON = b"application/json"
+
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    for status in http.HTTPStatus
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """What callers of one server may use. Defaults are those of ``ServiceLimits``."""
+
+    header_bytes: int = 32 * 2**10
+    headers: int = 100
+    target_bytes: int = 8 * 2**10
+    """Of path and query."""
+    body_bytes: int = 4 * 2**20
+    """The largest body of any route; a route may take less."""
+    arriving_bytes: int = ARRIVING_BYTES
+    """Of all bodies together that have not been answered."""
+    connections: int = 1_024
+    concurrency: int = 1_024
+    """Requests under way at once, those for health and metrics not counted."""
+    pipelined: int = 64
+    """Requests that a connection may have sent ahead."""
+    body_s: float = 10.0
+    """Longest that a request may take to arrive, and a client to read what it was sent."""
+    idle_s: float = 75.0
+    drain_s: float = 10.0
+
+    @classmethod
+    def of(cls, declared: list[ServiceLimits]) -> HttpLimits:
+        """Return what services behind one server need: room for all, else the widest of each."""
+        if not declared:
+            return cls()
+        body_bytes = max(limits.body_bytes for limits in declared)
+        return cls(
+            header_bytes=max(limits.header_bytes for limits in declared),
+            body_bytes=body_bytes,
+            arriving_bytes=max(ARRIVING_BYTES, 4 * body_bytes),
+            connections=sum(limits.connections for limits in declared),
+            concurrency=sum(limits.concurrency for limits in declared),
+            body_s=max(limits.body_s for limits in declared),
+            idle_s=max(limits.idle_s for limits in declared),
+            drain_s=max(limits.drain_s for limits in declared),
+        )
+
+
+class Head(NamedTuple):
+    """What comes before a body."""
+
+    method: str
+    path: str
+    """As it was sent: percent signs stand for themselves."""
+    query: str
+    headers: dict[bytes, bytes]
+    """By name in small letters; the first where one is repeated."""
+
+    def header(self, name: bytes) -> str:
+        """Return a header's value; empty: there is none."""
+        value = self.headers.get(name)
+        return value.decode("latin-1") if value else ""
+
+
+class Response(NamedTuple):
+    """What is sent back."""
+
+    status: int
+    body: bytes = b""
+    headers: bytes = b""
+    """Whole lines, as ``header_line`` makes them."""
+    content_type: bytes = JSON
+
+
+class Endpoint(NamedTuple):
+    """Whoever answers one request whose head was accepted."""
+
+    handle: Callable[[bytes], Awaitable[Response]]
+    """Is given the body; raises nothing that it means."""
+    body_bytes: int = 0
+    """The largest body that it takes."""
+    counted: bool = True
+    """Whether it is one of those that ``HttpLimits.concurrency`` counts."""
+
+
+class Application(Protocol):
+    """What stands behind a server."""
+
+    def route(self, head: Head) -> Endpoint | Response:
+        """Return who answers this request, or what is said to it without reading its body."""
+        ...
+
+
+def target_of(raw: bytes) -> tuple[str, str]:
+    """Return path and query of a request's target, also of one that names the host."""
+    text = raw.decode("latin-1")
+    if not text.startswith("/"):
+        split = urllib.parse.urlsplit(text)
+        return split.path or "/", split.query
+    path, _, rest = text.partition("?")
+    return path.partition("#")[0], rest.partition("#")[0]
+
+
+def header_line(name: str, value: str) -> bytes:
+    """Return one header; what could begin another one is written as percent signs."""
+    if not (value.isascii() and value.isprintable()):
+        value = urllib.parse.quote(value, safe=" !#$&'()*+,/:;=?@[]~")
+    return f"{name}: {value}\r\n".encode("ascii")
+
+
+def json_response(status: int, value: object, headers: bytes = b"") -> Response:
+    """Return a value as JSON."""
+    return Response(status, msgspec.json.encode(value), headers)
+
+
+def error_response(status: int, message: str, headers: bytes = b"") -> Response:
+    """Return an error, in the shape that the Open Inference Protocol gives it."""
+    return json_response(status, {"error": shorten(message, MESSAGE_MAX)}, headers)
+
+
+def retry_after(seconds: float) -> bytes:
+    """Return the header that says when to come again, in whole seconds, at least one."""
+    return b"Retry-After: %d\r\n" % max(1, min(3_600, round(seconds + 0.499)))
+
+
+def encode_response(
+    response: Response, *, date: bytes, connection: bytes = b"", bare: bool = False
+) -> bytes:
+    """Return a response as it is sent.
+
+    Args:
+        response: what is sent.
+        date: the line ``Date: ...``.
+        connection: the line ``Connection: ...``, if one is needed.
+        bare: whether the body is left out: of ``HEAD``.
+    """
+    body = response.body
+    return b"".join(
+        (
+            _STATUS_LINES.get(response.status, _STATUS_LINES[500]),
+            b"Content-Type: ",
+            response.content_type,
+            b"\r\nContent-Length: %d\r\n" % len(body),
+            date,
+            connection,
+            response.headers,
+            b"\r\n",
+            b"" if bare else body,
+        )
+    )
