@@ -15,6 +15,20 @@ from firedoor.spec.plan import Plan, ZonePlan
 DeployState = Literal["wanted", "live", "failed"]
 
 
+PAST_MAX = 20
+"""Versions that a zone can be rolled back to, the latest."""
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A version that was live."""
+
+    version: str
+    code: str
+    """The folder that it was loaded from."""
+    file: str = ""
+    """Where its plan is; empty: the pipeline's own."""
+
+
 class Deploy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was asked for, and what came of it: the value of ``deploy.<zone>``."""
 
@@ -22,13 +36,21 @@ class Deploy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     before: str
     """The version that the pipeline's own file declared when this was asked for."""
     file: str
-    """Where the zone's new plan is."""
+    """Where the zone's new plan is; empty: in the pipeline's own, to which it is rolled back."""
     code: str
     """The folder that it was loaded from."""
     state: DeployState = "wanted"
     because: str = ""
     by: str = ""
     at_s: float = 0.0
+    past: tuple[Past, ...] = ()
+    """What was live before, the latest last: where a rollback goes."""
+    shadow_s: float = 0.0
+    """``at_s`` of the shadow in which it was tried first; 0: in none."""
+
+    def plan_file(self, project: Project) -> Path | None:
+        """Return where the zone's plan is; None: in the pipeline's own."""
+        return project.folder / self.file if self.file else None
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +109,27 @@ def write_live(project: Project, zone: str, deploy: Deploy) -> None:
     """Keep that a deployment holds."""
     live = read_live(project) | {zone: deploy}
     write_atomically(_live_file(project), msgspec.json.encode(live), durable=True)
+
+
+def live_deploy(project: Project, zone: ZonePlan) -> Deploy | None:
+    """Return the deployment that holds for a zone; None where the pipeline's own code is live.
+
+    Args:
+        project: the project folder.
+        zone: as the pipeline's file declares it: with another file other deployments begin.
+    """
+    live = read_live(project).get(zone.name)
+    return live if live is not None and live.before == zone.version else None
+
+
+def past_with(project: Project, plan: Plan, zone: str) -> tuple[Past, ...]:
+    """Return what was live in a zone, with what is live now as the latest."""
+    declared = plan.zone(zone)
+    live = live_deploy(project, declared)
+    if live is None:
+        return (Past(version=declared.version, code=str(Path(plan.file).parent)),)
+    now = Past(version=live.version, code=live.code, file=live.file)
+    return (*live.past, now)[-PAST_MAX:]
 
 
 def _live_file(project: Project) -> Path:

@@ -255,7 +255,7 @@ class Keeper:
         if self.zone.kind == "source":
             await old.stop()
         try:
-            new = await self._spawn(self.project.folder / wanted.file, wanted.version)
+            new = await self._spawn(wanted.plan_file(self.project), wanted.version)
         except OSError as error:
             await self._refuse(wanted, explain(error))
             return
@@ -267,7 +267,7 @@ class Keeper:
             await self._refuse(wanted, fault)
             return
         self.child, self.version = new, wanted.version
-        self.deployed = self.project.folder / wanted.file
+        self.deployed = wanted.plan_file(self.project)
         self._others.append(old)
         await old.stop()
         self._others.remove(old)
