@@ -6,6 +6,7 @@ from functools import reduce
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from firedoor.flow.code import (
     OTHERS,
@@ -25,10 +26,11 @@ MIB = 2**20
 
 def batch(**fields: Any) -> Compared:
     """Return a batch of which both made the same."""
-    same = {"rows_old": 1_000, "rows_new": 1_000, "matched": 1_000, "step_s_old": 0.1}
-    return Compared(
-        **({"batch": "orders-000007", "rows": 1_000, "step_s_new": 0.1, **same} | fields)
-    )
+    same = Compared(
+        batch="orders-000007", rows=1_000, rows_old=1_000, rows_new=1_000, matched=1_000,
+        step_s_old=0.1, step_s_new=0.1,
+    )  # fmt: skip
+    return replace(same, **fields)
 
 
 def seen(*batches: Compared) -> Evidence:
@@ -95,8 +97,13 @@ def test_slower_is_judged_by_the_median_and_not_on_less_than_can_be_felt(
 ) -> None:
     slow = batch(step_s_old=step_s, step_s_new=ratio * step_s)
     once = batch(step_s_old=step_s, step_s_new=100 * step_s)
-    assert judge(seen(slow, slow, once), POLICY).word == word
-    assert judge(seen(slow, slow), POLICY).word == "not yet", "two batches are no median"
+    assert judge(seen(slow, slow, slow, slow, once), POLICY).word == word
+    few = judge(seen(slow, slow, slow, slow), POLICY)
+    assert few.word == "same"
+    assert few.why[0].endswith("too few to compare how long it takes")
+    first = batch(step_s_new=0.0)
+    assert judge(seen(first, *[slow] * 4), POLICY).word == "same", "the first is not timed"
+    assert judge(seen(first, *[slow] * 5), POLICY).word == word
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,7 @@ def test_joined_evidence_is_that_of_all_batches() -> None:
 
 def test_evidence_stays_bounded_whatever_code_makes() -> None:
     many = {f"c{n}": 1 for n in range(5_000)}
-    shown = {name: PRICE for name in many}
+    shown = dict.fromkeys(many, PRICE)
     evidence = seen(*[batch(columns=many, dead_new=many, examples=shown)] * 300)
     assert len(evidence.columns) == 101
     assert evidence.columns[OTHERS] == 300 * 4_900

@@ -101,10 +101,10 @@ async def deploy(
         version=deployed.zone.version,
         before=plan.zone(name).version,
         file=str(Path(keep_deployed(project, deployed)).relative_to(project.folder)),
-        code=str(Path(deployed.file).parent),
+        code=str(deployed.folder),
         by=by,
         at_s=clock.utc_s(),
-        past=past_with(project, plan, name),
+        past=past_with(project, plan, name, code=str(deployed.folder)),
     )
     change = Change(
         at_s=wanted.at_s,
@@ -148,6 +148,12 @@ async def rollback(
         )
         raise NotKnown(message)
     back = live.past[-1]
+    if back.gone:
+        message = (
+            f"version {back.version} of {zone} was in {back.code}, and the one that is live was "
+            "deployed from there: put it back into a folder of its own and deploy that"
+        )
+        raise NotKnown(message)
     if back.file:
         read_deployed(project, back.file)
     wanted = Deploy(
@@ -181,7 +187,7 @@ def check_other(project: Project, plan: Plan, deployed: Deployed) -> str:
     live = live_deploy(project, declared)
     runs = declared.version if live is None else live.version
     if deployed.zone.version == runs:
-        code = str(Path(deployed.file).parent)
+        code = str(deployed.folder)
         remedy = "change the code, or run `firedoor zone restart` for a fresh process"
         raise DeclarationError("code", code, f"is version {runs}, which runs already", remedy)
     return runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -48,7 +49,10 @@ def shadowed(
 
         return open_beside(project, plan, shadow, zone.name)
 
-    shadowing = Shadowing(zone.name, zone.version, clock, make=make)
+    async def make_aside(shadow: Shadow) -> Beside:
+        return await asyncio.to_thread(make, shadow)  # files are read: the live zone goes on
+
+    shadowing = Shadowing(zone.name, zone.version, clock, make=make_aside)
     return ShadowedStage(stage, shadowing), shadowing
 
 

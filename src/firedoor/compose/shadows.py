@@ -95,7 +95,7 @@ async def begin_shadow(
     runs = check_other(project, plan, deployed)
     value = await streams.get(shadow_key(name))
     before = read_shadow(value)
-    if before is not None and before.state in {"running", "switching"} and before.beside == runs:
+    if before is not None and before.beside == runs and not _over(before):
         message = (
             f"version {before.version} of {name} is being tried already: end that first with "
             f"`firedoor zone deploy {name} --abort --because ...`, or confirm it"
@@ -106,7 +106,7 @@ async def begin_shadow(
         beside=runs,
         declared=plan.zone(name).version,
         file=str(Path(keep_deployed(project, deployed)).relative_to(project.folder)),
-        code=str(Path(deployed.file).parent),
+        code=str(deployed.folder),
         at_s=clock.utc_s(),
         by=by,
         because=because,
@@ -120,6 +120,13 @@ async def begin_shadow(
         raise StoreRefused(message)
     await record(streams, _change(name, shadow, "zone shadow started", by=by, because=because))
     return shadow
+
+
+def _over(shadow: Shadow) -> bool:
+    """Return whether nothing more can come of what was tried: another may take its place."""
+    if shadow.state == "running":
+        return shadow.verdict.complete and shadow.verdict.word == "worse"
+    return shadow.state != "switching"
 
 
 async def abort_shadow(
@@ -276,7 +283,7 @@ class Switching:
                 code=shadow.code,
                 by=shadow.by,
                 at_s=self.clock.utc_s(),
-                past=past_with(self.project, self.plan, zone),
+                past=past_with(self.project, self.plan, zone, code=shadow.code),
                 shadow_s=shadow.at_s,
             )
             await streams.put(f"deploy.{zone}", msgspec.json.encode(wanted))

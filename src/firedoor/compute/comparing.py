@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
+from msgspec.structs import replace
 
 from firedoor.compute import ipc
 from firedoor.errors import shorten
@@ -65,9 +66,8 @@ def compare(
         step_s_old=old.step_s,
         step_s_new=new.step_s,
     )
-    fields = {name: getattr(found, name) for name in found.__struct_fields__}
     if old.parcel.payload == new.parcel.payload:  # bytes do not lie: nothing is decoded
-        return Compared(**(fields | {"matched": min(old.parcel.rows, new.parcel.rows)}))
+        return replace(found, matched=old.parcel.rows)
     before, after = _frame(old.parcel), _frame(new.parcel)
     if not before.width and not after.width:
         return found
@@ -78,20 +78,15 @@ def compare(
         told = _by_number(batch, before, after, (was, now), shared, sensitive)
     else:
         told = _by_place(batch, before.select(shared), after.select(shared), sensitive)
-    columns = {**told.columns, **dict.fromkeys(shapes, told.matched)}
-    return Compared(
-        **(
-            fields
-            | {
-                "matched": told.matched,
-                "lost": told.lost,
-                "gained": told.gained,
-                "columns": columns,
-                "drift": told.drift,
-                "examples": told.examples,
-                "shapes": shapes,
-            }
-        )
+    return replace(
+        found,
+        matched=told.matched,
+        lost=told.lost,
+        gained=told.gained,
+        columns={**told.columns, **dict.fromkeys(shapes, told.matched)},
+        drift=told.drift,
+        examples=told.examples,
+        shapes=shapes,
     )
 
 

@@ -47,7 +47,7 @@ def next_command(zone: str, shadow: Shadow) -> str:
         return "nothing: it takes over now"
     match verdict.word:
         case "worse" if verdict.complete:
-            return f"{deploy} --abort --because ..., correct the code, and try again"
+            return f"correct the code and try again, or {deploy} --abort"
         case "differs" if verdict.complete:
             return f"{deploy} --confirm if that is meant, else {deploy} --abort"
         case "same" | "allowed":

@@ -8,7 +8,7 @@ killed and started again, add to the same evidence.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 import msgspec
@@ -31,7 +31,7 @@ SWAPS_MAX = 10
 REST_S = 1.0
 """After the process has died."""
 
-Open = Callable[[Shadow], Beside]
+Open = Callable[[Shadow], Awaitable[Beside]]
 """Makes what runs the new code. Raises FiredoorError if there is no such code here."""
 
 
@@ -132,7 +132,7 @@ class Shadowing:
         try:
             beside = self._beside
             if beside is None:
-                beside = self._beside = self._open(wanted)
+                beside = self._beside = await self._open(wanted)
                 said = await beside.begin()
                 if self._beside is not beside:
                     await beside.close()  # it was ended before it had begun

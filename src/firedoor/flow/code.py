@@ -74,6 +74,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     step_s_old: float = 0.0
     """In the step itself."""
     step_s_new: float = 0.0
+    """0: not known, as of the first batch in a process, which pays for its start."""
     peak_bytes_old: int = 0
     """Most memory of one worker so far."""
     peak_bytes_new: int = 0
@@ -101,7 +102,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dropped_old: dict[str, int] = {}
     dropped_new: dict[str, int] = {}
     pairs: tuple[tuple[float, float], ...] = ()
-    """Seconds in the old and the new step, of the latest batches."""
+    """Seconds in the old and the new step, of the latest batches in which both are known."""
     peak_bytes_old: int = 0
     peak_bytes_new: int = 0
     workers_old: int = 0
@@ -130,6 +131,8 @@ class CodePolicy:
     """Columns that may differ; and ``rows``, ``dead``, ``dropped``; ``*`` is every column."""
     slower_max: float = 1.5
     """Median of the ratio of seconds in the step."""
+    timed_min: int = 5
+    """Batches below which time is not judged: that each of five is slower has a chance of 1/32."""
     slack_s: float = 0.005
     """Median difference up to which a step is not called slower, whatever the ratio."""
     memory_max: float = 2.0
@@ -162,6 +165,7 @@ class CodeVerdict:
 def add(evidence: Evidence, compared: Compared) -> Evidence:
     """Return the evidence with one more batch."""
     pair = (compared.step_s_old, compared.step_s_new)
+    pairs = (*evidence.pairs, pair) if min(pair) > 0 else evidence.pairs
     return msgspec.structs.replace(
         evidence,
         batches=evidence.batches + 1,
@@ -179,7 +183,7 @@ def add(evidence: Evidence, compared: Compared) -> Evidence:
         dead_new=_summed(evidence.dead_new, compared.dead_new),
         dropped_old=_summed(evidence.dropped_old, compared.dropped_old),
         dropped_new=_summed(evidence.dropped_new, compared.dropped_new),
-        pairs=(*evidence.pairs, pair)[-PAIRS_MAX:],
+        pairs=pairs[-PAIRS_MAX:],
         peak_bytes_old=max(evidence.peak_bytes_old, compared.peak_bytes_old),
         peak_bytes_new=max(evidence.peak_bytes_new, compared.peak_bytes_new),
         workers_old=evidence.workers_old + compared.lost_old,
@@ -239,12 +243,14 @@ def judge(evidence: Evidence, policy: CodePolicy) -> CodeVerdict:
     if allowed:
         return CodeVerdict(word="allowed", why=tuple(allowed), complete=True, progress=progress)
     same = f"the same rows and values in {evidence.batches:,} batches, {evidence.rows:,} rows"
+    if len(evidence.pairs) < policy.timed_min:
+        same += ", too few to compare how long it takes"
     return CodeVerdict(word="same", why=(same,), complete=True, progress=progress)
 
 
 def slower(evidence: Evidence) -> float | None:
     """Return the median ratio of seconds in the step, new to old; None where nothing is known."""
-    ratios = [new / old for old, new in evidence.pairs if old > 0]
+    ratios = [new / old for old, new in evidence.pairs]
     return statistics.median(ratios) if ratios else None
 
 
@@ -289,7 +295,8 @@ def _costlier(evidence: Evidence, policy: CodePolicy, *, enough: bool) -> list[s
     """Return in what the new code costs more than it may."""
     found = []
     ratio = slower(evidence)
-    if enough and ratio is not None and ratio > policy.slower_max:
+    timed = enough and len(evidence.pairs) >= policy.timed_min
+    if timed and ratio is not None and ratio > policy.slower_max:
         more_s = statistics.median([new - old for old, new in evidence.pairs])
         if more_s > policy.slack_s:
             found.append(
