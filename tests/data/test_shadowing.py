@@ -161,7 +161,6 @@ def test_one_batch_waits_and_others_are_counted_while_the_live_zone_goes_on() ->
         (Failed(what="fault", message="KeyError: 'prise'"), "KeyError: 'prise'"),
         (BesideHangs("nothing was heard of it for 9 s"), "it hangs: nothing was heard of it"),
         (RuntimeError("a defect"), "it cannot be tried: a defect"),
-        (NotKnown("f is no zone's plan"), "it cannot be tried: f is no zone's plan"),
         (Ready(), "it said that it is ready"),
     ],
 )
@@ -213,6 +212,29 @@ def test_a_batch_that_waits_for_something_counts_neither_for_nor_against() -> No
             found = await world.now()
             assert (found.evidence.waited, found.evidence.batches) == (1, 2)
             assert (found.verdict.word, found.evidence.last) == ("not yet", "no champion")
+
+    run(main())
+
+
+def test_code_that_this_machine_does_not_see_is_tried_where_it_is_seen() -> None:
+    async def main() -> None:
+        async with opened() as world:
+
+            async def nowhere(_shadow: Shadow) -> Beside:
+                message = "f is no zone's plan"
+                raise NotKnown(message)
+
+            other = Shadowing("clean", "v1", world.clock, make=nowhere)
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(other.run(world.streams))
+                await world.want(SHADOW)
+                for number in range(3):
+                    other.offer(copy_of(10 + number))
+                    await world.offer(number)
+                running.cancel()
+            found = await world.now()
+            assert (found.evidence.waited, found.evidence.last) == (3, "f is no zone's plan")
+            assert (found.evidence.batches, found.verdict.word) == (3, "same")
 
     run(main())
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from firedoor.data.bell import Bell
 from firedoor.data.beside import Beside, BesideDied, BesideHangs, Copy, Failed, Ready, Said, Tried
-from firedoor.errors import StreamsUnavailable
+from firedoor.errors import NotKnown, StreamsUnavailable
 from firedoor.flow.code import Evidence, add, join
 from firedoor.ports.clock import Clock
 from firedoor.ports.stage import Handled, Journal, Stage
@@ -32,7 +32,7 @@ REST_S = 1.0
 """After the process has died."""
 
 Open = Callable[[Shadow], Awaitable[Beside]]
-"""Makes what runs the new code. Raises FiredoorError if there is no such code here."""
+"""Makes what runs the new code. Raises NotKnown if there is no such code here."""
 
 
 class Shadowing:
@@ -144,6 +144,9 @@ class Shadowing:
             copy, self._waiting = self._waiting, None  # what comes now may wait: there is room
             if copy is not None:
                 self._take_down(await beside.take(copy), copy)
+        except NotKnown as error:  # on a machine that does not see the folder it is tried nowhere
+            self._waiting = None
+            self._seen = join(self._seen, Evidence(waited=1, last=str(error)))
         except BesideHangs as error:
             self._fault(f"it hangs: {error}")
             await self._close()
