@@ -11,8 +11,9 @@ import pytest
 from control.opening import open_world
 from control.world import World, make_plan
 from firedoor.adapters.memory import MemoryStore, MemoryStreams
+from firedoor.compose.deploying import prepare_deploy
 from firedoor.compose.loading import load_plan
-from firedoor.compose.operating import Verb, give_order, prepare_deploy
+from firedoor.compose.operating import Verb, give_order
 from firedoor.control.status import KEEPER_KEY, KeeperWord, read_order
 from firedoor.errors import NotKnown, StoreRefused, StreamsUnavailable
 from firedoor.spec.plan import LadderPlan

@@ -15,7 +15,6 @@ from firedoor.compose.zone_process import REFUSED, ZoneOptions, run_zone
 from firedoor.errors import FiredoorError
 
 if TYPE_CHECKING:
-    from firedoor.compose.deploys import Deploy
     from firedoor.compose.operating import GuardVerb, Verb
 
 app = typer.Typer(
@@ -205,61 +204,85 @@ def deploy(
     name: NameArgument,
     *,
     code: Annotated[
-        Path, typer.Option("--code", help="Folder with the changed pipeline file and its modules.")
-    ],
+        Path | None,
+        typer.Option("--code", help="Folder with the changed pipeline file and its modules."),
+    ] = None,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Try it beside the live code first, on copies.")
+    ] = False,
+    batches: Annotated[
+        int | None, typer.Option("--batches", help="Batches to compare; 20 unless given.")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option("--rows", help="Rows to compare; 10,000 unless given.")
+    ] = None,
+    allow: Annotated[
+        str,
+        typer.Option(
+            "--allow", help="What may differ: columns=NAME,NAME; also rows, dead, dropped, *."
+        ),
+    ] = "",
+    auto: Annotated[
+        bool, typer.Option("--auto/--no-auto", help="Take over by itself where all is the same.")
+    ] = True,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Have what is tried take over.")
+    ] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Try it no more.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say how far it is.")] = False,
+    because: BecauseOption = "",
     project: ProjectOption = Path(),
     nats: NatsOption = None,
 ) -> None:
     """Replace one zone's code while the others run.
 
     Batches in flight finish on the old version. A schema that does not fit beside the zones that
-    run is refused; a version that does not get to work within a minute is taken back.
+    run is refused; a version that does not get to work within a minute is taken back. With
+    --shadow it runs beside the old one on copies of batches first, and takes over if it makes the
+    same, or when you --confirm it.
     """
-    from firedoor.cli.asking import ask  # noqa: PLC0415 - a zone's process starts faster without
+    from firedoor.cli.deploying import Wish, do_deploy  # noqa: PLC0415 - as in _order
 
-    result = ask(_deploy(name, code, project, nats))
-    if result.state == "failed":
-        print(f"{name}: version {result.version} is not deployed, the old one is at work:")
-        print(f"  {result.because}")
-        raise typer.Exit(1)
-    print(f"{name}: version {result.version} is at work")
-
-
-async def _deploy(name: str, code: Path, project: Path, nats: str | None) -> Deploy:
-    """Load, check, and have the supervisor replace the zone."""
-    import asyncio  # noqa: PLC0415 - as above, and the following
-
-    from firedoor.adapters.clock import SystemClock  # noqa: PLC0415
-    from firedoor.cli.asking import somebody  # noqa: PLC0415
-    from firedoor.compose.operating import deploy, prepare_deploy  # noqa: PLC0415
-    from firedoor.compose.project import Project  # noqa: PLC0415
-    from firedoor.compose.reaching import reach  # noqa: PLC0415
-
-    where = Project.at(project)
-    if where.supervisor_pid() is None:
-        from firedoor.errors import NotKnown  # noqa: PLC0415
-
-        message = (
-            f"nothing runs in {where.folder}, so there is nothing to replace: start the pipeline "
-            "with the new code"
+    do_deploy(
+        Wish(
+            zone=name,
+            code=code,
+            project=project,
+            nats=nats,
+            because=because,
+            shadow=shadow,
+            confirm=confirm,
+            abort=abort,
+            status=status,
+            batches=batches,
+            rows=rows,
+            allow=allow,
+            auto=auto,
         )
-        raise NotKnown(message)
-    async with reach(project, nats=nats) as reached:
-        deployed = await asyncio.to_thread(prepare_deploy, reached.plan, name, code)
-        return await deploy(
-            reached.streams,
-            where,
-            reached.plan,
-            deployed,
-            by=somebody(),
-            clock=SystemClock(),
-            asked=lambda: print(f"{name}: version {deployed.zone.version} is being started"),
-        )
+    )
+
+
+@app.command()
+def rollback(
+    name: NameArgument,
+    *,
+    because: Annotated[str, typer.Option("--because", help="Why: kept with the change.")],
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Bring back the code that was live before, also after an ordinary deploy.
+
+    Batches in flight finish on the version that has them, and nothing is needed of that one. Asked
+    again, it goes back further.
+    """
+    from firedoor.cli.deploying import Wish, do_rollback  # noqa: PLC0415 - as in _order
+
+    do_rollback(Wish(zone=name, code=None, project=project, nats=nats, because=because))
 
 
 def _order(name: str, verb: Verb, because: str, project: Path, nats: str | None) -> None:
     """Keep an order, and say what it does."""
-    from firedoor.adapters.clock import SystemClock  # noqa: PLC0415 - as in deploy
+    from firedoor.adapters.clock import SystemClock  # noqa: PLC0415 - a zone's process starts faster so
     from firedoor.cli.asking import ask, somebody  # noqa: PLC0415
     from firedoor.compose.operating import give_order  # noqa: PLC0415
     from firedoor.compose.project import Project  # noqa: PLC0415
@@ -291,7 +314,7 @@ def _order_guard(
     name: str, guard: str, verb: GuardVerb, because: str, project: Path, nats: str | None
 ) -> None:
     """Keep an order for a guard, and say what it does."""
-    from firedoor.adapters.clock import SystemClock  # noqa: PLC0415 - as in deploy
+    from firedoor.adapters.clock import SystemClock  # noqa: PLC0415 - as in _order
     from firedoor.cli.asking import ask, somebody  # noqa: PLC0415
     from firedoor.compose.operating import order_guard  # noqa: PLC0415
     from firedoor.compose.reaching import reach  # noqa: PLC0415

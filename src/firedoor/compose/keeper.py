@@ -66,6 +66,8 @@ class Keeper:
     _began: bool = False
     """Whether a process was ever started."""
     _wanted: Deploy | None = None
+    _in_hand: Deploy | None = None
+    """The latest that was begun: until it is settled it is heard again and again."""
     _bell: Bell = field(default_factory=Bell)
     _group: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
     _heard: int = 0
@@ -124,7 +126,8 @@ class Keeper:
             self.restarts = forgiven(self.restarts)
         self.order = order
         self._heard += 1
-        if deploy is not None and deploy.state == "wanted" and deploy.version != self.version:
+        wanted = deploy is not None and deploy.state == "wanted" and deploy != self._in_hand
+        if deploy is not None and wanted and deploy.version != self.version:
             self._wanted = deploy
         self._bell.ring()
 
@@ -192,8 +195,8 @@ class Keeper:
         """Wait until the zone's process has ended; meanwhile replace it if that is asked for."""
         while self.child is not None and self.child.alive:
             if self._wanted is not None and not self.leaving:
-                wanted, self._wanted = self._wanted, None
-                await self._deploy(wanted)
+                self._in_hand, self._wanted = self._wanted, None
+                await self._deploy(self._in_hand)
                 continue
             await self._ended_or_bell(self.child)
         ended, self.child = self.child, None
@@ -255,7 +258,7 @@ class Keeper:
         if self.zone.kind == "source":
             await old.stop()
         try:
-            new = await self._spawn(self.project.folder / wanted.file, wanted.version)
+            new = await self._spawn(wanted.plan_file(self.project), wanted.version)
         except OSError as error:
             await self._refuse(wanted, explain(error))
             return
@@ -267,7 +270,7 @@ class Keeper:
             await self._refuse(wanted, fault)
             return
         self.child, self.version = new, wanted.version
-        self.deployed = self.project.folder / wanted.file
+        self.deployed = wanted.plan_file(self.project)
         self._others.append(old)
         await old.stop()
         self._others.remove(old)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
 import socket
 
 from firedoor.compose.project import Project
+from firedoor.data.beside import Beside
 from firedoor.data.outlets import Shedder, keep_all
+from firedoor.data.shadowing import ShadowedStage, Shadowing
 from firedoor.errors import FiredoorError
+from firedoor.ports.clock import Clock
 from firedoor.ports.stage import Handled, Journal, Stage
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.records import GuardNote, GuardOrder
+from firedoor.wire.shadow import Shadow
 
 HOST_MAX = 40
 
@@ -32,6 +37,23 @@ def stage_of(zone: ZonePlan, plan: Plan, project: Project) -> Stage:
     from firedoor.compose.requiring import RequiringStage  # noqa: PLC0415 - as above
 
     return RequiringStage(stage, zone, zone.demand)
+
+
+def shadowed(
+    stage: Stage, zone: ZonePlan, plan: Plan, project: Project, clock: Clock
+) -> tuple[Stage, Shadowing]:
+    """Return a transform's stage, of whose batches copies go to new code, and what tries that."""
+
+    def make(shadow: Shadow) -> Beside:
+        from firedoor.compose.shadow_code import open_beside  # noqa: PLC0415 - for who tries one
+
+        return open_beside(project, plan, shadow, zone.name)
+
+    async def make_aside(shadow: Shadow) -> Beside:
+        return await asyncio.to_thread(make, shadow)  # files are read: the live zone goes on
+
+    shadowing = Shadowing(zone.name, zone.version, clock, make=make_aside)
+    return ShadowedStage(stage, shadowing), shadowing
 
 
 class LateSink:

@@ -69,6 +69,11 @@ class RequiringStage:
         processes = getattr(self._stage, "processes", None)
         return {} if processes is None else processes()
 
+    def peak_bytes(self) -> int:
+        """Return the most memory that a worker has taken so far, where there are any."""
+        peak = getattr(self._stage, "peak_bytes", None)
+        return 0 if peak is None else peak()
+
     def close(self) -> None:
         """End the workers."""
         self._stage.close()

@@ -188,6 +188,8 @@ class WallStage:
         numbers = decode_numbers(incoming) if incoming else None
         frame = payload[: envelope.frame_bytes] if incoming else payload
         held = Held.of_bytes(frame, envelope.rows)
+        tally = self._passage.tally
+        began_s = tally.step_s
         try:
             settled = self._passage.take(held, manner)
         except StepAtFault as fault:
@@ -202,7 +204,12 @@ class WallStage:
             numbered=settled.rows is not None,
             quality=settled.quality,
             models=served.versions,
+            step_s=tally.step_s - began_s,
         )
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that a worker has taken so far."""
+        return self._passage.report().peak_bytes
 
     def _dead(self, settled: Settled, held: Held, numbers: pl.Series | None) -> DeadRows | None:
         """Return the dead rows as bytes, numbered as their source numbered them."""

@@ -26,6 +26,7 @@ from firedoor.compose.flag_table import flag_chores
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.shadows import Switching
 from firedoor.compose.triggering import triggered
 from firedoor.compose.watching import Watch
 from firedoor.control.accounts import Accounts, gather
@@ -94,6 +95,7 @@ class Supervisor:
     _hurry: bool = False
     _streams: NatsStreams | None = None
     _watch: Watch = field(init=False)
+    _switching: Switching = field(init=False)
     _broker: Broker = field(init=False)
     _read: dict[int, int] = field(default_factory=dict)
     """Rows that sources read, by process."""
@@ -126,6 +128,7 @@ class Supervisor:
             project=project, plan=plan, clock=clock, tell=tell, external=self.external
         )
         self._watch = Watch(project=project, plan=plan, clock=clock, tell=tell)
+        self._switching = Switching(project=project, plan=plan, clock=clock, tell=tell)
         lookups = Lookups(project=project, plan=plan, clock=clock, tell=tell)
         try:
             async with asyncio.TaskGroup() as group:
@@ -210,9 +213,9 @@ class Supervisor:
                 died=self._release,
             )
             deploy = live.get(zone.name)
-            if deploy is not None and deploy.before == zone.version:
+            if deploy is not None and deploy.before == zone.version and deploy.file:
                 keeper.version = deploy.version
-                keeper.deployed = self.project.folder / deploy.file
+                keeper.deployed = deploy.plan_file(self.project)
                 self.screen.tell(
                     f"zone {zone.name}: version {deploy.version} was deployed from {deploy.code}"
                 )
@@ -252,6 +255,7 @@ class Supervisor:
                         for zone in snapshot.deploys
                     },
                 )
+            await self._switching.look(streams, snapshot.shadows)
         self.screen.show(self.plan, snapshot)
 
     def _tell_keepers(self, snapshot: Snapshot, wanted: dict[str, Deploy | None]) -> None:

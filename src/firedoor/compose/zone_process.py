@@ -37,6 +37,7 @@ from firedoor.wire.records import Order, ZoneStatus
 
 if TYPE_CHECKING:
     from firedoor.data.runner import Runner
+    from firedoor.data.shadowing import Shadowing
     from firedoor.data.source import SourceRunner
     from firedoor.ports.stage import Stage
     from firedoor.ports.streams import Streams
@@ -81,6 +82,7 @@ class ZoneProcess:
     _clock: SystemClock = field(default_factory=SystemClock)
     _runner: Runner | SourceRunner | None = None
     _keep_fresh: Callable[[], Coroutine[None, None, None]] | None = None
+    _shadowing: Shadowing | None = None
 
     async def run(self) -> int:
         """Run until the zone has drained or a source has no more; return the exit code.
@@ -160,6 +162,8 @@ class ZoneProcess:
         stage = outfit.stage_of(zone, plan, project)
         stack.callback(stage.close)
         await self._warm(stage)
+        if zone.kind == "transform":
+            stage, self._shadowing = outfit.shadowed(stage, zone, plan, project, self._clock)
         workers = zone.wall.get("workers")
         return lambda streams: Runner(
             zone,
@@ -273,6 +277,8 @@ class ZoneProcess:
             aside = [watching, switching, leaving]
             if self._keep_fresh is not None:
                 aside.append(group.create_task(self._keep_fresh()))
+            if self._shadowing is not None:
+                aside.append(group.create_task(self._shadowing.run(streams)))
             await asyncio.wait([running, leaving], return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
                 self._runner.drain()

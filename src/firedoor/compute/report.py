@@ -119,6 +119,12 @@ class _Counts:
     """What each worker said of its guards and when, by process id; the latest few workers."""
 
 
+class _Mine(threading.local):
+    """What is counted for each thread by itself."""
+
+    step_s: float = 0.0
+
+
 class Tally:
     """Counts what happens behind one wall. Thread-safe."""
 
@@ -129,6 +135,12 @@ class Tally:
         self._counts = _Counts()
         self._rowwise: bool | None = None
         self._why = ""
+        self._mine = _Mine()
+
+    @property
+    def step_s(self) -> float:
+        """Seconds in the step of all batches that the calling thread has taken through."""
+        return self._mine.step_s
 
     def finished(
         self, *, rows: int, good: int, codes: Counter[str], dropped: dict[str, int]
@@ -174,6 +186,7 @@ class Tally:
     def ran(self, reply: Passed) -> None:
         """Count a worker's step and encoding."""
         self.called(reply.guards)
+        self._mine.step_s += reply.step_s
         with self._lock:
             self._counts.seconds["worker step"] += reply.step_s
             self._counts.seconds["worker encode"] += reply.encode_s

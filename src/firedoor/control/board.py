@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from firedoor.control import shadows
 from firedoor.control.degraded import in_short
 from firedoor.control.harm import ZoneView, first_line, view_zones
 from firedoor.control.status import Snapshot
@@ -49,7 +50,8 @@ def show_board(plan: Plan, snapshot: Snapshot, *, now_s: float, running: bool = 
             f"{edge} has been cut for {ago(now_s - cut.since_s)}{why}; when its reader is well: "
             f"firedoor backfill {edge}"
         )
-    return lines
+    told = [shadows.in_short(zone, shadow) for zone, shadow in snapshot.shadows.items()]
+    return lines + [line for line in told if line]
 
 
 def next_command(plan: Plan, snapshot: Snapshot, view: ZoneView) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from firedoor.control import shadows
 from firedoor.control.board import ago, align, next_command
 from firedoor.control.degraded import in_full
 from firedoor.control.guards import show_guards, tell_order
@@ -138,6 +139,7 @@ def show_why(
     if command:
         lines.append(f"next: {command}")
     lines += [f"kill switch: {sentence}" for sentence in (beat.switches if beat else ())]
+    lines += shadows.in_full(zone, snapshot.shadows.get(zone))
     lines += in_full(beat)
     if beat and beat.transitions:
         lines += ["", "what it went through, the latest last:"]

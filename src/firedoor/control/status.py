@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from firedoor.ports.streams import Depth, Streams
 from firedoor.spec.plan import EdgePlan, Plan
 from firedoor.wire.records import GuardOrder, Order, ZoneStatus
+from firedoor.wire.shadow import Shadow, read_shadow, shadow_key
 
 
 class Detached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -76,6 +77,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By edge."""
     deploys: dict[str, str] = {}
     """By zone: the value of ``deploy.<zone>``, where its code was replaced."""
+    shadows: dict[str, Shadow] = {}
+    """By zone, where new code was tried beside the live one."""
     kept: dict[str, Kept] = {}
     """By zone, where somebody supervises it."""
 
@@ -92,6 +95,7 @@ async def take(streams: Streams, plan: Plan, *, at_s: float, supervisor_pid: int
     there = await _values(streams, plan)
     orders = {zone.name: read_order(there.get(f"order.{zone.name}")) for zone in plan.zones}
     deploys = {zone.name: there.get(f"deploy.{zone.name}") for zone in plan.zones}
+    tried = {zone.name: read_shadow(there.get(shadow_key(zone.name))) for zone in plan.zones}
     cuts = {edge.name: read_detached(there.get(_cut_key(edge))) for edge in plan.edges}
     return Snapshot(
         pipeline=plan.pipeline,
@@ -107,13 +111,16 @@ async def take(streams: Streams, plan: Plan, *, at_s: float, supervisor_pid: int
             for zone, deploy in deploys.items()
             if deploy
         },
+        shadows={zone: shadow for zone, shadow in tried.items() if shadow is not None},
         kept=word.zones,
     )
 
 
 async def _values(streams: Streams, plan: Plan) -> dict[str, bytes | None]:
     """Return what is kept of zones and edges; what is not there is not asked for one by one."""
-    wanted = {f"{what}.{zone.name}" for zone in plan.zones for what in ("order", "deploy")}
+    wanted = {
+        f"{what}.{zone.name}" for zone in plan.zones for what in ("order", "deploy", "shadow")
+    }
     wanted |= {_cut_key(edge) for edge in plan.edges}
     there = wanted.intersection(await streams.keys(""))
     return {key: await streams.get(key) for key in sorted(there)}

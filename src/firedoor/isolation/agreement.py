@@ -55,7 +55,7 @@ class Proof:
     """Columns that differ between two runs on the same rows: the step is not repeatable."""
 
 
-class _DtypesDifferError(Exception):
+class DtypesDiffer(Exception):
     """Two columns cannot be compared."""
 
 
@@ -74,13 +74,13 @@ def agree(whole: pl.DataFrame, pieces: pl.DataFrame) -> Agreement:
     first: tuple[int, str] | None = None
     for left, right in zip(whole.get_columns(), pieces.get_columns(), strict=True):
         try:
-            differing = _differing(left, right)
-        except _DtypesDifferError:
+            found = differing(left, right)
+        except DtypesDiffer:
             why = f"column {left.name!r} is {left.dtype} as a whole, {right.dtype} in parts"
             return Agreement(agrees=False, why=why, column=left.name)
-        row = None if differing is None else differing.arg_max()
-        if differing is not None and row is not None and differing[row]:
-            first = min(first or (row, left.name), (row, left.name), key=lambda found: found[0])
+        row = None if found is None else found.arg_max()
+        if found is not None and row is not None and found[row]:
+            first = min(first or (row, left.name), (row, left.name), key=lambda first: first[0])
     if first is None:
         return Agreement(agrees=True)
     row, name = first
@@ -182,11 +182,11 @@ def _columns_differing(whole: pl.DataFrame, again: pl.DataFrame) -> tuple[str, .
     )
 
 
-def _differing(left: pl.Series, right: pl.Series) -> pl.Series | None:
+def differing(left: pl.Series, right: pl.Series) -> pl.Series | None:
     """Return a mask of the rows in which two columns differ, or None if there are none.
 
     Raises:
-        _DtypesDifferError: if values of one dtype are never values of the other.
+        DtypesDiffer: if values of one dtype are never values of the other.
     """
     if left.dtype == right.dtype and left.equals(right, null_equal=True):
         return None
@@ -200,7 +200,7 @@ def _differing(left: pl.Series, right: pl.Series) -> pl.Series | None:
     if all(isinstance(dtype, pl.Struct) for dtype in kinds):
         return _differing_structs(left, right)
     if left.dtype != right.dtype:
-        raise _DtypesDifferError
+        raise DtypesDiffer
     return _differing_floats(left, right) if left.dtype.is_float() else left.ne_missing(right)
 
 
@@ -218,11 +218,11 @@ def _differing_floats(left: pl.Series, right: pl.Series) -> pl.Series:
 def _differing_structs(left: pl.Series, right: pl.Series) -> pl.Series:
     """Return a mask of the rows in which two struct columns differ in any field."""
     if left.struct.fields != right.struct.fields:
-        raise _DtypesDifferError
+        raise DtypesDiffer
     mask = left.is_null() != right.is_null()
     for name in left.struct.fields:
-        differing = _differing(left.struct.field(name), right.struct.field(name))
-        mask = mask if differing is None else mask | differing
+        found = differing(left.struct.field(name), right.struct.field(name))
+        mask = mask if found is None else mask | found
     return mask
 
 
@@ -234,10 +234,10 @@ def _differing_lists(left: pl.Series, right: pl.Series) -> pl.Series:
     if not len(same):
         return mask
     owner = pl.DataFrame({"row": same, "item": left.gather(same)}).explode("item").get_column("row")
-    differing = _differing(left.gather(same).explode(), right.gather(same).explode())
-    if differing is None:
+    found = differing(left.gather(same).explode(), right.gather(same).explode())
+    if found is None:
         return mask
-    return mask.scatter(owner.filter(differing).unique(), values=True)
+    return mask.scatter(owner.filter(found).unique(), values=True)
 
 
 def _as_list(series: pl.Series) -> pl.Series:

@@ -51,6 +51,8 @@ class Handled:
     models: dict[str, str] = field(default_factory=dict)
     """Versions of models that it was scored by. Where ``envelope.models`` named one for a zone that
     uses models, it is that one."""
+    step_s: float = 0.0
+    """Seconds in the step itself, where it ran in workers."""
 
 
 class Stage(Protocol):

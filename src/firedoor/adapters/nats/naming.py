@@ -152,7 +152,7 @@ def may_publish(
         kept = (names.records, names.values, names.attempts, names.beats)
         allowed += [f"{API}.STREAM.MSG.GET.{stream}" for stream in kept]
     allowed += [names.value(f"source.{zone}"), names.value(f"source.{zone}.>")]
-    allowed += [names.value(f"detached.{zone}.*")]
+    allowed += [names.value(f"detached.{zone}.*"), names.value(f"shadow.{zone}")]
     # Beats are in memory: whoever notices first that the broker was restarted makes them again.
     allowed += [
         names.beat(f"zone.{zone}.>"),
