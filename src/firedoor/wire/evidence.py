@@ -82,6 +82,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``unloadable``; the gateway has sent nothing to it since."""
     pack: int = 0
     """Failing requests of the candidate that are kept for its successor."""
+    lapsed: bool = False
+    """The lease is over: the control plane was not heard of, and all goes to the champion."""
+    copies_dropped: int = 0
+    """Copies for the other version that found no room, since the gateway began."""
 
 
 def encode_evidence(evidence: Evidence) -> bytes:
