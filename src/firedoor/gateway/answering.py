@@ -1,0 +1,287 @@
+"""The way of a request, in the order of ``gateway.order``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from firedoor.errors import Overloaded
+from firedoor.gateway import split, telling
+from firedoor.gateway.attempt import Call
+from firedoor.gateway.caching import Cached, mark
+from firedoor.gateway.constant import rows_of
+from firedoor.gateway.exchange import Answer, Request
+from firedoor.gateway.identity import clean
+from firedoor.gateway.ladder import Rung, arm_of, nobody
+from firedoor.gateway.parts import Parts
+from firedoor.gateway.recording import answer_of, record_of
+from firedoor.gateway.trial import Trial
+from firedoor.gateway.versions import Held, Live
+from firedoor.guarding.fuse_async import wait_for_place
+from firedoor.guards.shedding import PRIORITIES
+from firedoor.wire import fetching
+from firedoor.wire.columns import Columns
+from firedoor.wire.payload import columns_of
+from firedoor.wire.serving import Outcome, Told
+
+RANK = {name: rank for rank, name in enumerate(PRIORITIES)}
+OVERLOADED = frozenset({Outcome.LATE, Outcome.EXPIRED})
+"""What the champion says when it is given more than it can do."""
+AGAIN_S = 1.0
+
+
+class First(NamedTuple):
+    """The first attempt at a request, and what was in force when it was made."""
+
+    live: Live
+    held: Held
+    told: Told
+    trial: Trial
+
+
+class Answering:
+    """Answers requests with the parts of one service."""
+
+    __slots__ = ("_keys", "_now", "_parts", "_plan", "_split_names", "_utc")
+
+    def __init__(self, parts: Parts) -> None:
+        """Begin; look-ups are among the parts by now."""
+        plan, clock = parts.plan, parts.clock
+        self._parts, self._plan = parts, plan
+        self._now, self._utc = clock.now_s, clock.utc_s
+        self._keys = () if parts.lookups is None else parts.lookups.keys
+        named = (*self._keys, *plan.slices, *((plan.key,) if plan.key else ()))
+        self._split_names = tuple(dict.fromkeys(named))
+
+    async def answer(self, request: Request) -> Answer:
+        """Have one request answered, always, within its deadline and a little."""
+        parts, began_s = self._parts, self._now()
+        timeout_s, longest_s = request.timeout_s, self._plan.limits.timeout_s
+        if timeout_s is None or timeout_s > longest_s:
+            timeout_s = longest_s
+        live = parts.versions.live
+        if live is None or parts.switches:
+            refusal = self._refusal(live)
+            if refusal or live is None:
+                return self._count(_not(503, clean(request.id), refusal, AGAIN_S))
+        prediction = parts.ids.make(self._utc())
+        call = Call(request, live, prediction, began_s, began_s + timeout_s)
+        slots, rank, good = parts.slots, RANK[request.priority], False
+        free = slots.take(rank)
+        try:
+            if free is None:
+                free = await wait_for_place(slots, rank, timeout_s)
+                call.live = parts.versions.live or live
+            answer, good = await self._serve(call)
+        except Overloaded as error:
+            roomy = rank > 0 and slots.inflight < slots.size
+            said = f"{error}; send it again later, or as more important"
+            answer = _not(429 if roomy else 503, call.id, said, AGAIN_S)
+        finally:
+            if free is not None:
+                slots.give(free, good=good)
+        return self._count(answer)
+
+    def _refusal(self, live: Live | None) -> str:
+        """Return why nothing is answered at all; empty: it is."""
+        parts = self._parts
+        if parts.killed("route"):
+            return f"{self._plan.name} is switched off: {'; '.join(parts.switches.told())}"
+        return "" if live is not None else telling.not_begun(parts)
+
+    def _count(self, answer: Answer) -> Answer:
+        """Count an answer, whatever it is."""
+        self._parts.counts[answer.status, answer.arm, answer.degraded] += 1
+        return answer
+
+    async def _serve(self, call: Call) -> tuple[Answer, bool]:
+        """Answer a request that has a place; return whether the champion did it at once."""
+        parts, request = self._parts, call.request
+        if parts.lookups is not None or (self._split_names and call.live.candidate is not None):
+            refused = await self._prepare(call)
+            if refused is not None:
+                return refused, False
+        call.mark = mark(request.form, request.body, request.json_bytes, call.extra)
+        key = request.key.encode() or call.key or call.mark
+        held = self._choose(call, key)
+        if held is None:
+            return self._no_version(call), False
+        live, trial = call.live, parts.trial
+        call.suspect = parts.attempts.suspicions.suspect(call.mark)
+        if call.abstain or parts.killed("model", key):
+            why = call.abstain or "; ".join(parts.switches.told())
+            told, rung = Told(Outcome.BUSY, message=why), await self._without_model(call)
+        else:
+            told = await parts.attempts.make(call, held)
+            if call.asked:
+                self._judge(call, live, held, told, trial)
+            if told.outcome is Outcome.OK:
+                rung = Rung(told, arm_of(call, held), by=held.arm)
+            else:
+                rung = await self._fall(call, held, told)
+        if rung is None:
+            status, said, wait_s = nobody(call, told, self._plan.name, self._now())
+            return _not(status, call.id, said, wait_s), False
+        if rung.told.outcome is Outcome.REFUSED:
+            return _not(400, call.id, rung.told.message), False
+        answer = answer_of(call, rung)
+        self._copy_or_record(call, First(live, held, told, trial), rung, answer)
+        return answer, held is live.champion and told.outcome is Outcome.OK
+
+    async def _prepare(self, call: Call) -> Answer | None:
+        """Read columns and look features up; return an answer where that cannot be done."""
+        request, live, lookups = call.request, call.live, self._parts.lookups
+        names = self._keys if live.candidate is None else self._split_names
+        columns: Columns = {}
+        try:
+            if names:
+                columns = columns_of(request.form, request.body, request.json_bytes, names)
+        except ValueError as error:
+            if lookups is not None:
+                return _not(400, call.id, str(error))
+            return None  # the version says better what is wrong with it
+        if live.candidate is not None:
+            call.slices = split.slices_of(columns, self._plan.slices)
+            call.key = split.key_of(columns, self._plan.key) if self._plan.key else b""
+        if lookups is None:
+            return None
+        try:
+            first = next(iter(columns.values()), None)
+            rows = len(first or ()) or rows_of(request.form, request.body, request.json_bytes)
+        except ValueError as error:
+            return _not(400, call.id, str(error))
+        found = await lookups.look_up(cast("fetching.Columns", columns), rows, call.deadline_s)
+        if found.refused:
+            return _not(400, call.id, found.refused)
+        call.extra, call.features, call.abstain = found.extra, found.features, found.abstain
+        call.worse, call.quality = found.degraded or bool(found.abstain), found.said
+        call.live = self._parts.versions.live or live  # it may have changed meanwhile
+        return None
+
+    def _choose(self, call: Call, key: bytes) -> Held | None:
+        """Return the version that is to answer; None: the caller names one that is not here."""
+        live, request = call.live, call.request
+        candidate = live.candidate
+        if candidate is not None and not self._usable(live, key):
+            candidate = None
+        rules = live.unsplit
+        if candidate is not None:
+            lease_s = live.route.lease_s
+            if lease_s is None or not self._parts.lease.lapsed(lease_s, self._now()):
+                rules = live.split
+        call.group = split.choose(key, rules, call.slices)
+        if request.version:
+            named = (live.champion, candidate, live.previous)
+            return next((h for h in named if h and str(h.arm.version) == request.version), None)
+        if request.tester:
+            wanted = candidate if request.tester == "candidate" else None
+            return wanted or live.champion
+        return candidate if call.group == "candidate" and candidate else live.champion
+
+    def _usable(self, live: Live, key: bytes) -> bool:
+        """Return whether the candidate may be given anything."""
+        trial = self._parts.trial
+        if trial.trips.tripped and trial.candidate == live.route.candidate:
+            return False
+        return not self._parts.killed("candidate", key)
+
+    def _judge(self, call: Call, live: Live, held: Held, told: Told, trial: Trial) -> None:
+        """Take the first attempt as evidence, and for the limit."""
+        parts, took_s = self._parts, call.took_s
+        if held is live.champion:
+            ready = held.variant.facts.state == "ready"
+            busy = told.outcome is Outcome.BUSY and ready
+            if told.outcome is Outcome.OK:
+                parts.latency.add(took_s)
+                parts.ladder.succeeded()
+                if parts.cache is not None and not call.tester:
+                    arm = held.arm
+                    kept = Cached(told, arm.model, arm.version, arm.digest, call.began_s)
+                    parts.cache.put(call.mark, kept)
+            if took_s > parts.slow_s or told.outcome in OVERLOADED or busy:
+                parts.slots.cut()
+        if not call.tester:
+            trial.saw(call, call.group, told, took_s, cutoffs=live.route.cutoffs, at_s=self._utc())
+        if held is live.candidate and told.outcome is Outcome.DIED:
+            parts.look_for_trips()
+
+    async def _fall(self, call: Call, held: Held, told: Told) -> Rung | None:
+        """Find who answers instead; a refusal is the caller's own, and no case for it."""
+        if told.outcome is Outcome.REFUSED:
+            return Rung(told, "none")
+        parts = self._parts
+        call.live = parts.versions.live or call.live  # it may have changed meanwhile
+        retry = not parts.killed("retry")
+        rung = await parts.ladder.by_versions(call, held, told, retry=retry)
+        return rung or await self._without_model(call)
+
+    async def _without_model(self, call: Call) -> Rung | None:
+        """Return what is answered without any version; a body without rows is the caller's."""
+        try:
+            return await self._parts.ladder.without_model(call)
+        except ValueError as error:
+            return Rung(Told(Outcome.REFUSED, message=str(error)), "none")
+
+    def _copy_or_record(self, call: Call, first: First, rung: Rung, answer: Answer) -> None:
+        """Give the other version a copy, and the log one: the latter when the former is done."""
+        parts, live = self._parts, first.live
+        if live.candidate is not None and call.asked and not call.tester:
+            usable = self._usable(live, call.mark) and not parts.killed("mirror")
+            busy = 2 * parts.slots.inflight > parts.slots.size
+            outcome = first.told.outcome
+            to = parts.mirror.other(live, first.held, outcome, busy=busy) if usable else None
+            if to is not None:
+                parts.mirror.under_way += 1
+                parts.spawn(self._copy(call, first, to, rung, answer))
+                return
+        self._record(call, rung, answer)
+
+    async def _copy(self, call: Call, first: First, to: Held, rung: Rung, answer: Answer) -> None:
+        """Have a copy answered, compare, and record."""
+        live, _, told, trial = first
+        parts, shadow = self._parts, b""
+        seconds = self._now() - call.began_s
+        try:
+            said, took_s = await parts.mirror.copy(call, to)
+            if to is live.candidate:
+                cutoffs = live.route.cutoffs
+                trial.saw(call, "shadow", said, took_s, cutoffs=cutoffs, at_s=self._utc())
+                if said.outcome is Outcome.DIED:
+                    parts.look_for_trips()
+            if said.outcome is Outcome.OK:
+                shadow = said.scores
+                if told.outcome is Outcome.OK:
+                    both = (shadow, told.scores) if to is live.candidate else (told.scores, shadow)
+                    trial.pairing.compared(call.prediction, *both, call.slices)
+        finally:
+            parts.mirror.under_way -= 1
+            self._record(call, rung, answer, seconds=seconds, shadow=shadow)
+
+    def _record(
+        self, call: Call, rung: Rung, answer: Answer, *, seconds: float | None = None,
+        shadow: bytes = b"",
+    ) -> None:  # fmt: skip
+        """Give the log a copy of an answer."""
+        parts = self._parts
+        if parts.log is None or parts.killed("log"):
+            return
+        if seconds is None:
+            seconds = self._now() - call.began_s
+        record = record_of(
+            call, rung, answer, service=self._plan.name, gateway=parts.gateway,
+            utc_s=self._utc(), seconds=seconds, shadow=shadow,
+        )  # fmt: skip
+        parts.log.put(record)
+
+    def _no_version(self, call: Call) -> Answer:
+        """Refuse a version that is not here."""
+        live = call.live
+        here = ", ".join(
+            str(held.arm.version) for held in (live.champion, live.candidate, live.previous) if held
+        )
+        said = f"version {call.request.version!r} of {self._plan.name} is not served: {here} are"
+        return _not(404, call.id, said)
+
+
+def _not(status: int, request_id: str, message: str, retry_after_s: float | None = None) -> Answer:
+    """Return what is said to a request that is not answered."""
+    return Answer(status, request_id, message=message, retry_after_s=retry_after_s)

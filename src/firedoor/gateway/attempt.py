@@ -1,0 +1,121 @@
+"""One attempt of one version at one request: behind its breaker, within its time, judged."""
+
+from __future__ import annotations
+
+import asyncio
+
+from firedoor.errors import shorten
+from firedoor.gateway.exchange import Request
+from firedoor.gateway.guilty import Suspicions
+from firedoor.gateway.identity import clean
+from firedoor.gateway.split import Group
+from firedoor.gateway.versions import Held, Live
+from firedoor.ports.clock import Clock
+from firedoor.wire.prediction import Feature
+from firedoor.wire.serving import FAILURES, Ask, Outcome, Told
+
+TIME_MIN_S = 0.002
+"""Time left below which no version is asked."""
+BREAKER, GUILTY, NO_TIME = "breaker", "guilty", "no time"
+"""Signatures of attempts that were not made."""
+
+
+class Call:
+    """One request on its way: what is known of it so far."""
+
+    __slots__ = ("abstain", "asked", "began_s", "deadline_s", "extra", "features", "group", "id",
+                 "key", "live", "mark", "prediction", "quality", "request", "slices", "suspect",
+                 "took_s", "worse")  # fmt: skip
+
+    def __init__(
+        self, request: Request, live: Live, prediction: str, began_s: float, deadline_s: float
+    ) -> None:
+        """Begin: nothing was looked up or asked."""
+        self.request, self.live = request, live
+        self.prediction = prediction
+        self.id = clean(request.id) or prediction
+        self.began_s, self.deadline_s = began_s, deadline_s
+        self.extra, self.mark, self.key = b"", b"", b""
+        self.features: tuple[Feature, ...] = ()
+        self.quality = self.abstain = ""
+        self.worse = self.suspect = False
+        self.slices: tuple[str, ...] = ()
+        self.group: Group = "baseline"
+        self.asked: list[Held] = []
+        self.took_s = 0.0
+
+    @property
+    def tester(self) -> bool:
+        """Whether it is no evidence: it says itself which version it wants."""
+        return bool(self.request.tester or self.request.version)
+
+
+class Attempts:
+    """Makes attempts. The same for every version and every rung."""
+
+    __slots__ = ("_attempt_s", "_clock", "_now", "_slow_s", "suspicions")
+
+    def __init__(self, clock: Clock, *, attempt_s: float, slow_s: float) -> None:
+        """Begin; an answer after ``slow_s`` is bad for the breaker although it is one."""
+        self._clock, self._now = clock, clock.now_s
+        self._attempt_s, self._slow_s = attempt_s, slow_s
+        self.suspicions = Suspicions()
+
+    async def make(self, call: Call, held: Held) -> Told:
+        """Return what a version says, or why it was not asked: ``BUSY``, with a signature."""
+        now_s = self._now()
+        refused = self._refuse(call, held, now_s)
+        if refused is not None:
+            return refused
+        circuit = held.circuit
+        ticket = circuit.admit(now_s)
+        if ticket is None:
+            why = f"the breaker of {held.name} is open: {circuit.cause}"
+            return Told(Outcome.BUSY, message=why, signature=BREAKER)
+        request = call.request
+        until_s = min(now_s + self._attempt_s, call.deadline_s)
+        alone = call.suspect
+        call.asked.append(held)
+        ask = Ask(request.form, request.body, request.json_bytes, until_s, call.extra, alone)
+        try:
+            told = await held.variant.ask(ask)
+        except asyncio.CancelledError:
+            circuit.neutral(ticket, self._now())
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever breaks in a version stays there
+            name = type(error).__name__
+            told = Told(Outcome.RAISED, message=shorten(f"{name}: {error}"), signature=name)
+        end_s = self._now()
+        took_s = call.took_s = end_s - now_s
+        outcome = told.outcome
+        if outcome is Outcome.OK:
+            if took_s > self._slow_s:
+                circuit.bad(ticket, end_s, f"took {took_s:.3g} s", slow=True)
+            else:
+                circuit.good(ticket, end_s)
+        elif outcome in FAILURES:
+            self._failed(call, held, told, ticket, end_s, alone=alone)
+        else:
+            circuit.neutral(ticket, end_s)
+        return told
+
+    def _refuse(self, call: Call, held: Held, now_s: float) -> Told | None:
+        """Return why a version is not asked; None: it is."""
+        if now_s + TIME_MIN_S > call.deadline_s:
+            return Told(Outcome.EXPIRED, message="the deadline is over", signature=NO_TIME)
+        if self.suspicions and self.suspicions.guilty(held.name, call.mark, now_s):
+            why = f"workers of {held.name} died of this very request, alone in them"
+            return Told(Outcome.BUSY, message=why, signature=GUILTY)
+        return None
+
+    def _failed(
+        self, call: Call, held: Held, told: Told, ticket: int, now_s: float, *, alone: bool
+    ) -> None:
+        """Tell the breaker, unless it is the request that kills."""
+        if told.outcome is Outcome.DIED:
+            self.suspicions.died(held.name, call.mark, now_s, alone=alone)
+            call.suspect = True
+        if told.outcome is Outcome.DIED and alone:
+            held.circuit.neutral(ticket, now_s)
+        else:
+            held.circuit.bad(ticket, now_s, told.signature or told.outcome.name)

@@ -1,0 +1,95 @@
+"""Answers to the very same request, for when no version can answer it again.
+
+Keyed by a hash of everything that an answer depends on: form, body and looked-up columns. So an
+answer is only ever given to the request that it was made for.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import NamedTuple
+
+from firedoor.wire.serving import Form, Told
+
+ENTRY_BYTES = 400
+"""What an entry costs besides what it holds."""
+JOINED_MAX = 1 << 16
+"""Size of a body from which it is not copied to be hashed."""
+
+
+class Cached(NamedTuple):
+    """An answer that a champion gave."""
+
+    told: Told
+    model: str
+    version: int
+    digest: str
+    at_s: float
+
+
+def mark(form: Form, body: bytes, json_bytes: int, extra: bytes) -> bytes:
+    """Return what stands for a request: 16 bytes that no other request has.
+
+    Lengths are hashed before what they are of, so that no two requests run together.
+    """
+    head = b"%d %d %d " % (form, json_bytes, len(extra))
+    if len(body) < JOINED_MAX:
+        return blake2b(head + extra + body, digest_size=16).digest()
+    hashed = blake2b(head + extra, digest_size=16)
+    hashed.update(body)
+    return hashed.digest()
+
+
+class AnswerCache:
+    """The latest answers, as many as fit into so many bytes."""
+
+    __slots__ = ("_bytes_max", "_entries", "_max_s", "bytes", "hits")
+
+    def __init__(self, *, bytes_max: int, max_s: float) -> None:
+        """Begin empty. Answers older than ``max_s`` are not given."""
+        self._entries: OrderedDict[bytes, Cached] = OrderedDict()
+        self._bytes_max, self._max_s = bytes_max, max_s
+        self.bytes = self.hits = 0
+
+    def __len__(self) -> int:
+        """Return how many answers there are."""
+        return len(self._entries)
+
+    def put(self, mark: bytes, cached: Cached) -> None:
+        """Keep an answer; the ones not asked for longest make room."""
+        before = self._entries.pop(mark, None)
+        if before is not None:
+            self.bytes -= _size(before)
+        size = _size(cached)
+        if size > self._bytes_max // 16:
+            return  # one giant answer is not worth many small ones
+        self._entries[mark] = cached
+        self.bytes += size
+        while self.bytes > self._bytes_max:
+            _, oldest = self._entries.popitem(last=False)
+            self.bytes -= _size(oldest)
+
+    def get(self, mark: bytes, now_s: float) -> Cached | None:
+        """Return the answer to this request, if there is one that is young enough."""
+        found = self._entries.get(mark)
+        if found is None:
+            return None
+        if now_s - found.at_s > self._max_s:
+            del self._entries[mark]
+            self.bytes -= _size(found)
+            return None
+        self.hits += 1
+        return found
+
+    def forget_version(self, digest: str) -> None:
+        """Forget what a version answered that was taken back."""
+        gone = [key for key, cached in self._entries.items() if cached.digest == digest]
+        for key in gone:
+            self.bytes -= _size(self._entries.pop(key))
+
+
+def _size(cached: Cached) -> int:
+    """Return the bytes that an entry is taken to need."""
+    told = cached.told
+    return ENTRY_BYTES + len(told.fragment) + len(told.tail) + len(told.scores)

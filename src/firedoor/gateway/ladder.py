@@ -1,0 +1,198 @@
+"""Who answers instead, when the version that should have answered did not.
+
+| Rung | Runs a model | Needs time | Degraded |
+|---|---|---|---|
+| the same version again, once | yes | yes | |
+| the other version | yes | yes | ``previous_version`` |
+| the answer to this very request, cached | no | no | ``cached`` |
+| the declared constant | no | no | ``constant`` |
+| the declared function | no | yes | ``function`` |
+
+Below the last one nobody answers: 503, or 504 where the deadline is over, with what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from firedoor.gateway.attempt import BREAKER, GUILTY, NO_TIME, Attempts, Call
+from firedoor.gateway.caching import AnswerCache, Cached
+from firedoor.gateway.constant import constant, rows_of
+from firedoor.gateway.exchange import ArmUsed
+from firedoor.gateway.versions import Held
+from firedoor.guards import budget
+from firedoor.guards.budget import BudgetPolicy
+from firedoor.ports.clock import Clock
+from firedoor.ports.variants import Variant
+from firedoor.spec.service_plan import FallbackPlan
+from firedoor.wire.route import Arm
+from firedoor.wire.serving import FAILURES, Ask, Outcome, Told
+
+FUNCTION_MIN_S = 0.005
+AGAIN = frozenset({Outcome.DIED, Outcome.LATE})
+"""What may end well in another worker of the same version: it need not be the model's doing."""
+
+
+class Rung(NamedTuple):
+    """An answer, and what it is."""
+
+    told: Told
+    arm: ArmUsed
+    degraded: str = ""
+    by: Arm | None = None
+    """The version that it is of; None: of none."""
+
+
+def asks_again(outcome: Outcome, *, alternative: bool) -> bool:
+    """Return whether the same version is asked once more.
+
+    What a model raises it raises again: with another version to ask, that is asked instead.
+    """
+    return outcome in AGAIN or (outcome in FAILURES and not alternative)
+
+
+class Ladder:
+    """The ladder of one service."""
+
+    __slots__ = ("_attempts", "_budget", "_cache", "_clock", "_function", "_plan", "_tokens",
+                 "broken")  # fmt: skip
+
+    def __init__(
+        self,
+        plan: FallbackPlan,
+        attempts: Attempts,
+        *,
+        clock: Clock,
+        cache: AnswerCache | None,
+        function: Variant | None,
+        budget_policy: BudgetPolicy,
+    ) -> None:
+        """Begin with a full retry budget."""
+        self._plan, self._attempts, self._clock = plan, attempts, clock
+        self._cache, self._function = cache, function
+        self._budget, self._tokens = budget_policy, budget_policy.tokens
+        self.broken = 0
+        """Calls of the declared function that brought no answer."""
+
+    @property
+    def tokens(self) -> int:
+        """What is left of the retry budget."""
+        return self._tokens
+
+    def succeeded(self) -> None:
+        """Take note of a request that succeeded at once, which fills the retry budget."""
+        if self._tokens < self._budget.tokens:
+            self._tokens, _ = budget.step(self._tokens, budget.Succeeded(), self._budget)
+
+    async def by_versions(self, call: Call, first: Held, told: Told, *, retry: bool) -> Rung | None:
+        """Ask the versions that are left, one after the other; ``told``: what the first said.
+
+        Returns what a version answered, or that it refused the request; None: none of them did.
+        """
+        others = list(self._others(call, first))
+        if retry and asks_again(told.outcome, alternative=bool(others)):
+            told, cost = await self._again(call, first, told)
+            if told.outcome in (Outcome.OK, Outcome.REFUSED):
+                self._tokens, _ = budget.step(self._tokens, budget.Worked(cost), self._budget)
+                return Rung(told, arm_of(call, first), by=first.arm)
+        for held, arm in others:
+            told = await self._attempts.make(call, held)
+            if told.outcome in (Outcome.OK, Outcome.REFUSED):
+                degraded = "" if self._is_due(call, held) else "previous_version"
+                return Rung(told, arm, degraded, held.arm)
+        return None
+
+    async def without_model(self, call: Call) -> Rung | None:
+        """Return what is answered without any version; None: nothing.
+
+        Raises:
+            ValueError: if the request has no rows that a constant could be given to.
+        """
+        cached = self.cached(call)
+        if cached is not None:
+            by = Arm(model=cached.model, version=cached.version, digest=cached.digest)
+            return Rung(cached.told, "cached", "cached", by)
+        request = call.request
+        if self._plan.constant is not None:
+            rows = rows_of(request.form, request.body, request.json_bytes)
+            told = constant(request.form, self._plan.constant, rows)
+            return Rung(told, "constant", "constant")
+        if self._function is not None:
+            return await self._by_function(call, self._function)
+        return None
+
+    def cached(self, call: Call) -> Cached | None:
+        """Return the answer to this very request, if there is one that is young enough."""
+        if self._cache is None or not call.mark:
+            return None
+        return self._cache.get(call.mark, self._clock.now_s())
+
+    async def _again(self, call: Call, held: Held, told: Told) -> tuple[Told, int]:
+        """Ask the same version once more, if the retry budget has it."""
+        kind: Literal["timeout", "transient"] = (
+            "timeout" if told.outcome is Outcome.LATE else "transient"
+        )
+        self._tokens, cost = budget.step(self._tokens, budget.Wanted(kind), self._budget)
+        if cost is None:
+            return told, 0
+        return await self._attempts.make(call, held), cost
+
+    def _others(self, call: Call, first: Held) -> Iterator[tuple[Held, ArmUsed]]:
+        """Yield the versions that may answer instead: the champion, then the one before it."""
+        live = call.live
+        if live.champion is not first:
+            yield live.champion, "champion"
+        previous = live.previous
+        if self._plan.previous and previous is not None and previous is not first:
+            yield previous, "previous"
+
+    @staticmethod
+    def _is_due(call: Call, held: Held) -> bool:
+        """Return whether this is the version that the request was meant for all the same."""
+        return held is call.live.champion and call.group != "candidate" and not call.tester
+
+    async def _by_function(self, call: Call, function: Variant) -> Rung | None:
+        """Have the declared function answer."""
+        request = call.request
+        if self._clock.now_s() + FUNCTION_MIN_S > call.deadline_s:
+            return None
+        ask = Ask(request.form, request.body, request.json_bytes, call.deadline_s, call.extra)
+        try:
+            told = await function.ask(ask)
+        except Exception:  # noqa: BLE001 - the last rung; its caller says that nobody answered
+            self.broken += 1
+            return None
+        if told.outcome in (Outcome.OK, Outcome.REFUSED):
+            return Rung(told, "function", "function")
+        self.broken += 1
+        return None
+
+
+def arm_of(call: Call, held: Held) -> ArmUsed:
+    """Return which arm of the route a version is."""
+    live = call.live
+    if held is live.champion:
+        return "champion"
+    return "candidate" if held is live.candidate else "previous"
+
+
+def nobody(call: Call, told: Told, service: str, now_s: float) -> tuple[int, str, float]:
+    """Return status, message and time to wait, where nobody answered."""
+    live = call.live
+    held = call.asked[0] if call.asked else live.champion
+    remedy = "declare fallback=fd.Fallback(constant=...) for an answer at such times"
+    if told.signature == GUILTY:
+        return 500, f"{told.message}: do not send it again; {remedy}", 1.0
+    if told.outcome is Outcome.EXPIRED or told.signature == NO_TIME or now_s >= call.deadline_s:
+        waited_s = now_s - call.began_s
+        return 504, f"no version of {service} answered within {waited_s:.3g} s; {remedy}", 1.0
+    if told.outcome is Outcome.BUSY and told.signature != BREAKER:
+        facts = held.variant.facts
+        said = told.message or facts.because or f"it is {facts.state}"
+        return 503, f"{held.name} has no room or is not ready: {said}; {remedy}", 1.0
+    wait_s = max(1.0, live.champion.circuit.retry_after_s(now_s))
+    said = f"{told.outcome.name.lower()}, {told.signature}: {told.message}".rstrip(": ,")
+    if told.signature == BREAKER:
+        said = told.message
+    return 503, f"no version of {service} answered: {said}; {remedy}", wait_s

@@ -1,0 +1,196 @@
+"""What a path says of itself: to people, to faces, and to the control plane."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from firedoor.gateway.parts import Parts
+from firedoor.gateway.services import Sample, ServiceFacts, ServiceMetadata, VariantShown
+from firedoor.gateway.versions import Held, Live
+from firedoor.wire.evidence import Evidence
+
+Arm = Literal["champion", "candidate", "previous"]
+
+
+def not_begun(parts: Parts) -> str:
+    """Return why no version answers at all."""
+    route = parts.versions.route
+    if route is None:
+        return f"{parts.plan.name} has no route yet: no version of its model was named to answer"
+    because = parts.versions.failure(route.champion) or "it is loading"
+    return f"{route.champion.name} is not there yet: {because}"
+
+
+def weight(parts: Parts, live: Live) -> float:
+    """Return the candidate's share that is in force."""
+    if live.candidate is None or parts.trial.trips.tripped or parts.killed("candidate"):
+        return 0.0
+    if parts.lease.lapsed(live.route.lease_s, parts.clock.now_s()):
+        return 0.0
+    return live.split.weight
+
+
+def facts(parts: Parts) -> ServiceFacts:
+    """Return how a service is now."""
+    live, now_s = parts.versions.live, parts.clock.now_s()
+    if live is None:
+        return ServiceFacts(ready=False, because=not_begun(parts), samples=_samples(parts))
+    ready = not parts.killed("route") and not parts.killed("model") and _answers(live)
+    log = parts.log
+    return ServiceFacts(
+        ready=ready,
+        because="; ".join(_complaints(parts, live)),
+        variants=tuple(_shown(held, live) for held in parts.versions.held),
+        generation=live.route.generation,
+        mode=live.route.mode,
+        weight=weight(parts, live),
+        lease_age_s=None if parts.lease.seen_s is None else parts.lease.age_s(now_s),
+        shed=parts.slots.refused,
+        limit=float(parts.slots.size),
+        log_written=0 if log is None else log.written,
+        log_dropped=0 if log is None else log.dropped,
+        samples=_samples(parts),
+    )
+
+
+def metadata(parts: Parts, version: str) -> ServiceMetadata | None:
+    """Return what a version takes; None: there is no such version here."""
+    live = parts.versions.live
+    if live is None:
+        return None if version else ServiceMetadata(doc=parts.plan.doc)
+    held = [one for one in (live.champion, live.candidate, live.previous) if one is not None]
+    versions = tuple(dict.fromkeys(str(one.arm.version) for one in held))
+    named = [one for one in held if version in ("", str(one.arm.version))]
+    if not named:
+        return None
+    manifest = named[0].variant.manifest
+    looked_up = {column for plan in parts.plan.features for column in plan.columns}
+    signature = None if manifest is None else manifest.signature
+    return ServiceMetadata(
+        inputs=tuple(f for f in signature.inputs if f.name not in looked_up) if signature else (),
+        outputs=signature.outputs if signature else (),
+        versions=versions,
+        ready=named[0].state == "ready" if version else _answers(live),
+        doc=parts.plan.doc,
+    )
+
+
+def evidence(parts: Parts, at_s: float) -> Evidence:
+    """Return what was counted of a rollout."""
+    parts.look_for_trips()
+    route, trial = parts.versions.route, parts.trial
+    variants: dict[str, str] = {}
+    deaths: dict[str, int] = {}
+    for held in parts.versions.held:
+        how = held.variant.facts
+        said = f"{how.state}: {how.because}" if how.because else how.state
+        variants[held.name] = said
+        deaths[held.name] = deaths.get(held.name, 0) + how.deaths
+    for arm in (route.champion, route.candidate) if route else ():
+        if arm is not None and arm.name not in variants:
+            variants[arm.name] = f"failed: {parts.versions.failure(arm) or 'it is not held'}"
+    lease_s = route.lease_s if route else None
+    return Evidence(
+        service=parts.plan.name,
+        gateway=parts.gateway,
+        boot=parts.boot,
+        at_s=at_s,
+        generation=route.generation if route else 0,
+        rollout=trial.rollout,
+        step=route.step if route else 0,
+        arms=trial.tally.arms(),
+        slices=trial.tally.slices(),
+        pairs=trial.pairing.pairs(),
+        slice_pairs=trial.pairing.slice_pairs(),
+        disagree_sum=trial.pairing.disagree_sum,
+        disagree_n=trial.pairing.disagree_n,
+        latency=parts.latency.counts(),
+        variants=variants,
+        deaths=deaths,
+        trips=dict(trial.trips.tripped),
+        pack=trial.capture.failing,
+        lapsed=parts.lease.lapsed(lease_s, parts.clock.now_s()),
+        copies_dropped=parts.mirror.dropped,
+    )
+
+
+def _answers(live: Live) -> bool:
+    """Return whether a version of the model answers."""
+    held = (live.champion, live.previous)
+    return any(one is not None and one.state == "ready" for one in held)
+
+
+def _complaints(parts: Parts, live: Live) -> list[str]:
+    """Return what is wrong, in sentences."""
+    said = [live.pending] if live.pending else []
+    said += parts.switches.told()
+    for held in parts.versions.held:
+        how = held.variant.facts
+        if how.state != "ready":
+            said.append(f"the {_arm(held, live)} {held.name} is {how.state}: {how.because}")
+        if held.circuit.word != "closed":
+            said.append(f"the breaker of {held.name} is {held.circuit.word}: {held.circuit.cause}")
+    said += [f"{kind}: {why}" for kind, why in parts.trial.trips.tripped.items()]
+    if live.candidate and parts.lease.lapsed(live.route.lease_s, parts.clock.now_s()):
+        age_s = parts.lease.age_s(parts.clock.now_s())
+        said.append(
+            f"the control plane was not heard of for {age_s:.0f} s: all goes to the champion"
+        )
+    if parts.broken:
+        said.append(f"beside requests: {parts.broken}")
+    return said
+
+
+def _arm(held: Held, live: Live) -> Arm:
+    """Return the arm for which a version is held."""
+    route = live.route
+    if held is live.champion or held.arm == route.champion:
+        return "champion"
+    return "candidate" if held.arm == route.candidate else "previous"
+
+
+def _shown(held: Held, live: Live) -> VariantShown:
+    """Return how a version is."""
+    how = held.variant.facts
+    return VariantShown(
+        name=held.name, arm=_arm(held, live), state=how.state, because=how.because,
+        replicas=how.replicas, waiting=how.waiting, deaths=dict(how.deaths_by),
+        memory_bytes=how.memory_bytes,
+    )  # fmt: skip
+
+
+def _samples(parts: Parts) -> tuple[Sample, ...]:
+    """Return numbers for ``/metrics``."""
+    samples = [
+        Sample(
+            "answers", "counter", "Requests by status, arm that answered, and what is degraded.",
+            (("status", str(status)), ("arm", arm), ("degraded", degraded)), float(count),
+        )
+        for (status, arm, degraded), count in sorted(parts.counts.items())
+    ]  # fmt: skip
+    for held in parts.versions.held:
+        labels = (("variant", held.name),)
+        open_now = 0.0 if held.circuit.word in ("closed", "disabled") else 1.0
+        samples += [
+            Sample("breaker_open", "gauge", "1 while a breaker refuses.", labels, open_now),
+            Sample(
+                "breaker_refused", "counter", "Attempts that a breaker refused.", labels,
+                float(held.circuit.turned),
+            ),
+        ]  # fmt: skip
+    mirror, suspicions = parts.mirror, parts.attempts.suspicions
+    samples += [
+        Sample("copies", "counter", "Copies for the other version.", (), float(mirror.copied)),
+        Sample(
+            "copies_dropped", "counter", "Copies that found no room.", (), float(mirror.dropped)
+        ),
+        Sample(
+            "suspects", "gauge", "Requests that a worker died of lately.", (),
+            float(len(suspicions)),
+        ),
+        Sample("retry_tokens", "gauge", "Left of the retry budget.", (), parts.ladder.tokens),
+    ]  # fmt: skip
+    if parts.cache is not None:
+        size = float(parts.cache.bytes)
+        samples.append(Sample("cache_bytes", "gauge", "Of cached answers.", (), size))
+    return tuple(samples)

@@ -1,0 +1,75 @@
+"""The evidence pack: what a rolled-back version failed at, for its successor to be tried on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from firedoor.wire.prediction import Feature
+
+PACK_VERSION = 1
+
+
+class Replayable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request as a version was given it, features included."""
+
+    kind: Literal["failing", "good"]
+    """``failing``: the candidate failed. ``good``: the champion answered it well."""
+    form: int
+    body: bytes
+    json_bytes: int = 0
+    extra: bytes = b""
+    """Looked-up columns as they were used, msgpack."""
+    features: tuple[Feature, ...] = ()
+    outcome: int = 0
+    """Of the candidate, ``wire.serving.Outcome``; of good ones OK."""
+    signature: str = ""
+    """What the failure is counted by."""
+    message: str = ""
+    slices: tuple[str, ...] = ()
+    scores: bytes = b""
+    """Of good ones: what the champion said, float64 a row."""
+    prediction: str = ""
+    at_s: float = 0.0
+
+
+class Pack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one gateway kept of one rollout; packs of several gateways are read one by one."""
+
+    version: int = PACK_VERSION
+    service: str
+    gateway: str
+    rollout: str
+    model: str = ""
+    candidate: int = 0
+    digest: str = ""
+    """Of the candidate's bundle."""
+    seen: dict[str, int] = {}
+    """Failures by signature, of which only some are kept."""
+    requests: tuple[Replayable, ...] = ()
+
+
+_packs = msgspec.msgpack.Decoder(Pack)
+
+
+def encode_pack(pack: Pack) -> bytes:
+    """Return it as msgpack."""
+    return msgspec.msgpack.encode(pack)
+
+
+def decode_pack(data: bytes) -> Pack:
+    """Return the pack.
+
+    Raises:
+        ValueError: if it is none, or of a version that is not known here.
+    """
+    try:
+        pack = _packs.decode(data)
+    except msgspec.MsgspecError as error:
+        message = f"it is no evidence pack: {error}"
+        raise ValueError(message) from error
+    if pack.version != PACK_VERSION:
+        message = f"the pack has version {pack.version}, this firedoor reads {PACK_VERSION}"
+        raise ValueError(message)
+    return pack

@@ -1,0 +1,590 @@
+"""Routes that change: swaps, rollbacks, leases, trips, copies, and the evidence of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from firedoor.gateway.exchange import Answer
+from firedoor.gateway.labels import Forward
+from firedoor.gateway.path import ServicePath
+from firedoor.gateway.services import Label, Labelled
+from firedoor.rollout import betting
+from firedoor.rollout.policy import RolloutPolicy
+from firedoor.spec.service_plan import FallbackPlan
+from firedoor.testing.loop import VirtualClock, run
+from firedoor.testing.variants import Act, always, score_of
+from firedoor.wire.evidence import LATENCY_BASE_S, LATENCY_GROWTH
+from firedoor.wire.pack import decode_pack
+from firedoor.wire.route import Cutoffs
+from gateway.served import (
+    CANDIDATE,
+    CHAMPION,
+    NEXT,
+    OLD,
+    Stage,
+    arm,
+    ask,
+    body,
+    canary,
+    plan,
+    route,
+    score,
+    serving,
+    shadow,
+    truthful,
+)
+
+CLOCK = VirtualClock()
+LOSS_MAX = RolloutPolicy(loss_max=1.0)
+
+
+async def many(path: ServicePath, numbers: range, **more: Any) -> list[Answer]:
+    answers = []
+    for number in numbers:
+        answers.append(await path.answer(ask(number, **more)))
+        await asyncio.sleep(0)
+    return answers
+
+
+# ---- swaps
+
+
+def test_a_thousand_hot_swaps_under_load_fail_no_request() -> None:
+    async def main() -> None:
+        stage = Stage()
+        swaps, answers, wrong = 1_000, Counter[tuple[int, str]](), []
+        for version in range(2, swaps + 2):
+            stage.options[arm(version)] = {"loading_s": 0.005}
+            stage.scripts[arm(version)] = always(Act("answer", 0.004))
+        arms = [arm(version) for version in range(2, swaps + 2)]
+        async with serving(stage, route(champion=arms[0])) as path:
+            done = False
+
+            async def load(client: int) -> None:
+                number = client
+                while not done:
+                    number += 4
+                    request = ask(number)
+                    answer = await path.answer(request)
+                    answers[answer.status, answer.degraded] += 1
+                    if not truthful(request, answer, [arm(int(answer.version))]):
+                        wrong.append(answer)
+
+            async with asyncio.TaskGroup() as group:
+                for client in range(4):
+                    group.create_task(load(client))
+                for generation, champion in enumerate(arms[1:], start=2):
+                    path.set_route(route(generation, champion=champion))
+                    await CLOCK.wait(0.012)
+                done = True
+            assert set(answers) == {(200, "")}
+            assert not wrong
+            assert sum(answers.values()) > 10_000
+            assert len(path.facts().variants) == 1, "memory is flat: the others are closed"
+        assert {variant.facts.state for _, _, variant in stage.opened} == {"closed"}
+
+    run(main())
+
+
+def test_the_old_champion_answers_until_the_new_one_is_ready() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.options[NEXT] = {"loading_s": 5.0}
+        async with serving(stage, route()) as path:
+            path.set_route(route(2, champion=NEXT))
+            assert (await path.answer(ask(1))).version == "2"
+            assert "delays@4 is loading" in path.facts().because
+            assert path.facts().ready
+            await CLOCK.wait(5.1)
+            assert (await path.answer(ask(1))).version == "4"
+            assert path.facts().because == ""
+            assert stage.of(CHAMPION).facts.state == "closed"
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["fails", "refuses"])
+def test_a_champion_that_cannot_be_opened_keeps_the_old_one_and_this_is_said(how: str) -> None:
+    async def main() -> None:
+        stage = Stage()
+        if how == "fails":
+            stage.options[NEXT] = {"fails": "the hash is wrong"}
+        else:
+            stage.refuses[NEXT] = "the hash is wrong"
+        async with serving(stage, route()) as path:
+            path.set_route(route(2, champion=NEXT))
+            for _ in range(20):
+                await CLOCK.wait(1)
+                assert (await path.answer(ask(1))).version == "2"
+                assert "delays@4 cannot be opened" in path.facts().because
+                assert "the hash is wrong" in path.facts().because
+            assert "the hash is wrong" in path.evidence(0.0).variants["delays@4"]
+            tries = sum(known == NEXT for known, _, _ in stage.opened)
+            assert tries <= 5, "it is not opened again and again without a pause"
+            stage.options.clear()
+            stage.refuses.clear()
+            await CLOCK.wait(120)
+            assert (await path.answer(ask(1))).version == "4", "and is tried again"
+
+    run(main())
+
+
+def test_a_rollback_takes_over_at_once_and_needs_nothing_of_the_candidate() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = always(Act("hang"))
+        async with serving(stage, canary(weight=1.0)) as path:
+            async with asyncio.TaskGroup() as group:
+                waiting = [group.create_task(path.answer(ask(n))) for n in range(5)]  # type: ignore[arg-type, var-annotated]
+                await CLOCK.wait(0.05)
+                path.set_route(route(2))
+                answer = await path.answer(ask(9))
+                assert (answer.arm, answer.degraded) == ("champion", "")
+            assert {task.result().status for task in waiting} == {200}
+            await CLOCK.wait(6)
+            assert stage.of(CANDIDATE).facts.state == "closed"
+
+    run(main())
+
+
+def test_a_promotion_answers_at_once_and_then_by_workers_that_yield_to_nobody() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, canary(weight=1.0)) as path:
+            stage.options[CANDIDATE] = {"loading_s": 3.0}
+            path.set_route(route(2, champion=CANDIDATE, previous=CHAMPION))
+            answer = await path.answer(ask(1))
+            assert (answer.arm, answer.version) == ("champion", "3")
+            opened = [(nice, v) for known, nice, v in stage.opened if known == CANDIDATE]
+            (_, yields), (nice, fresh) = opened
+            assert nice == 0
+            await CLOCK.wait(3.1)
+            before = fresh.number
+            await path.answer(ask(2))
+            assert fresh.number == before + 1
+            await CLOCK.wait(1)
+            assert yields.facts.state == "closed"
+            path.set_route(route(3, champion=CHAMPION))
+            assert (await path.answer(ask(3))).version == "2", "the way back is warm"
+
+    run(main())
+
+
+def test_an_older_route_is_ignored() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, route(5)) as path:
+            assert not path.set_route(route(4, champion=NEXT))
+            assert not path.set_route(route(5))
+            assert (await path.answer(ask(1))).version == "2"
+            assert path.evidence(0.0).generation == 5
+
+    run(main())
+
+
+def test_answers_of_a_version_that_was_taken_back_are_not_given_from_the_cache() -> None:
+    async def main() -> None:
+        stage = Stage()
+        fallback = FallbackPlan(constant={"score": 0.5}, cached_max_s=300.0)
+        async with serving(stage, route(1, champion=NEXT), of=plan(fallback=fallback)) as path:
+            await path.answer(ask(1))
+            path.set_route(route(2, champion=CHAMPION))
+            await CLOCK.wait(0.1)
+            stage.scripts[CHAMPION] = always(Act("raise"))
+            assert (await path.answer(ask(1))).arm == "constant"
+
+    run(main())
+
+
+# ---- lease
+
+
+def test_without_a_heartbeat_all_goes_back_to_the_champion_and_returns_with_it() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, canary(weight=1.0, lease_s=3.0)) as path:
+            for beat in range(8):
+                path.heartbeat(beat)
+                await CLOCK.wait(1)
+                assert (await path.answer(ask(beat))).arm == "candidate"
+            for _ in range(10):
+                path.heartbeat(7)  # left behind by somebody who is gone
+                await CLOCK.wait(1)
+            answer = await path.answer(ask(1))
+            assert (answer.arm, answer.degraded) == ("champion", "")
+            assert path.evidence(0.0).lapsed
+            assert path.facts().weight == 0.0
+            assert "not heard of" in path.facts().because
+            path.heartbeat(8)
+            assert (await path.answer(ask(1))).arm == "candidate"
+            assert not path.evidence(0.0).lapsed
+            assert path.facts().weight == 1.0
+
+    run(main())
+
+
+def test_a_gateway_that_begins_with_an_old_route_and_an_old_beat_lets_the_lease_run_out() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, canary(weight=1.0, lease_s=3.0)) as path:
+            for _ in range(4):
+                path.heartbeat("as old as can be")
+                await CLOCK.wait(1)
+            assert (await path.answer(ask(1))).arm == "champion"
+
+    run(main())
+
+
+def test_a_steady_route_needs_no_control_plane() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, route(lease_s=3.0)) as path:
+            await CLOCK.wait(3_600)
+            answer = await path.answer(ask(1))
+            assert (answer.arm, answer.degraded) == ("champion", "")
+
+    run(main())
+
+
+# ---- trips
+
+
+@pytest.mark.parametrize(
+    ("kind", "trip"), [("nan", "non_finite"), ("misshape", "misshaped"), ("die", "crash_loop")]
+)
+@pytest.mark.parametrize("mode", ["shadow", "canary"])
+def test_hard_faults_end_it_here_at_once(kind: Any, trip: str, mode: str) -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = always(Act(kind))
+        first = shadow() if mode == "shadow" else canary(weight=1.0)
+        async with serving(stage, first) as path:
+            for number in range(30):
+                assert (await path.answer(ask(number))).arm == "champion"
+                await CLOCK.wait(0.01)
+            evidence = path.evidence(0.0)
+            assert set(evidence.trips) == {trip}
+            given = stage.of(CANDIDATE).number
+            assert given <= 6
+            await CLOCK.wait(60)
+            await many(path, range(100, 120))
+            assert stage.of(CANDIDATE).number == given
+            assert path.facts().weight == 0.0
+
+    run(main())
+
+
+def test_a_candidate_that_cannot_be_loaded_trips_and_costs_nothing() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.options[CANDIDATE] = {"fails": "no module named torch"}
+        async with serving(stage, canary(weight=1.0)) as path:
+            answers = await many(path, range(5))
+            assert {(a.arm, a.degraded) for a in answers} == {("champion", "")}
+            assert path.evidence(0.0).trips == {"unloadable": "no module named torch"}
+            await CLOCK.wait(100)
+            assert sum(known == CANDIDATE for known, _, _ in stage.opened) == 1
+
+    run(main())
+
+
+def test_an_answer_between_them_ends_a_row_of_wrong_ones() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = lambda _, number: Act("nan" if number % 5 else "answer")
+        async with serving(stage, canary(weight=1.0)) as path:
+            await many(path, range(5))
+            assert path.evidence(0.0).trips == {}
+
+    run(main())
+
+
+def test_the_next_rollout_begins_without_trips_and_at_nothing() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = always(Act("nan"))
+        async with serving(stage, canary(weight=1.0)) as path:
+            await many(path, range(10))
+            assert path.evidence(0.0).trips
+            path.set_route(canary(2, 1.0, candidate=NEXT, rollout="predict-2"))
+            await CLOCK.wait(0.1)
+            evidence = path.evidence(0.0)
+            assert (evidence.rollout, evidence.trips, evidence.arms) == ("predict-2", {}, {})
+            assert (await path.answer(ask(1))).version == "4"
+            assert path.evidence(0.0).arms["candidate"].n == 1
+
+    run(main())
+
+
+# ---- copies and evidence
+
+
+def test_in_shadow_every_request_is_copied_and_nobody_waits_for_it() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = always(Act("answer", 0.1))
+        async with serving(stage, shadow()) as path:
+            began_s = CLOCK.now_s()
+            answers = await many(path, range(30))
+            assert CLOCK.now_s() == began_s
+            assert {answer.arm for answer in answers} == {"champion"}
+            await CLOCK.wait(1)
+            evidence = path.evidence(0.0)
+            assert evidence.arms["shadow"].n == 30
+            off = [
+                abs(score_of(CANDIDATE, body(n)) - score_of(CHAMPION, body(n))) for n in range(30)
+            ]
+            assert evidence.disagree_n == 30
+            assert evidence.disagree_sum == pytest.approx(math.fsum(off))
+            for record in stage.log.records:
+                assert record.shadow_scores == (score_of(CANDIDATE, record.body),)
+                assert record.seconds == 0.0, "the copy's time is not the answer's"
+
+    run(main())
+
+
+def test_copies_are_bounded_and_those_without_room_are_counted() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = always(Act("hang"))
+        async with serving(stage, shadow()) as path:
+            answers = [await path.answer(ask(number)) for number in range(200)]
+            assert {answer.status for answer in answers} == {200}
+            await CLOCK.wait(0.01)
+            assert stage.of(CANDIDATE).waiting <= 64
+            assert path.evidence(0.0).copies_dropped == 200 - 64
+            await CLOCK.wait(1)
+            assert path.evidence(0.0).arms["shadow"].error == 64
+            assert len(stage.log.records) == 200, "every answer is recorded all the same"
+
+    run(main())
+
+
+def test_in_a_canary_each_arm_is_given_the_other_ones_requests() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, canary(weight=0.5, mirror=1.0)) as path:
+            answers = await many(path, range(100))
+            await CLOCK.wait(1)
+            evidence = path.evidence(0.0)
+            ours = sum(answer.arm == "candidate" for answer in answers)
+            assert evidence.arms["candidate"].n == ours
+            assert evidence.arms["shadow"].n == 100 - ours
+            assert evidence.arms["baseline"].n + evidence.arms["sentinel"].n == 100 - ours
+            assert evidence.disagree_n == 100
+            assert all(record.shadow_scores for record in stage.log.records)
+
+    run(main())
+
+
+def test_evidence_is_of_the_arms_own_attempts_and_a_fallback_hides_nothing() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = lambda _, number: Act("raise" if number % 4 == 0 else "answer")
+        async with serving(stage, canary(weight=0.5)) as path:
+            answers = await many(path, range(200))
+            evidence = path.evidence(0.0)
+            assert {answer.status for answer in answers} == {200}
+            candidate = evidence.arms["candidate"]
+            assert candidate.n == stage.of(CANDIDATE).number
+            assert candidate.error == math.ceil(candidate.n / 4)
+            assert sum(counts.n for counts in evidence.arms.values()) == 200
+            assert evidence.arms["baseline"].n > 1.3 * evidence.arms["sentinel"].n > 0
+            assert evidence.arms["baseline"].error == evidence.arms["sentinel"].error == 0
+
+    run(main())
+
+
+def test_slow_is_beyond_the_frozen_cutoffs_and_failures_are_slow() -> None:
+    async def main() -> None:
+        stage = Stage()
+        script = [Act(), Act("answer", 0.02), Act("answer", 0.05), Act("raise"), Act("nan")]
+        stage.scripts[CANDIDATE] = lambda _, number: script[number]
+        cutoffs = Cutoffs(q95_s=0.01, q99_s=0.03)
+        async with serving(stage, canary(weight=1.0, cutoffs=cutoffs)) as path:
+            await many(path, range(5))
+            counts = path.evidence(0.0).arms["candidate"]
+            assert (counts.n, counts.error, counts.non_finite) == (5, 1, 1)
+            assert (counts.slow95, counts.slow99) == (4, 3)
+
+    run(main())
+
+
+def test_slices_are_counted_and_a_held_one_stays_with_the_champion() -> None:
+    async def main() -> None:
+        stage = Stage()
+        held = canary(weight=1.0, held_slices=("carrier=UA",))
+        async with serving(stage, held, of=plan(slices=("carrier",))) as path:
+            for number in range(40):
+                carrier = ("UA", "AA", "DL", "B6")[number % 4]
+                answer = await path.answer(ask(number, row={"carrier": carrier}))
+                assert answer.arm == ("champion" if carrier == "UA" else "candidate")
+                assert answer.degraded == ""
+            for number in range(100):
+                await path.answer(ask(number, row={"carrier": f"new-{number}"}))
+            slices = path.evidence(0.0).slices
+            assert slices["carrier=AA"]["candidate"].n == 10
+            united = slices["carrier=UA"]
+            assert sum(counts.n for counts in united.values()) == 10
+            assert "candidate" not in united
+            assert len(slices) == 50
+
+    run(main())
+
+
+def test_a_subject_sticks_to_its_arm_by_header_or_by_declared_column() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, canary(weight=0.5), of=plan(key="tailnum")) as path:
+            arms: dict[str, set[str]] = {}
+            for number in range(300):
+                tail = f"N{number % 30}"
+                by_row = await path.answer(ask(number, row={"tailnum": tail}))
+                by_header = await path.answer(ask(number, row={"tailnum": "?"}, key=tail))
+                arms.setdefault(tail, set()).update((by_row.arm, by_header.arm))
+            assert all(len(seen) == 1 for seen in arms.values())
+            assert {next(iter(seen)) for seen in arms.values()} == {"champion", "candidate"}
+
+    run(main())
+
+
+def test_the_champions_latency_is_told_in_the_agreed_buckets() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = always(Act("answer", 0.01))
+        async with serving(stage, route()) as path:
+            await many(path, range(10))
+            ((bucket, count),) = path.evidence(0.0).latency.items()
+            assert count == 10
+            top = LATENCY_BASE_S * LATENCY_GROWTH**bucket
+            assert top / LATENCY_GROWTH <= 0.01 <= top * 1.0001
+
+    run(main())
+
+
+# ---- labels
+
+
+def test_labels_are_joined_to_what_both_versions_predicted() -> None:
+    async def main() -> None:
+        stage = Stage()
+        of = plan(loss="log_loss", slices=("carrier",))
+        async with serving(stage, shadow(), of=of) as path:
+            d = []
+            for number in range(50):
+                row: dict[str, object] = {"carrier": "UA" if number % 5 else "AA"}
+                answer = await path.answer(ask(number, row=row))
+                await CLOCK.wait(0.01)
+                value = float(number % 2)
+                (told,) = await path.label([Label(answer.prediction, value)])
+                assert told == Labelled("joined")
+                sent = body(number, **row)
+                losses = [
+                    -math.log(p if value else 1 - p)
+                    for p in (
+                        min(max(score_of(version, sent), 1e-3), 1 - 1e-3)
+                        for version in (CANDIDATE, CHAMPION)
+                    )
+                ]
+                d.append(losses[0] - losses[1])
+            pairs = path.evidence(0.0).pairs
+            assert pairs.n == 50
+            assert pairs.loss_sum == pytest.approx(math.fsum(d) / betting.LOG_LOSS_MAX)
+            wealth = betting.add(betting.log_wealth(one, margin=0.005) for one in d)
+            assert pairs.log_wealth == pytest.approx(wealth)
+            by_slice = path.evidence(0.0).slice_pairs
+            assert (by_slice["carrier=UA"].n, by_slice["carrier=AA"].n) == (40, 10)
+
+    run(main())
+
+
+def test_a_label_that_cannot_be_joined_is_told_why() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, shadow(), of=plan(loss="log_loss")) as path:
+            answer = await path.answer(ask(1))
+            await CLOCK.wait(0.01)
+            ours = answer.prediction
+            other = ours.replace("-host1-", "-host2-")
+            told = await path.label(
+                [
+                    Label(ours, 0.5), Label(ours, math.nan), Label(ours, 1.0, row=1),
+                    Label(ours, 1.0), Label(ours, 0.0), Label("nonsense", 1.0), Label(other, 1.0),
+                    Label(ours[:-1] + "0", 1.0),
+                ]
+            )  # fmt: skip
+            outcomes = [one.outcome for one in told]
+            assert outcomes[:4] == ["refused", "refused", "refused", "joined"]
+            assert outcomes[4:] == ["kept", "unknown", "unknown", "unknown"]
+            assert "host2" in told[6].message
+            assert path.evidence(0.0).pairs.n == 1
+        async with serving(Stage(), route()) as path:
+            (refused,) = await path.label([Label(ours, 1.0)])
+            assert "declares no loss" in refused.message
+
+    run(main())
+
+
+def test_a_label_of_another_gateways_prediction_is_forwarded_to_it() -> None:
+    async def main() -> None:
+        asked: list[tuple[str, int]] = []
+
+        async def take(tag: str, labels: Any) -> list[Labelled] | None:
+            asked.append((tag, len(labels)))
+            return None if tag == "gone" else [Labelled("joined")] * len(labels)
+
+        forward: Forward = take
+        async with serving(
+            Stage(), route(), of=plan(loss="squared", rollout=LOSS_MAX), forward=forward
+        ) as path:
+            ids = [f"0123456789ab-{tag}-0123456789ab" for tag in ("host2", "gone", "host2")]
+            told = await path.label([Label(one, 1.0) for one in ids])
+        assert [one.outcome for one in told] == ["joined", "unknown", "joined"]
+        assert asked == [("host2", 2), ("gone", 1)]
+
+    run(main())
+
+
+# ---- the pack
+
+
+def test_failing_and_good_requests_are_kept_as_they_were_used() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = lambda _, number: Act("answer" if number % 3 else "raise")
+        async with serving(stage, canary(weight=0.5), of=plan(slices=("carrier",))) as path:
+            for number in range(200):
+                await path.answer(ask(number, row={"carrier": "UA" if number % 2 else "AA"}))
+            kept = path.evidence(0.0).pack
+            path.set_route(route(2))
+            pack = decode_pack(path.pack("predict-1"))
+            assert path.pack("predict-0") == b""
+        assert (pack.rollout, pack.candidate, pack.digest) == ("predict-1", 3, "digest-3")
+        failing = [request for request in pack.requests if request.kind == "failing"]
+        good = [request for request in pack.requests if request.kind == "good"]
+        assert len(failing) == kept == sum(pack.seen.values()) > 10
+        assert {request.signature for request in failing} == {"ValueError model.py:1"}
+        assert {name for request in good for name in request.slices} == {"carrier=UA", "carrier=AA"}
+        bodies = [request.body for request in pack.requests]
+        assert len(set(bodies)) == len(bodies)
+
+    run(main())
+
+
+def test_the_loop_is_left_alone_when_the_path_is_closed() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = always(Act("answer", 0.1))
+        async with serving(stage, route(previous=OLD)) as path:
+            task = asyncio.ensure_future(path.answer(ask(1)))
+            await CLOCK.wait(0.01)
+        assert (await task).status == 200, "what was begun is finished"
+        assert score(await task) == score_of(CHAMPION, body(1))
+        assert {variant.facts.state for _, _, variant in stage.opened} == {"closed"}
+
+    run(main())
