@@ -219,7 +219,7 @@ def test_nobody_waits_longer_than_the_service_declares() -> None:
     assert run(main()) <= 0.201
 
 
-def test_a_request_that_kills_alone_twice_is_not_given_to_that_version_again() -> None:
+def test_a_request_that_kills_is_run_alone_and_counts_once_however_often_it_is_sent() -> None:
     async def main() -> None:
         stage = Stage()
         poison = body(13)
@@ -231,7 +231,9 @@ def test_a_request_that_kills_alone_twice_is_not_given_to_that_version_again() -
             variant = stage.of(CHAMPION)
             given = [asked for asked in variant.asks if asked.body == poison]
             assert all(asked.suspect for asked in given[1:]), "alone after the first death"
-            assert len(given) <= 3
+            counts = path.evidence(0.0).arms
+            assert [(c.n, c.error) for c in counts.values()] == [(1, 1)], "counted once"
+            assert "breaker" not in path.facts().because
             assert {answer.arm for answer in answers} == {"constant"}
             others = [await path.answer(ask(number)) for number in range(10)]
             assert {answer.arm for answer in others} == {"champion"}
@@ -240,7 +242,7 @@ def test_a_request_that_kills_alone_twice_is_not_given_to_that_version_again() -
     run(main())
 
 
-def test_guilt_is_forgotten_and_without_a_fallback_it_is_told() -> None:
+def test_without_a_fallback_a_caller_hears_that_its_request_kills_and_that_is_forgotten() -> None:
     async def main() -> None:
         stage = Stage()
         stage.scripts[CHAMPION] = always(Act("die", 0.001))
@@ -251,6 +253,7 @@ def test_guilt_is_forgotten_and_without_a_fallback_it_is_told() -> None:
             await CLOCK.wait(700)
             stage.scripts.clear()
             assert (await path.answer(ask(13))).status == 200
+            assert not stage.of(CHAMPION).asks[-1].suspect
 
     run(main())
 

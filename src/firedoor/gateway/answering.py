@@ -62,7 +62,8 @@ class Answering:
         if live is None or parts.switches:
             refusal = self._refusal(live)
             if refusal or live is None:
-                return self._count(_not(503, clean(request.id), refusal, AGAIN_S))
+                known = clean(request.id) or parts.ids.make(self._utc())
+                return self._count(_not(503, known, refusal, AGAIN_S))
         prediction = parts.ids.make(self._utc())
         call = Call(request, live, prediction, began_s, began_s + timeout_s)
         slots, rank, good = parts.slots, RANK[request.priority], False
@@ -106,7 +107,9 @@ class Answering:
         if held is None:
             return self._no_version(call), False
         live, trial = call.live, parts.trial
-        call.suspect = parts.attempts.suspicions.suspect(call.mark)
+        call.arm = arm_of(live, held)
+        suspicions = parts.attempts.suspicions
+        call.suspect = suspicions.suspect(call.mark, call.began_s)
         if call.abstain or parts.killed("model", key):
             why = call.abstain or "; ".join(parts.switches.told())
             told, rung = Told(Outcome.BUSY, message=why), await self._without_model(call)
@@ -115,11 +118,11 @@ class Answering:
             if call.asked:
                 self._judge(call, live, held, told, trial)
             if told.outcome is Outcome.OK:
-                rung = Rung(told, arm_of(call, held), by=held.arm)
+                rung = Rung(told, call.arm, by=held.arm)
             else:
                 rung = await self._fall(call, held, told)
         if rung is None:
-            status, said, wait_s = nobody(call, told, self._plan.name, self._now())
+            status, said, wait_s = nobody(call, call.told or told, self._plan.name, self._now())
             return _not(status, call.id, said, wait_s), False
         if rung.told.outcome is Outcome.REFUSED:
             return _not(400, call.id, rung.told.message), False
@@ -199,7 +202,7 @@ class Answering:
                     parts.cache.put(call.mark, kept)
             if took_s > parts.slow_s or told.outcome in OVERLOADED or busy:
                 parts.slots.cut()
-        if not call.tester:
+        if not call.tester and not call.repeat:
             trial.saw(call, call.group, told, took_s, cutoffs=live.route.cutoffs, at_s=self._utc())
         if held is live.candidate and told.outcome is Outcome.DIED:
             parts.look_for_trips()
@@ -226,6 +229,7 @@ class Answering:
         parts, live = self._parts, first.live
         if live.candidate is not None and call.asked and not call.tester:
             usable = self._usable(live, call.mark) and not parts.killed("mirror")
+            usable = usable and not parts.attempts.suspicions.suspect(call.mark, self._now())
             busy = 2 * parts.slots.inflight > parts.slots.size
             outcome = first.told.outcome
             to = parts.mirror.other(live, first.held, outcome, busy=busy) if usable else None
@@ -245,8 +249,9 @@ class Answering:
             if to is live.candidate:
                 cutoffs = live.route.cutoffs
                 trial.saw(call, "shadow", said, took_s, cutoffs=cutoffs, at_s=self._utc())
-                if said.outcome is Outcome.DIED:
-                    parts.look_for_trips()
+            if said.outcome is Outcome.DIED:
+                parts.attempts.suspicions.died(to.name, call.mark, self._now())
+                parts.look_for_trips()
             if said.outcome is Outcome.OK:
                 shadow = said.scores
                 if told.outcome is Outcome.OK:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from firedoor.errors import shorten
-from firedoor.gateway.exchange import Request
-from firedoor.gateway.guilty import Suspicions
+from firedoor.gateway.exchange import ArmUsed, Request
 from firedoor.gateway.identity import clean
 from firedoor.gateway.split import Group
+from firedoor.gateway.suspicions import Suspicions
 from firedoor.gateway.versions import Held, Live
 from firedoor.ports.clock import Clock
 from firedoor.wire.prediction import Feature
@@ -16,16 +16,16 @@ from firedoor.wire.serving import FAILURES, Ask, Outcome, Told
 
 TIME_MIN_S = 0.002
 """Time left below which no version is asked."""
-BREAKER, GUILTY, NO_TIME = "breaker", "guilty", "no time"
+BREAKER, NO_TIME = "breaker", "no time"
 """Signatures of attempts that were not made."""
 
 
 class Call:
     """One request on its way: what is known of it so far."""
 
-    __slots__ = ("abstain", "asked", "began_s", "deadline_s", "extra", "features", "group", "id",
-                 "key", "live", "mark", "prediction", "quality", "request", "slices", "suspect",
-                 "took_s", "worse")  # fmt: skip
+    __slots__ = ("abstain", "arm", "asked", "began_s", "deadline_s", "extra", "features", "group",
+                 "id", "key", "live", "mark", "prediction", "quality", "repeat", "request",
+                 "slices", "suspect", "told", "took_s", "worse")  # fmt: skip
 
     def __init__(
         self, request: Request, live: Live, prediction: str, began_s: float, deadline_s: float
@@ -38,11 +38,15 @@ class Call:
         self.extra, self.mark, self.key = b"", b"", b""
         self.features: tuple[Feature, ...] = ()
         self.quality = self.abstain = ""
-        self.worse = self.suspect = False
+        self.worse = self.suspect = self.repeat = False
         self.slices: tuple[str, ...] = ()
         self.group: Group = "baseline"
+        self.arm: ArmUsed = "none"
+        """Which arm the version was that was asked first."""
         self.asked: list[Held] = []
         self.took_s = 0.0
+        self.told: Told | None = None
+        """What the latest attempt brought, made or not."""
 
     @property
     def tester(self) -> bool:
@@ -63,10 +67,14 @@ class Attempts:
 
     async def make(self, call: Call, held: Held) -> Told:
         """Return what a version says, or why it was not asked: ``BUSY``, with a signature."""
+        call.told = told = await self._make(call, held)
+        return told
+
+    async def _make(self, call: Call, held: Held) -> Told:
+        """Ask, unless there is no time or the breaker is open; judge the answer."""
         now_s = self._now()
-        refused = self._refuse(call, held, now_s)
-        if refused is not None:
-            return refused
+        if now_s + TIME_MIN_S > call.deadline_s:
+            return Told(Outcome.EXPIRED, message="the deadline is over", signature=NO_TIME)
         circuit = held.circuit
         ticket = circuit.admit(now_s)
         if ticket is None:
@@ -74,9 +82,8 @@ class Attempts:
             return Told(Outcome.BUSY, message=why, signature=BREAKER)
         request = call.request
         until_s = min(now_s + self._attempt_s, call.deadline_s)
-        alone = call.suspect
         call.asked.append(held)
-        ask = Ask(request.form, request.body, request.json_bytes, until_s, call.extra, alone)
+        ask = Ask(request.form, request.body, request.json_bytes, until_s, call.extra, call.suspect)
         try:
             told = await held.variant.ask(ask)
         except asyncio.CancelledError:
@@ -89,33 +96,26 @@ class Attempts:
         took_s = call.took_s = end_s - now_s
         outcome = told.outcome
         if outcome is Outcome.OK:
+            if call.suspect:
+                self.suspicions.cleared(held.name, call.mark)
             if took_s > self._slow_s:
                 circuit.bad(ticket, end_s, f"took {took_s:.3g} s", slow=True)
             else:
                 circuit.good(ticket, end_s)
         elif outcome in FAILURES:
-            self._failed(call, held, told, ticket, end_s, alone=alone)
+            self._failed(call, held, told, ticket, end_s)
         else:
             circuit.neutral(ticket, end_s)
         return told
 
-    def _refuse(self, call: Call, held: Held, now_s: float) -> Told | None:
-        """Return why a version is not asked; None: it is."""
-        if now_s + TIME_MIN_S > call.deadline_s:
-            return Told(Outcome.EXPIRED, message="the deadline is over", signature=NO_TIME)
-        if self.suspicions and self.suspicions.guilty(held.name, call.mark, now_s):
-            why = f"workers of {held.name} died of this very request, alone in them"
-            return Told(Outcome.BUSY, message=why, signature=GUILTY)
-        return None
-
-    def _failed(
-        self, call: Call, held: Held, told: Told, ticket: int, now_s: float, *, alone: bool
-    ) -> None:
-        """Tell the breaker, unless it is the request that kills."""
-        if told.outcome is Outcome.DIED:
-            self.suspicions.died(held.name, call.mark, now_s, alone=alone)
+    def _failed(self, call: Call, held: Held, told: Told, ticket: int, now_s: float) -> None:
+        """Tell the breaker, unless it is known that it is the request that kills."""
+        died = told.outcome is Outcome.DIED
+        if died:
             call.suspect = True
-        if told.outcome is Outcome.DIED and alone:
+            call.repeat = self.suspicions.known(held.name, call.mark, now_s)
+            self.suspicions.died(held.name, call.mark, now_s)
+        if died and call.repeat:
             held.circuit.neutral(ticket, now_s)
         else:
             held.circuit.bad(ticket, now_s, told.signature or told.outcome.name)

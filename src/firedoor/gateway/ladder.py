@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from firedoor.gateway.attempt import BREAKER, GUILTY, NO_TIME, Attempts, Call
+from firedoor.gateway.attempt import BREAKER, NO_TIME, Attempts, Call
 from firedoor.gateway.caching import AnswerCache, Cached
 from firedoor.gateway.constant import constant, rows_of
 from firedoor.gateway.exchange import ArmUsed
-from firedoor.gateway.versions import Held
+from firedoor.gateway.versions import Held, Live
 from firedoor.guards import budget
 from firedoor.guards.budget import BudgetPolicy
 from firedoor.ports.clock import Clock
@@ -44,11 +44,14 @@ class Rung(NamedTuple):
     """The version that it is of; None: of none."""
 
 
-def asks_again(outcome: Outcome, *, alternative: bool) -> bool:
+def asks_again(outcome: Outcome, *, candidate: bool, alternative: bool) -> bool:
     """Return whether the same version is asked once more.
 
-    What a model raises it raises again: with another version to ask, that is asked instead.
+    Not a candidate: its evidence is made, and the champion's answer is as good as any. What a model
+    raises it raises again: where another version can be asked, that is asked instead.
     """
+    if candidate:
+        return False
     return outcome in AGAIN or (outcome in FAILURES and not alternative)
 
 
@@ -91,11 +94,12 @@ class Ladder:
         Returns what a version answered, or that it refused the request; None: none of them did.
         """
         others = list(self._others(call, first))
-        if retry and asks_again(told.outcome, alternative=bool(others)):
+        candidate = call.arm == "candidate"
+        if retry and asks_again(told.outcome, candidate=candidate, alternative=bool(others)):
             told, cost = await self._again(call, first, told)
             if told.outcome in (Outcome.OK, Outcome.REFUSED):
                 self._tokens, _ = budget.step(self._tokens, budget.Worked(cost), self._budget)
-                return Rung(told, arm_of(call, first), by=first.arm)
+                return Rung(told, call.arm, by=first.arm)
         for held, arm in others:
             told = await self._attempts.make(call, held)
             if told.outcome in (Outcome.OK, Outcome.REFUSED):
@@ -169,21 +173,21 @@ class Ladder:
         return None
 
 
-def arm_of(call: Call, held: Held) -> ArmUsed:
+def arm_of(live: Live, held: Held) -> ArmUsed:
     """Return which arm of the route a version is."""
-    live = call.live
     if held is live.champion:
         return "champion"
     return "candidate" if held is live.candidate else "previous"
 
 
 def nobody(call: Call, told: Told, service: str, now_s: float) -> tuple[int, str, float]:
-    """Return status, message and time to wait, where nobody answered."""
+    """Return status, message and time to wait, where nobody answered; ``told`` came last."""
     live = call.live
-    held = call.asked[0] if call.asked else live.champion
+    held = call.asked[-1] if call.asked else live.champion
     remedy = "declare fallback=fd.Fallback(constant=...) for an answer at such times"
-    if told.signature == GUILTY:
-        return 500, f"{told.message}: do not send it again; {remedy}", 1.0
+    if told.outcome is Outcome.DIED and call.repeat:
+        said = f"workers of {held.name} die of this very request: {told.message}"
+        return 500, f"{said}; do not send it again as it is; {remedy}", 1.0
     if told.outcome is Outcome.EXPIRED or told.signature == NO_TIME or now_s >= call.deadline_s:
         waited_s = now_s - call.began_s
         return 504, f"no version of {service} answered within {waited_s:.3g} s; {remedy}", 1.0

@@ -34,11 +34,6 @@ ORDER = (
         "breaker never moves a subject to the other arm's evidence",
     ),
     Position(
-        "guilty",
-        "what died alone in this version twice is not given to it again; other versions may "
-        "answer it, so it is asked once the version is known",
-    ),
-    Position(
         "breaker",
         "one a version, next to it: it judges single attempts, whoever makes them",
     ),

@@ -18,6 +18,7 @@ from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.features import FeatureLookups
 from firedoor.gateway.labels import Forward, take_labels
 from firedoor.gateway.parts import Parts
+from firedoor.gateway.replay import replay
 from firedoor.gateway.services import Label, Labelled, ServiceFacts, ServiceMetadata
 from firedoor.gateway.switches import Switches
 from firedoor.gateway.trial import Trial
@@ -28,6 +29,7 @@ from firedoor.ports.variants import Variant
 from firedoor.spec.service_plan import ServiceLimits, ServicePlan
 from firedoor.wire.evidence import Evidence
 from firedoor.wire.flags import Flags
+from firedoor.wire.pack import Pack, Replayed
 from firedoor.wire.route import Route
 
 TEND_S = 1.0
@@ -153,6 +155,21 @@ class ServicePath:
             if rollout and trial.rollout == rollout:
                 return trial.pack(self.name, self._parts.gateway)
         return b""
+
+    async def replay(self, pack: Pack, digest: str) -> Replayed:
+        """Ask a version every request of an evidence pack; no caller waits, and it is no evidence.
+
+        Args:
+            pack: see ``wire.pack``.
+            digest: of the version's bundle; it has to be in the route.
+        """
+        parts = self._parts
+        for held in parts.versions.held:
+            if held.arm.digest == digest and held.admitted:
+                return await replay(
+                    held, pack, clock=self._clock, attempt_s=parts.plan.limits.attempt_s
+                )
+        return Replayed(missing="the version is not ready here: give it a route in shadow first")
 
     # ---- its life
 

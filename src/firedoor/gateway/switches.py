@@ -32,7 +32,7 @@ class Switches:
         self.generation = flags.generation
         prefix = f"kill.{service}."
         self._killed: Mapping[str, tuple[bytes, Flag]] = {
-            name.removeprefix(prefix): (name.encode(), flag)
+            name.removeprefix(prefix): (name.encode() + b"\0", flag)
             for name, flag in flags.flags.items()
             if name.startswith(prefix) and flag.value is True
         }

@@ -91,6 +91,8 @@ class Versions:
         self._refused: dict[Arm, tuple[str, float, float]] = {}
         """Why one could not be opened, when it is tried again, and how long that was waited."""
         self.live: Live | None = None
+        self.followed = 0
+        """Generation of the latest route whose champion answers."""
 
     @property
     def held(self) -> tuple[Held, ...]:
@@ -136,6 +138,8 @@ class Versions:
         weight = route.weight if route.mode == "canary" and candidate is not None else 0.0
         rules, nothing = Rule(salt, weight, held), Rule(salt, 0.0, held)
         self.live = Live(route, wanted, candidate, previous, rules, nothing, pending)
+        if not pending:
+            self.followed = route.generation
         self._let_go(route, wanted)
 
     def close(self, grace_s: float) -> None:

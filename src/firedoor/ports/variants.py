@@ -51,6 +51,9 @@ class Variant(Protocol):
         """Have one request answered; ``BUSY`` at once where there is no room.
 
         Returns within its deadline and a little, always, and never raises but for cancellation.
+        It finds out by itself which request its workers die of: ``DIED`` is said to a request that
+        was proven to kill, and at once to every copy of it, or to one whose time was over before
+        that was known.
         """
         ...
 

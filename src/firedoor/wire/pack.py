@@ -50,6 +50,19 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     requests: tuple[Replayable, ...] = ()
 
 
+class Replayed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a pack's requests, asked again of another version."""
+
+    failing: dict[str, tuple[int, int]] = {}
+    """By signature of failure: how many were asked, how many failed again."""
+    good: int = 0
+    """Requests asked that had been answered well."""
+    broken: int = 0
+    """How many of them failed now."""
+    missing: str = ""
+    """Why not all could be asked; empty: they were."""
+
+
 _packs = msgspec.msgpack.Decoder(Pack)
 
 
