@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from firedoor.errors import Overloaded
 from firedoor.gateway import split, telling
-from firedoor.gateway.attempt import Call
+from firedoor.gateway.attempt import NOT_ASKED, Call
 from firedoor.gateway.caching import Cached, mark
 from firedoor.gateway.constant import rows_of
 from firedoor.gateway.exchange import Answer, Request
@@ -24,7 +24,7 @@ from firedoor.wire.payload import columns_of
 from firedoor.wire.serving import Outcome, Told
 
 RANK = {name: rank for rank, name in enumerate(PRIORITIES)}
-OVERLOADED = frozenset({Outcome.LATE, Outcome.EXPIRED})
+OVERLOADED = frozenset({Outcome.LATE, Outcome.EXPIRED, Outcome.BUSY})
 """What the champion says when it is given more than it can do."""
 AGAIN_S = 1.0
 
@@ -63,7 +63,7 @@ class Answering:
             refusal = self._refusal(live)
             if refusal or live is None:
                 known = clean(request.id) or parts.ids.make(self._utc())
-                return self._count(_not(503, known, refusal, AGAIN_S))
+                return _not(503, known, refusal, AGAIN_S)
         prediction = parts.ids.make(self._utc())
         call = Call(request, live, prediction, began_s, began_s + timeout_s)
         slots, rank, good = parts.slots, RANK[request.priority], False
@@ -76,11 +76,12 @@ class Answering:
         except Overloaded as error:
             roomy = rank > 0 and slots.inflight < slots.size
             said = f"{error}; send it again later, or as more important"
-            answer = _not(429 if roomy else 503, call.id, said, AGAIN_S)
+            return _not(429 if roomy else 503, call.id, said, AGAIN_S)
+        else:
+            return answer
         finally:
             if free is not None:
                 slots.give(free, good=good)
-        return self._count(answer)
 
     def _refusal(self, live: Live | None) -> str:
         """Return why nothing is answered at all; empty: it is."""
@@ -88,11 +89,6 @@ class Answering:
         if parts.killed("route"):
             return f"{self._plan.name} is switched off: {'; '.join(parts.switches.told())}"
         return "" if live is not None else telling.not_begun(parts)
-
-    def _count(self, answer: Answer) -> Answer:
-        """Count an answer, whatever it is."""
-        self._parts.counts[answer.status, answer.arm, answer.degraded] += 1
-        return answer
 
     async def _serve(self, call: Call) -> tuple[Answer, bool]:
         """Answer a request that has a place; return whether the champion did it at once."""
@@ -112,7 +108,8 @@ class Answering:
         call.suspect = suspicions.suspect(call.mark, call.began_s)
         if call.abstain or parts.killed("model", key):
             why = call.abstain or "; ".join(parts.switches.told())
-            told, rung = Told(Outcome.BUSY, message=why), await self._without_model(call)
+            told = Told(Outcome.BUSY, message=why, signature=NOT_ASKED)
+            rung = await self._without_model(call)
         else:
             told = await parts.attempts.make(call, held)
             if call.asked:
@@ -191,8 +188,6 @@ class Answering:
         """Take the first attempt as evidence, and for the limit."""
         parts, took_s = self._parts, call.took_s
         if held is live.champion:
-            ready = held.variant.facts.state == "ready"
-            busy = told.outcome is Outcome.BUSY and ready
             if told.outcome is Outcome.OK:
                 parts.latency.add(took_s)
                 parts.ladder.succeeded()
@@ -200,7 +195,9 @@ class Answering:
                     arm = held.arm
                     kept = Cached(told, arm.model, arm.version, arm.digest, call.began_s)
                     parts.cache.put(call.mark, kept)
-            if took_s > parts.slow_s or told.outcome in OVERLOADED or busy:
+            elif told.outcome in OVERLOADED and held.state == "ready":
+                parts.slots.cut()
+            if took_s > parts.slow_s:
                 parts.slots.cut()
         if not call.tester and not call.repeat:
             trial.saw(call, call.group, told, took_s, cutoffs=live.route.cutoffs, at_s=self._utc())
@@ -232,6 +229,8 @@ class Answering:
             usable = usable and not parts.attempts.suspicions.suspect(call.mark, self._now())
             busy = 2 * parts.slots.inflight > parts.slots.size
             outcome = first.told.outcome
+            if first.held is live.candidate and outcome is not Outcome.OK:
+                usable = False  # the champion has answered it already
             to = parts.mirror.other(live, first.held, outcome, busy=busy) if usable else None
             if to is not None:
                 parts.mirror.under_way += 1

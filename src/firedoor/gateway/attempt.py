@@ -16,7 +16,7 @@ from firedoor.wire.serving import FAILURES, Ask, Outcome, Told
 
 TIME_MIN_S = 0.002
 """Time left below which no version is asked."""
-BREAKER, NO_TIME = "breaker", "no time"
+BREAKER, NO_TIME, NOT_ASKED = "breaker", "no time", "not asked"
 """Signatures of attempts that were not made."""
 
 

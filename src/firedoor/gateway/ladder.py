@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from firedoor.gateway.attempt import BREAKER, NO_TIME, Attempts, Call
+from firedoor.gateway.attempt import BREAKER, NO_TIME, NOT_ASKED, Attempts, Call
 from firedoor.gateway.caching import AnswerCache, Cached
 from firedoor.gateway.constant import constant, rows_of
 from firedoor.gateway.exchange import ArmUsed
@@ -185,6 +185,8 @@ def nobody(call: Call, told: Told, service: str, now_s: float) -> tuple[int, str
     live = call.live
     held = call.asked[-1] if call.asked else live.champion
     remedy = "declare fallback=fd.Fallback(constant=...) for an answer at such times"
+    if told.signature == NOT_ASKED:
+        return 503, f"no version of {service} may answer: {told.message}; {remedy}", 1.0
     if told.outcome is Outcome.DIED and call.repeat:
         said = f"workers of {held.name} die of this very request: {told.message}"
         return 500, f"{said}; do not send it again as it is; {remedy}", 1.0

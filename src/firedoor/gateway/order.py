@@ -10,9 +10,9 @@ from firedoor.guards.order import Position
 
 ORDER = (
     Position(
-        "count",
-        "outermost, so that refusals and fallbacks are counted as well; it also sets the deadline, "
-        "which everything after it is measured by",
+        "deadline",
+        "outermost, so that waiting for a place and looking features up take from the same time "
+        "as everything after them",
     ),
     Position(
         "kill switch",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -81,13 +80,11 @@ class Parts:
         self.lookups: FeatureLookups | None = None
         self.function = function
         self.log = log if plan.log else None
-        self.counts: Counter[tuple[int, str, str]] = Counter()
-        """Answers by status, arm and what is degraded."""
         self.broken = ""
         """What failed beside requests, the latest of it."""
 
-    def killed(self, capability: str, key: bytes = b"") -> bool:
-        """Return whether a capability is switched off, for this subject or for everybody."""
+    def killed(self, capability: str, key: bytes | None = None) -> bool:
+        """Return whether a capability is switched off, for this subject; None: for everybody."""
         return bool(self.switches) and self.switches.killed(capability, key)
 
     def look_for_trips(self) -> None:

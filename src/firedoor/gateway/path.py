@@ -74,7 +74,7 @@ class ServicePath:
         )  # fmt: skip
         self._clock, self._forward = clock, forward
         if lookups is not None:
-            parts.lookups = lookups(parts.killed)
+            parts.lookups = lookups(self._killed)
         self._group: asyncio.TaskGroup | None = None
         self._tending: asyncio.Task[None] | None = None
         self._answering = Answering(parts)
@@ -106,6 +106,10 @@ class ServicePath:
     def heartbeat(self, value: object) -> None:
         """Take the control plane's beat as it is now: only one that changes is a sign of life."""
         self._parts.lease.heartbeat(value, self._clock.now_s())
+
+    def _killed(self, capability: str) -> bool:
+        """Return whether a capability is switched off for everybody."""
+        return self._parts.killed(capability)
 
     # ---- requests
 

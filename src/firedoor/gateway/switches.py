@@ -41,9 +41,10 @@ class Switches:
         """Return whether anything is killed."""
         return bool(self._killed)
 
-    def killed(self, capability: str, key: bytes = b"") -> bool:
+    def killed(self, capability: str, key: bytes | None = None) -> bool:
         """Return whether a capability is killed, for this subject where it is for a share only.
 
+        Without a subject only what is killed for everybody: ``candidate`` and ``model`` have one.
         What is killed whole is killed in its parts: ``features`` for ``features.weather``.
         """
         found = self._killed.get(capability)
@@ -51,7 +52,7 @@ class Switches:
             whole, dot, _ = capability.rpartition(".")
             return self.killed(whole, key) if dot else False
         name, flag = found
-        return flag.share >= 1 or share(name, key) < flag.share
+        return flag.share >= 1 or (key is not None and share(name, key) < flag.share)
 
     def told(self) -> tuple[str, ...]:
         """Return what is killed, by whom and why."""

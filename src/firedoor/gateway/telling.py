@@ -40,7 +40,7 @@ def facts(parts: Parts) -> ServiceFacts:
     return ServiceFacts(
         ready=ready,
         because="; ".join(_complaints(parts, live)),
-        variants=tuple(_shown(held, live) for held in parts.versions.held),
+        variants=tuple(_shown(held, live) for held in _named(parts)),
         generation=parts.versions.followed,
         mode=live.route.mode,
         weight=weight(parts, live),
@@ -81,11 +81,11 @@ def evidence(parts: Parts, at_s: float) -> Evidence:
     route, trial = parts.versions.route, parts.trial
     variants: dict[str, str] = {}
     deaths: dict[str, int] = {}
-    for held in parts.versions.held:
+    for held in _named(parts):
         how = held.variant.facts
         said = f"{how.state}: {how.because}" if how.because else how.state
         variants[held.name] = said
-        deaths[held.name] = deaths.get(held.name, 0) + how.deaths
+        deaths[held.name] = how.deaths
     for arm in (route.champion, route.candidate) if route else ():
         if arm is not None and arm.name not in variants:
             variants[arm.name] = f"failed: {parts.versions.failure(arm) or 'it is not held'}"
@@ -112,6 +112,16 @@ def evidence(parts: Parts, at_s: float) -> Evidence:
         lapsed=parts.lease.lapsed(lease_s, parts.clock.now_s()),
         copies_dropped=parts.mirror.dropped,
     )
+
+
+def _named(parts: Parts) -> tuple[Held, ...]:
+    """Return what is held, each version once: the one that answers, where it is held twice."""
+    live = parts.versions.live
+    named = {held.name: held for held in reversed(parts.versions.held)}
+    for held in (live.previous, live.candidate, live.champion) if live else ():
+        if held is not None and held.name in named:
+            named[held.name] = held
+    return tuple(reversed(named.values()))
 
 
 def _answers(live: Live) -> bool:
@@ -161,14 +171,8 @@ def _shown(held: Held, live: Live) -> VariantShown:
 
 def _samples(parts: Parts) -> tuple[Sample, ...]:
     """Return numbers for ``/metrics``."""
-    samples = [
-        Sample(
-            "answers", "counter", "Requests by status, arm that answered, and what is degraded.",
-            (("status", str(status)), ("arm", arm), ("degraded", degraded)), float(count),
-        )
-        for (status, arm, degraded), count in sorted(parts.counts.items())
-    ]  # fmt: skip
-    for held in parts.versions.held:
+    samples: list[Sample] = []
+    for held in _named(parts):
         labels = (("variant", held.name),)
         open_now = 0.0 if held.circuit.word in ("closed", "disabled") else 1.0
         samples += [

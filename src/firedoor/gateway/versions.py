@@ -130,10 +130,8 @@ class Versions:
         candidate = previous = None
         if wanted.arm == route.champion and route.candidate is not None:
             candidate = self._best(route.candidate)
-        if route.previous is not None:
+        if route.previous is not None and route.previous != wanted.arm:
             previous = self._best(route.previous)
-        if before is not None and previous is None and wanted.arm != route.champion:
-            previous = before.previous
         salt, held = route.salt.encode(), frozenset(route.held_slices)
         weight = route.weight if route.mode == "canary" and candidate is not None else 0.0
         rules, nothing = Rule(salt, weight, held), Rule(salt, 0.0, held)
