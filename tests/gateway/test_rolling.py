@@ -15,7 +15,7 @@ from firedoor.gateway.path import ServicePath
 from firedoor.gateway.services import Label, Labelled
 from firedoor.rollout import betting
 from firedoor.rollout.policy import RolloutPolicy
-from firedoor.spec.service_plan import FallbackPlan
+from firedoor.spec.service_plan import FallbackPlan, ServiceLimits
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.testing.variants import Act, always, score_of
 from firedoor.wire.evidence import LATENCY_BASE_S, LATENCY_GROWTH
@@ -130,6 +130,38 @@ def test_a_champion_that_cannot_be_opened_keeps_the_old_one_and_this_is_said(how
             stage.refuses.clear()
             await CLOCK.wait(120)
             assert (await path.answer(ask(1))).version == "4", "and is tried again"
+
+    run(main())
+
+
+def test_what_once_failed_as_champion_may_load_as_candidate() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.refuses[CANDIDATE] = "no such file"
+        async with serving(stage, route()) as path:
+            path.set_route(route(2, champion=CANDIDATE))
+            path.set_route(route(3))
+            stage.refuses.clear()
+            path.set_route(canary(4, weight=1.0))
+            await CLOCK.wait(0.1)
+            assert path.evidence(0.0).trips == {}
+            assert (await path.answer(ask(1))).arm == "candidate"
+
+    run(main())
+
+
+def test_a_version_that_is_let_go_has_time_to_finish_the_longest_request() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = always(Act("answer", 7.0))
+        limits = ServiceLimits(timeout_s=8.0, attempt_s=8.0)
+        async with serving(stage, route(), of=plan(limits=limits)) as path:
+            task = asyncio.ensure_future(path.answer(ask(1)))
+            await CLOCK.wait(0.1)
+            path.set_route(route(2, champion=NEXT))
+            await CLOCK.wait(0.1)
+            assert (await path.answer(ask(2))).version == "4"
+            assert score(await task) == score_of(CHAMPION, body(1))
 
     run(main())
 

@@ -72,7 +72,7 @@ class Parts:
         )  # fmt: skip
         self.versions = Versions(
             open_variant, clock=clock, breaker=BreakerPolicy(slow_s=self.slow_s),
-            probe_s=attempt_s, chance=chance, spawn=spawn,
+            probe_s=attempt_s, grace_s=plan.limits.timeout_s + 1.0, chance=chance, spawn=spawn,
         )  # fmt: skip
         self.mirror = Mirror(clock, attempt_s=attempt_s, chance=chance)
         self.trial, self.ended = Trial(plan, "", None, chance), Trial(plan, "", None, chance)

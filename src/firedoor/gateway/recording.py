@@ -50,7 +50,7 @@ def record_of(
         scores=tuple(unpack(scores[: 8 * SCORES_MAX])),
         shadow_scores=tuple(unpack(shadow[: 8 * SCORES_MAX])),
         seconds=seconds,
-        key=request.key,
+        key=request.key or call.key.decode("utf-8", "replace"),
         source=request.source,
         rollout=call.live.route.rollout,
     )

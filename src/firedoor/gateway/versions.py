@@ -79,12 +79,24 @@ class Versions:
         clock: Clock,
         breaker: BreakerPolicy,
         probe_s: float,
+        grace_s: float,
         chance: random.Random,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
-        """Begin with nothing; ``spawn`` runs what is waited for beside requests."""
+        """Begin with nothing.
+
+        Args:
+            open_variant: begins to make a version ready.
+            clock: the time.
+            breaker: of each version.
+            probe_s: longest time of a breaker's probe.
+            grace_s: time in which a version that is let go finishes what it holds.
+            chance: the jitter of breakers.
+            spawn: runs what is waited for beside requests.
+        """
         self._open_variant, self._clock, self._spawn = open_variant, clock, spawn
         self._breaker, self._probe_s, self._chance = breaker, probe_s, chance
+        self._grace_s = grace_s
         self._held: list[Held] = []
         self.route: Route | None = None
         """The latest one."""
@@ -101,7 +113,9 @@ class Versions:
 
     def follow(self, route: Route) -> None:
         """Do as a route says."""
-        self.route = route
+        before, self.route = self.route, route
+        if route.candidate is not None and (before is None or before.candidate != route.candidate):
+            self._refused.pop(route.candidate, None)  # of another time: it is tried anew
         self.reconsider()
 
     def failure(self, arm: Arm) -> str:
@@ -231,7 +245,7 @@ class Versions:
     def _drop(self, held: Held) -> None:
         """Close one; what it holds is finished within the grace."""
         self._held.remove(held)
-        self._spawn(held.variant.close())
+        self._spawn(held.variant.close(self._grace_s))
 
     async def _watch(self, held: Held) -> None:
         """Reconsider once it is ready, or will never be."""
