@@ -81,7 +81,7 @@ def test_a_mark_is_of_everything_that_an_answer_depends_on() -> None:
         for form in Form
         for body in (b"", b"a", b"ab", b"x" * 70_000)
         for json_bytes in (0, 1, 12)
-        for extra in (b"", b"a", b"ab")
+        for extra in (b"", b"a", b"b", b"ab")
     ]
     marks = {mark(*one) for one in parts}
     assert len(marks) == len(parts)

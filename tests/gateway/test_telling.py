@@ -11,13 +11,15 @@ import pytest
 
 from firedoor.gateway.exchange import Answer
 from firedoor.gateway.features import FeatureLookups, LookedUp
+from firedoor.gateway.order import ORDER
 from firedoor.spec.service_plan import FallbackPlan
 from firedoor.testing.loop import VirtualClock, run
-from firedoor.testing.variants import Act, always, score_of
+from firedoor.testing.variants import Act, Kind, Script, always, score_of
 from firedoor.wire.bundle import Field, FileEntry, Manifest, Signature
 from firedoor.wire.flags import Flag, Flags
 from firedoor.wire.pack import Pack, Replayable, decode_pack
-from firedoor.wire.prediction import Feature
+from firedoor.wire.prediction import Feature, PredictionRecord
+from firedoor.wire.serving import Ask
 from gateway.served import (
     CANDIDATE,
     CHAMPION,
@@ -232,6 +234,44 @@ def test_look_ups_hear_of_kill_switches_whole_and_by_group() -> None:
             assert not lookups.killed("features.airports")
             path.set_flags(Flags(flags={"kill.predict.features": Flag(value=True)}))
             assert lookups.killed("features.airports")
+
+    run(main())
+
+
+def test_a_request_goes_the_way_that_is_written_down() -> None:
+    async def main() -> None:
+        way: list[str] = []
+        stage, lookups = Stage(), Lookups(LookedUp(extra=b"\x80"))
+
+        def does(step: str, kind: Kind) -> Script:
+            def act(_ask: Ask, _number: int) -> Act:
+                way.append(step)
+                return Act(kind)
+
+            return act
+
+        def look(columns: dict[str, Any], rows: int, deadline_s: float) -> Any:
+            way.append("features")
+            return Lookups.look_up(lookups, columns, rows, deadline_s)
+
+        lookups.look_up = look  # type: ignore[method-assign]
+        stage.scripts[CHAMPION] = does("champion", "die")
+        stage.scripts[OLD] = does("other version", "raise")
+
+        def put(_record: PredictionRecord) -> None:
+            way.append("record")
+
+        stage.log.put = put  # type: ignore[method-assign, assignment]
+        of = plan(fallback=FallbackPlan(constant={"score": 0.125}))
+        async with serving(stage, route(previous=OLD), of=of, lookups=lookups.made) as path:
+            answer = await path.answer(ask(1, row={"origin": "JFK"}))
+            seen = path.evidence(0.0).arms
+        assert answer.arm == "constant"
+        assert way == ["features", "champion", "champion", "other version", "record"]
+        assert [counts.n for counts in seen.values()] == [1]
+        names = [position.name for position in ORDER]
+        steps = ["features", "attempt", "same version again", "other version", "record"]
+        assert sorted(names.index(step) for step in steps) == [names.index(s) for s in steps]
 
     run(main())
 

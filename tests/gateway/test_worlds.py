@@ -26,7 +26,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 ARMS = [arm(version) for version in range(1, 7)]
 COUNTED = FAILURES | {Outcome.OK}
 SEEDS = 20
-SOAK_SEEDS = 2_000
+SOAK_SEEDS = 1_000
 
 
 @dataclass
