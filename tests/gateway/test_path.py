@@ -409,6 +409,25 @@ def test_the_breaker_of_a_candidate_spares_it_and_the_callers_wait() -> None:
     run(main())
 
 
+def test_a_caller_that_hangs_up_on_a_probe_lets_the_next_one_probe() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = always(Act("raise"))
+        async with serving(stage, canary(weight=1.0)) as path:
+            for number in range(30):
+                await path.answer(ask(number))
+            await CLOCK.wait(5)
+            stage.scripts[CANDIDATE] = always(Act("answer", 0.2))
+            probe = asyncio.ensure_future(path.answer(ask(40)))
+            await CLOCK.wait(0.01)
+            probe.cancel()
+            await asyncio.wait([probe])
+            stage.scripts.clear()
+            assert (await path.answer(ask(41))).arm == "candidate"
+
+    run(main())
+
+
 def test_an_outage_of_the_champion_is_not_doubled_by_retries() -> None:
     async def main() -> None:
         stage = Stage()

@@ -19,6 +19,7 @@ from firedoor.spec.service_plan import FallbackPlan, ServiceLimits
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.testing.variants import Act, always, score_of
 from firedoor.wire.evidence import LATENCY_BASE_S, LATENCY_GROWTH
+from firedoor.wire.flags import Flag, Flags
 from firedoor.wire.pack import decode_pack
 from firedoor.wire.route import Cutoffs
 from gateway.served import (
@@ -203,6 +204,22 @@ def test_a_promotion_answers_at_once_and_then_by_workers_that_yield_to_nobody() 
             assert yields.facts.state == "closed"
             path.set_route(route(3, champion=CHAMPION))
             assert (await path.answer(ask(3))).version == "2", "the way back is warm"
+
+    run(main())
+
+
+def test_a_request_whose_champion_was_replaced_meanwhile_is_answered_by_the_new_one() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = always(Act("hang"))
+        nothing = plan(fallback=FallbackPlan(cached_max_s=None))
+        async with serving(stage, route(), of=nothing) as path:
+            task = asyncio.ensure_future(path.answer(ask(1)))
+            await CLOCK.wait(0.1)
+            path.set_route(route(2, champion=NEXT))
+            answer = await task
+            assert (answer.status, answer.arm, answer.version) == (200, "champion", "4")
+            assert answer.degraded == ""
 
     run(main())
 
@@ -535,7 +552,7 @@ def test_labels_are_joined_to_what_both_versions_predicted() -> None:
     run(main())
 
 
-def test_a_label_that_cannot_be_joined_is_told_why() -> None:
+def test_a_label_that_cannot_be_joined_is_kept_or_told_why_not() -> None:
     async def main() -> None:
         stage = Stage()
         async with serving(stage, shadow(), of=plan(loss="log_loss")) as path:
@@ -552,12 +569,30 @@ def test_a_label_that_cannot_be_joined_is_told_why() -> None:
             )  # fmt: skip
             outcomes = [one.outcome for one in told]
             assert outcomes[:4] == ["refused", "refused", "refused", "joined"]
-            assert outcomes[4:] == ["kept", "unknown", "unknown", "unknown"]
-            assert "host2" in told[6].message
+            assert outcomes[4:] == ["kept", "unknown", "kept", "kept"]
+            assert "had its label" in told[4].message
             assert path.evidence(0.0).pairs.n == 1
-        async with serving(Stage(), route()) as path:
-            (refused,) = await path.label([Label(ours, 1.0)])
-            assert "declares no loss" in refused.message
+            kept = [(one.id, one.label) for one in stage.log.records if one.arm == "label"]
+            assert kept == [(ours, 1.0), (other, 1.0), (ours[:-1] + "0", 1.0)]
+
+    run(main())
+
+
+def test_without_a_loss_or_a_rollout_labels_are_kept_in_the_log_where_there_is_one() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, route()) as path:
+            answer = await path.answer(ask(1))
+            told = await path.label(
+                [Label(answer.prediction, 17.5), Label(answer.prediction, 1.0, row=3)]
+            )
+            assert [one.outcome for one in told] == ["kept", "unknown"]
+            path.set_flags(Flags(flags={"kill.predict.log": Flag(value=True)}))
+            (unknown,) = await path.label([Label(answer.prediction, 17.5)])
+            assert unknown.outcome == "unknown"
+        (prediction, label) = stage.log.records
+        assert (label.id, label.arm, label.label) == (prediction.id, "label", 17.5)
+        assert prediction.code == "v1"
 
     run(main())
 
@@ -576,7 +611,7 @@ def test_a_label_of_another_gateways_prediction_is_forwarded_to_it() -> None:
         ) as path:
             ids = [f"0123456789ab-{tag}-0123456789ab" for tag in ("host2", "gone", "host2")]
             told = await path.label([Label(one, 1.0) for one in ids])
-        assert [one.outcome for one in told] == ["joined", "unknown", "joined"]
+        assert [one.outcome for one in told] == ["joined", "kept", "joined"]
         assert asked == [("host2", 2), ("gone", 1)]
 
     run(main())

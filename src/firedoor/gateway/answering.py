@@ -271,7 +271,7 @@ class Answering:
         if seconds is None:
             seconds = self._now() - call.began_s
         record = record_of(
-            call, rung, answer, service=self._plan.name, gateway=parts.gateway,
+            call, rung, answer, plan=self._plan, gateway=parts.gateway,
             utc_s=self._utc(), seconds=seconds, shadow=shadow,
         )  # fmt: skip
         parts.log.put(record)

@@ -111,12 +111,13 @@ class Pairing:
             self._once.pop(forgotten, None)
 
     def label(self, label: Label) -> Labelled | None:
-        """Join a label; None: this prediction is not among the pairs. A row has one label."""
+        """Join a finite label, one a row; None: this prediction is not among the pairs."""
         pair = self._pairs.get(label.prediction)
         if pair is None:
             return None
-        said = self._misfit(label, rows=len(pair.champion) // 8)
-        if said:
+        rows = len(pair.champion) // 8
+        if not 0 <= label.row < rows:
+            said = f"row {label.row} has no prediction: there are {rows}, numbered from 0"
             return Labelled("refused", said)
         once = self._once.setdefault(label.prediction, set())
         if label.row in once:
@@ -141,16 +142,6 @@ class Pairing:
     def slice_pairs(self) -> dict[str, Pairs]:
         """Return the sums by slice."""
         return {name: sums.told() for name, sums in self._slices.items()}
-
-    def _misfit(self, label: Label, *, rows: int) -> str:
-        """Return why this is no label of such a prediction; empty: it is one."""
-        if not math.isfinite(label.value):
-            return f"the label is {label.value}: send a finite number"
-        if self._loss == "log_loss" and label.value not in (0, 1):
-            return f"the label is {label.value:g}, and log_loss takes 0 or 1"
-        if not 0 <= label.row < rows:
-            return f"row {label.row} has no prediction: there are {rows}, numbered from 0"
-        return ""
 
 
 def unpack(scores: bytes) -> Sequence[float]:

@@ -6,6 +6,7 @@ from firedoor.gateway.attempt import Call
 from firedoor.gateway.exchange import Answer
 from firedoor.gateway.ladder import Rung
 from firedoor.gateway.pairing import unpack
+from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.prediction import PredictionRecord
 
 BODY_BYTES_MAX = 64 * 2**10
@@ -25,7 +26,7 @@ def answer_of(call: Call, rung: Rung) -> Answer:
 
 
 def record_of(
-    call: Call, rung: Rung, answer: Answer, *, service: str, gateway: str, utc_s: float,
+    call: Call, rung: Rung, answer: Answer, *, plan: ServicePlan, gateway: str, utc_s: float,
     seconds: float, shadow: bytes = b"",
 ) -> PredictionRecord:  # fmt: skip
     """Return the copy for the log."""
@@ -34,7 +35,7 @@ def record_of(
     return PredictionRecord(
         id=call.prediction,
         at_s=utc_s,
-        service=service,
+        service=plan.name,
         gateway=gateway,
         arm=rung.arm,
         model=answer.model,
@@ -53,4 +54,5 @@ def record_of(
         key=request.key or call.key.decode("utf-8", "replace"),
         source=request.source,
         rollout=call.live.route.rollout,
+        code=plan.version,
     )
