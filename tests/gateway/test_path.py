@@ -14,6 +14,7 @@ from firedoor.spec.service_plan import FallbackPlan, ServiceLimits
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.testing.variants import Act, ScriptedVariant, always, score_of
 from firedoor.wire.flags import Flag, Flags
+from firedoor.wire.route import Arm
 from firedoor.wire.serving import Form
 from gateway.served import (
     CANDIDATE,
@@ -372,6 +373,26 @@ def test_less_important_requests_are_refused_first_and_told_when_to_come_back() 
             assert (await path.answer(ask(1, priority="sheddable"))).status == 200
 
     run(main())
+
+
+@pytest.mark.parametrize("act", [Act("hang"), Act("busy"), Act("answer", 0.24)])
+def test_the_limit_is_cut_for_a_champion_that_has_too_much_and_not_for_a_candidate(
+    act: Act,
+) -> None:
+    async def limit(at_fault: Arm) -> tuple[float, float]:
+        stage = Stage()
+        stage.scripts[at_fault] = always(act)
+        async with serving(stage, canary(weight=0.5), of=plan(fallback=CONSTANT)) as path:
+            before = path.facts().limit
+            for number in range(20):
+                await path.answer(ask(number))
+                await CLOCK.wait(0.3)
+            return before, path.facts().limit
+
+    before, after = run(limit(CHAMPION))
+    assert after < before / 2
+    before, after = run(limit(CANDIDATE))
+    assert after == before
 
 
 def test_a_caller_that_hangs_up_gives_its_place_back() -> None:

@@ -199,6 +199,23 @@ def test_a_request_whose_champion_was_replaced_meanwhile_is_answered_by_the_new_
     run(main())
 
 
+def test_a_champion_that_waits_for_its_successor_is_not_its_own_way_back() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.options[NEXT] = {"loading_s": 5.0}
+        stage.scripts[CHAMPION] = always(Act("raise"))
+        nothing = plan(fallback=FallbackPlan(cached_max_s=None))
+        async with serving(stage, route(), of=nothing) as path:
+            path.set_route(route(2, champion=NEXT, previous=CHAMPION))
+            assert (await path.answer(ask(1))).status == 503
+            await CLOCK.wait(5.1)
+            stage.scripts = {NEXT: always(Act("raise"))}
+            answer = await path.answer(ask(2))
+            assert (answer.arm, answer.version) == ("previous", "2")
+
+    run(main())
+
+
 def test_an_older_route_is_ignored() -> None:
     async def main() -> None:
         stage = Stage()
