@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from firedoor.gateway.exchange import Answer
+from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.labels import Forward
 from firedoor.gateway.path import ServicePath
 from firedoor.gateway.services import Label, Labelled
 from firedoor.rollout import betting
 from firedoor.rollout.policy import RolloutPolicy
+from firedoor.spec.service_plan import ServiceLimits
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.testing.variants import Act, always, score_of
 from firedoor.wire.evidence import LATENCY_BASE_S, LATENCY_GROWTH
@@ -46,6 +47,10 @@ async def many(path: ServicePath, numbers: range, **more: Any) -> list[Answer]:
     return answers
 
 
+async def wait_for(path: ServicePath, request: Request) -> None:
+    assert (await path.answer(request)).status == 200
+
+
 # ---- lease
 
 
@@ -69,6 +74,20 @@ def test_without_a_heartbeat_all_goes_back_to_the_champion_and_returns_with_it()
             assert (await path.answer(ask(1))).arm == "candidate"
             assert not path.evidence(0.0).lapsed
             assert path.facts().weight == 1.0
+
+    run(main())
+
+
+def test_without_a_heartbeat_a_candidate_is_given_no_copies_either() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, shadow(lease_s=3.0)) as path:
+            await many(path, range(5))
+            await CLOCK.wait(4)
+            await many(path, range(5, 10))
+            assert (await path.answer(ask(99, tester="candidate"))).arm == "champion"
+            await CLOCK.wait(1)
+            assert stage.of(CANDIDATE).number == 5
 
     run(main())
 
@@ -206,6 +225,23 @@ def test_copies_are_bounded_and_those_without_room_are_counted() -> None:
             await CLOCK.wait(1)
             assert path.evidence(0.0).arms["shadow"].error == 64
             assert len(stage.log.records) == 200, "every answer is recorded all the same"
+
+    run(main())
+
+
+def test_a_gateway_that_is_more_than_half_full_makes_no_copies() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = always(Act("answer", 0.1))
+        limits = ServiceLimits(concurrency=4)
+        async with serving(stage, shadow(), of=plan(limits=limits)) as path:
+            async with asyncio.TaskGroup() as group:
+                for number in range(3):
+                    request = ask(number, priority="critical")
+                    group.create_task(wait_for(path, request))
+            await CLOCK.wait(0.01)
+            evidence = path.evidence(0.0)
+            assert (evidence.arms["shadow"].n, evidence.copies_dropped) == (2, 1)
 
     run(main())
 

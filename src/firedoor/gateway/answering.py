@@ -163,12 +163,8 @@ class Answering:
         candidate = live.candidate
         if candidate is not None and not self._usable(live, key):
             candidate = None
-        rules = live.unsplit
-        if candidate is not None:
-            lease_s = live.route.lease_s
-            if lease_s is None or not self._parts.lease.lapsed(lease_s, self._now()):
-                rules = live.split
-        call.group = split.choose(key, rules, call.slices)
+        rule = live.unsplit if candidate is None else live.split
+        call.group = split.choose(key, rule, call.slices)
         if request.version:
             named = (live.champion, candidate, live.previous)
             return next((h for h in named if h and str(h.arm.version) == request.version), None)
@@ -179,10 +175,12 @@ class Answering:
 
     def _usable(self, live: Live, key: bytes) -> bool:
         """Return whether the candidate may be given anything."""
-        trial = self._parts.trial
-        if trial.trips.tripped and trial.candidate == live.route.candidate:
+        parts, lease_s = self._parts, live.route.lease_s
+        if parts.trial.trips.tripped and parts.trial.candidate == live.route.candidate:
             return False
-        return not self._parts.killed("candidate", key)
+        if lease_s is not None and parts.lease.lapsed(lease_s, self._now()):
+            return False
+        return not parts.killed("candidate", key)
 
     def _judge(self, call: Call, live: Live, held: Held, told: Told, trial: Trial) -> None:
         """Take the first attempt as evidence, and for the limit."""
