@@ -162,7 +162,8 @@ def test_an_answer_between_them_ends_a_row_of_wrong_ones() -> None:
         stage = Stage()
         stage.scripts[CANDIDATE] = lambda _, number: Act("nan" if number % 5 else "answer")
         async with serving(stage, canary(weight=1.0)) as path:
-            await many(path, range(5))
+            await many(path, range(12))
+            assert path.evidence(0.0).arms["candidate"].non_finite == 9
             assert path.evidence(0.0).trips == {}
 
     run(main())
