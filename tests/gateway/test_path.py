@@ -101,6 +101,8 @@ def test_a_worker_that_died_or_was_late_is_made_up_for_by_another_of_the_same_ve
         async with serving(stage, route()) as path:
             answer = await path.answer(ask(1))
             first, second = stage.of(CHAMPION).asks
+            await path.answer(ask(1))
+            assert not stage.of(CHAMPION).asks[-1].suspect, "an answer clears it"
         assert (answer.status, answer.arm, answer.degraded) == (200, "champion", "")
         assert not first.suspect
         assert second.suspect == (kind == "die"), "what a worker died of is run alone"

@@ -12,13 +12,15 @@ import pytest
 from firedoor.gateway.exchange import Answer
 from firedoor.gateway.features import FeatureLookups, LookedUp
 from firedoor.gateway.order import ORDER
+from firedoor.ports.variants import VariantFacts
 from firedoor.spec.service_plan import FallbackPlan
 from firedoor.testing.loop import VirtualClock, run
-from firedoor.testing.variants import Act, Kind, Script, always, score_of
+from firedoor.testing.variants import Act, Kind, Script, ScriptedVariant, always, score_of
 from firedoor.wire.bundle import Field, FileEntry, Manifest, Signature
 from firedoor.wire.flags import Flag, Flags
 from firedoor.wire.pack import Pack, Replayable, decode_pack
 from firedoor.wire.prediction import Feature, PredictionRecord
+from firedoor.wire.route import Arm
 from firedoor.wire.serving import Ask
 from gateway.served import (
     CANDIDATE,
@@ -123,6 +125,43 @@ def test_evidence_says_which_generation_answers_and_not_which_one_is_wanted() ->
             assert path.evidence(0.0).variants["delays@4"] == "loading"
             await CLOCK.wait(5.1)
             assert path.evidence(0.0).generation == path.facts().generation == 2
+
+    run(main())
+
+
+def test_what_breaks_beside_requests_is_told_and_breaks_none() -> None:
+    class Odd(ScriptedVariant):
+        broken = False
+
+        @property
+        def facts(self) -> VariantFacts:
+            if self.broken:
+                message = "no facts"
+                raise RuntimeError(message)
+            return super().facts
+
+        async def close(self, grace_s: float = 5.0) -> None:
+            message = f"cannot be closed within {grace_s} s"
+            raise OSError(message)
+
+    async def main() -> None:
+        stage = Stage()
+
+        def open_odd(arm: Arm, *, nice: int) -> Odd:
+            assert nice == 0
+            return Odd(arm)
+
+        stage.open = open_odd  # type: ignore[method-assign]
+        async with serving(stage, route()) as path:
+            Odd.broken = True
+            await CLOCK.wait(3)
+            assert (await path.answer(ask(1))).status == 200
+            Odd.broken = False
+            assert "beside requests: RuntimeError: no facts" in path.facts().because
+            path.set_route(route(2, champion=NEXT))
+            await CLOCK.wait(1)
+            assert "cannot be closed" in path.facts().because
+            assert (await path.answer(ask(1))).version == "4"
 
     run(main())
 

@@ -214,11 +214,18 @@ class ServicePath:
         try:
             await work
         except Exception as error:  # noqa: BLE001 - see above
-            self._parts.broken = shorten(f"{type(error).__name__}: {error}")
+            self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        """Have facts say what failed beside requests."""
+        self._parts.broken = shorten(f"{type(error).__name__}: {error}")
 
     async def _tend(self) -> None:
         """Look at how versions are; let go, open and trip as that wants."""
         while True:
-            self._parts.versions.reconsider()
-            self._parts.look_for_trips()
+            try:
+                self._parts.versions.reconsider()
+                self._parts.look_for_trips()
+            except Exception as error:  # noqa: BLE001 - other services share this process
+                self._note(error)
             await self._clock.wait(TEND_S)
