@@ -199,7 +199,16 @@ def test_what_somebody_decided_later_is_not_overturned_by_a_merge() -> None:
 
 def test_what_can_be_killed_depends_on_what_a_zone_has() -> None:
     assert switches(plan()) == {
-        "predict": ("route", "candidate", "model", "features.weather", "log"),
+        "predict": (
+            "route",
+            "candidate",
+            "model",
+            "mirror",
+            "retry",
+            "features",
+            "features.weather",
+            "log",
+        ),
         "flights": ("ingest",),
         "clean": ("ingest", "retry"),
         "store": ("ingest",),

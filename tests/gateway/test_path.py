@@ -290,10 +290,9 @@ def test_kill_switches_do_what_they_say_at_once() -> None:
             assert (await with_killed("predict.candidate")).arm == "champion"
             assert (await with_killed("predict.model")).arm == "constant"
             assert (await with_killed("other.route", "predicted.route")).arm == "candidate"
-            refused = await with_killed("predict.route")
-            assert refused.status == 503
-            assert "ann: drill" in refused.message
+            assert (await with_killed("predict.route")).arm == "constant"
             assert not path.facts().ready
+            assert "ann killed route: drill" in path.facts().because
             before = len(stage.log.records)
             assert (await with_killed("predict.log")).status == 200
             assert len(stage.log.records) == before
@@ -498,12 +497,12 @@ def test_ids_of_requests_are_cleaned_and_ids_of_predictions_sort_by_time() -> No
 
 def test_the_order_is_written_down_once_with_reasons() -> None:
     names = [position.name for position in ORDER]
-    assert names.index("kill switch") < names.index("place") < names.index("features")
-    assert names.index("split") < names.index("breaker") < names.index("evidence")
+    assert names.index("place") < names.index("features") < names.index("split")
+    assert names.index("split") < names.index("kill switch") < names.index("breaker")
     assert all(len(position.why) > 20 for position in ORDER)
 
 
-def test_a_killed_service_takes_no_place_and_a_full_one_asks_no_version() -> None:
+def test_a_full_gateway_asks_no_version() -> None:
     async def main() -> None:
         stage = Stage()
         stage.scripts[CHAMPION] = always(Act("answer", 0.2))
@@ -513,11 +512,23 @@ def test_a_killed_service_takes_no_place_and_a_full_one_asks_no_version() -> Non
             full = await path.answer(ask(2, priority="critical"))
             assert full.status == 503
             assert len(stage.of(CHAMPION).asks) == 1
-            path.set_flags(Flags(flags={"kill.predict.route": Flag(value=True)}))
-            began_s = CLOCK.now_s()
-            assert "switched off" in (await path.answer(ask(3))).message
-            assert CLOCK.now_s() == began_s
             assert (await first).status == 200
+
+    run(main())
+
+
+def test_a_killed_route_leaves_the_function_and_a_killed_model_no_worker_at_all() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.function = ScriptedVariant(arm(99))
+        async with serving(stage, route(), of=plan(fallback=NOTHING)) as path:
+            path.set_flags(Flags(flags={"kill.predict.route": Flag(value=True, by="ann")}))
+            assert (await path.answer(ask(1))).arm == "function"
+            path.set_flags(Flags(flags={"kill.predict.model": Flag(value=True, by="ann")}))
+            refused = await path.answer(ask(1))
+            assert (refused.status, refused.arm) == (503, "none")
+            assert "ann killed model" in refused.message
+            assert stage.of(CHAMPION).number == 0
 
     run(main())
 

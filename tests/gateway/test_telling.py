@@ -88,7 +88,7 @@ def test_a_service_is_ready_only_if_a_version_of_its_model_answers() -> None:
             stage.of(CHAMPION).become("ready")
             path.set_flags(Flags(flags={"kill.predict.model": Flag(value=True, by="ann")}))
             assert not path.facts().ready
-            assert "killed by ann" in path.facts().because
+            assert "ann killed model" in path.facts().because
 
     run(main())
 

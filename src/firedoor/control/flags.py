@@ -78,7 +78,8 @@ def switches(plan: Plan) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for service in plan.services:
         groups = tuple(f"features.{group.name}" for group in service.features)
-        found[service.name] = ("route", "candidate", "model", *groups, "log")
+        features = ("features", *groups) if groups else ()
+        found[service.name] = ("route", "candidate", "model", "mirror", "retry", *features, "log")
     for zone in plan.zones:
         retry = ("retry",) if zone.depends else ()
         found[zone.name] = ("ingest", *retry, *(("model",) if zone.models else ()))

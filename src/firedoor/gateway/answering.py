@@ -59,11 +59,9 @@ class Answering:
         if timeout_s is None or timeout_s > longest_s:
             timeout_s = longest_s
         live = parts.versions.live
-        if live is None or parts.switches:
-            refusal = self._refusal(live)
-            if refusal or live is None:
-                known = clean(request.id) or parts.ids.make(self._utc())
-                return _not(503, known, refusal, AGAIN_S)
+        if live is None:
+            known = clean(request.id) or parts.ids.make(self._utc())
+            return _not(503, known, telling.not_begun(parts), AGAIN_S)
         prediction = parts.ids.make(self._utc())
         call = Call(request, live, prediction, began_s, began_s + timeout_s)
         slots, rank, good = parts.slots, RANK[request.priority], False
@@ -83,13 +81,6 @@ class Answering:
             if free is not None:
                 slots.give(free, good=good)
 
-    def _refusal(self, live: Live | None) -> str:
-        """Return why nothing is answered at all; empty: it is."""
-        parts = self._parts
-        if parts.killed("route"):
-            return f"{self._plan.name} is switched off: {'; '.join(parts.switches.told())}"
-        return "" if live is not None else telling.not_begun(parts)
-
     async def _serve(self, call: Call) -> tuple[Answer, bool]:
         """Answer a request that has a place; return whether the champion did it at once."""
         parts, request = self._parts, call.request
@@ -106,10 +97,11 @@ class Answering:
         call.arm = arm_of(live, held)
         suspicions = parts.attempts.suspicions
         call.suspect = suspicions.suspect(call.mark, call.began_s)
-        if call.abstain or parts.killed("model", key):
+        no_worker = parts.killed("model", key)
+        if call.abstain or no_worker or parts.killed("route", key):
             why = call.abstain or "; ".join(parts.switches.told())
             told = Told(Outcome.BUSY, message=why, signature=NOT_ASKED)
-            rung = await self._without_model(call)
+            rung = await self._without_model(call, function=not no_worker)
         else:
             told = await parts.attempts.make(call, held)
             if call.asked:
@@ -212,10 +204,10 @@ class Answering:
         rung = await parts.ladder.by_versions(call, held, told, retry=retry)
         return rung or await self._without_model(call)
 
-    async def _without_model(self, call: Call) -> Rung | None:
+    async def _without_model(self, call: Call, *, function: bool = True) -> Rung | None:
         """Return what is answered without any version; a body without rows is the caller's."""
         try:
-            return await self._parts.ladder.without_model(call)
+            return await self._parts.ladder.without_model(call, function=function)
         except ValueError as error:
             return Rung(Told(Outcome.REFUSED, message=str(error)), "none")
 

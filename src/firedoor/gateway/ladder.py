@@ -107,8 +107,8 @@ class Ladder:
                 return Rung(told, arm, degraded, held.arm)
         return None
 
-    async def without_model(self, call: Call) -> Rung | None:
-        """Return what is answered without any version; None: nothing.
+    async def without_model(self, call: Call, *, function: bool = True) -> Rung | None:
+        """Return what is answered without any version; None: nothing. ``function``: if that may.
 
         Raises:
             ValueError: if the request has no rows that a constant could be given to.
@@ -122,7 +122,7 @@ class Ladder:
             rows = rows_of(request.form, request.body, request.json_bytes)
             told = constant(request.form, self._plan.constant, rows)
             return Rung(told, "constant", "constant")
-        if self._function is not None:
+        if function and self._function is not None:
             return await self._by_function(call, self._function)
         return None
 

@@ -15,10 +15,6 @@ ORDER = (
         "as everything after them",
     ),
     Position(
-        "kill switch",
-        "a person's word goes before any judgement, and costs neither a place nor a worker",
-    ),
-    Position(
         "place",
         "before anything that costs memory or a worker's time; held for the whole request, its "
         "fallbacks included, or requests that fall back would be load that nothing bounds",
@@ -32,6 +28,11 @@ ORDER = (
         "split",
         "after features, so that slices and keys are read once; before the breakers, so that a "
         "breaker never moves a subject to the other arm's evidence",
+    ),
+    Position(
+        "kill switch",
+        "once the subject is known, since a switch may be thrown for a share of them; before the "
+        "breaker, because a person's word goes before any judgement",
     ),
     Position(
         "breaker",

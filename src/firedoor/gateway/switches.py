@@ -2,8 +2,8 @@
 
 | Flag | What it does |
 |---|---|
-| ``kill.SERVICE.route`` | nothing is answered: 503 |
-| ``kill.SERVICE.model`` | no version is asked: cached, constant or function answers |
+| ``kill.SERVICE.route`` | no version is asked: cached, constant or function answers |
+| ``kill.SERVICE.model`` | no worker at all is: cached or constant answers |
 | ``kill.SERVICE.candidate`` | the candidate is given nothing, no copies either |
 | ``kill.SERVICE.mirror`` | no copies are made |
 | ``kill.SERVICE.retry`` | no version is asked twice |
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from firedoor.gateway.split import share
-from firedoor.wire.flags import Flag, Flags
+from firedoor.wire.flags import KILL, Flag, Flags, tell_kill
 
 
 class Switches:
@@ -30,7 +30,7 @@ class Switches:
     def __init__(self, service: str, flags: Flags) -> None:
         """Pick out of a table what is about this service, and on."""
         self.generation = flags.generation
-        prefix = f"kill.{service}."
+        prefix = f"{KILL}{service}."
         self._killed: Mapping[str, tuple[bytes, Flag]] = {
             name.removeprefix(prefix): (name.encode() + b"\0", flag)
             for name, flag in flags.flags.items()
@@ -44,8 +44,9 @@ class Switches:
     def killed(self, capability: str, key: bytes | None = None) -> bool:
         """Return whether a capability is killed, for this subject where it is for a share only.
 
-        Without a subject only what is killed for everybody: ``candidate`` and ``model`` have one.
-        What is killed whole is killed in its parts: ``features`` for ``features.weather``.
+        Without a subject only what is killed for everybody is; ``route``, ``model`` and
+        ``candidate`` have one. What is killed whole is killed in its parts: ``features`` for
+        ``features.weather``.
         """
         found = self._killed.get(capability)
         if found is None:
@@ -57,7 +58,5 @@ class Switches:
     def told(self) -> tuple[str, ...]:
         """Return what is killed, by whom and why."""
         return tuple(
-            f"{capability} is killed by {flag.by or 'somebody'}"
-            + (f": {flag.because}" if flag.because else "")
-            for capability, (_, flag) in sorted(self._killed.items())
+            tell_kill(flag, capability) for capability, (_, flag) in sorted(self._killed.items())
         )
