@@ -45,7 +45,7 @@ def gateway_of(prediction: str) -> str:
 def clean(request_id: str) -> str:
     r"""Return a caller's id with what can stand in a header and a log line; at most 128 characters.
 
-    >>> clean("order 7\\r\\nX-Evil: 1")
+    >>> clean("order 7\r\nX-Evil: 1")
     'order 7X-Evil: 1'
     """
     cut = request_id[:REQUEST_ID_MAX]
