@@ -165,7 +165,7 @@ def _in_doubt(
     if len(steps) == 1:
         return roll_back(state, because, now_s, guilty=True)
     if rollout.alarms >= ALARMS_MAX:
-        because = f"in doubt for the {rollout.alarms + 1}th time: {because}"
+        because = f"{because}; compared {rollout.alarms} times, it was well: it is the whole load"
         return roll_back(state, because, now_s)
     trial = guardrails.in_doubt(rollout.trial)
     number = rollout.step - 1

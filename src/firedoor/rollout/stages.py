@@ -15,8 +15,9 @@ PROBATION_WEIGHT = 0.05
 """A second chance is given no more than this in its first hour."""
 SILENT_MAX = 3
 """Looks in a row without a gateway after which there is no evidence."""
-ALARMS_MAX = 5
-"""Times that a version which serves everybody is put in doubt, after which it is given up."""
+ALARMS_MAX = 3
+"""Times that a version which looks wrong once it serves everybody is compared again: the fourth
+time it is a fault that only the whole load shows, and it is given up."""
 ALONE_FACTOR = 2.0
 """On the rate from which a version is rolled back that nothing can be compared with."""
 LOOKS_ALONE_MIN = 30
