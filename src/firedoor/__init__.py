@@ -70,10 +70,12 @@ if TYPE_CHECKING:
     from firedoor.guards.shedding import SheddingPolicy
     from firedoor.isolation.dropping import drop
     from firedoor.isolation.narrow import Failure
+    from firedoor.rollout.policy import RolloutPolicy
     from firedoor.spec.degrade import Older, Quality, Sample, Slower
     from firedoor.spec.dependency import Dependency
     from firedoor.spec.edge import Edge, Shed
     from firedoor.spec.exempt import Exempt
+    from firedoor.spec.fallback import Fallback
     from firedoor.spec.features import Features
     from firedoor.spec.lookup import lookup
     from firedoor.spec.model_use import model
@@ -106,6 +108,7 @@ _HOME = {
     "Exempt": "firedoor.spec.exempt",
     "Explanation": "firedoor.guards.explain",
     "Failure": "firedoor.isolation.narrow",
+    "Fallback": "firedoor.spec.fallback",
     "Features": "firedoor.spec.features",
     "FiredoorError": "firedoor.errors",
     "FrameRefused": "firedoor.errors",
@@ -135,6 +138,7 @@ _HOME = {
     "RatePolicy": "firedoor.guards.rate",
     "Refused": "firedoor.errors",
     "RetryPolicy": "firedoor.guards.retry",
+    "RolloutPolicy": "firedoor.rollout.policy",
     "Run": "firedoor.compute.jobbench",
     "SLO": "firedoor.spec.slo",
     "Sample": "firedoor.spec.degrade",
@@ -195,6 +199,7 @@ __all__ = [
     "Exempt",
     "Explanation",
     "Failure",
+    "Fallback",
     "Features",
     "FiredoorError",
     "FrameRefused",
@@ -224,6 +229,7 @@ __all__ = [
     "RatePolicy",
     "Refused",
     "RetryPolicy",
+    "RolloutPolicy",
     "Run",
     "Sample",
     "Shed",

@@ -11,6 +11,10 @@ import typer.core
 COMMANDS = {
     "run": "firedoor.cli.run:run",
     "up": "firedoor.cli.run:up",
+    "serve": "firedoor.cli.serve:serve",
+    "rollout": "firedoor.cli.rollout:app",
+    "gateway": "firedoor.cli.serve:gateway",
+    "control": "firedoor.cli.serve:control",
     "status": "firedoor.cli.status:status",
     "why": "firedoor.cli.status:why",
     "dlq": "firedoor.cli.dlq:app",

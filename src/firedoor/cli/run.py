@@ -98,7 +98,9 @@ def _run(
             plan = load_plan(file)
             if not plan.zones:
                 names = ", ".join(job.name for job in plan.jobs)
-                message = f"{file}: declares jobs and no zones: firedoor job run NAME ({names})"
+                how = f"firedoor job run NAME ({names})" if names else f"firedoor serve {file}"
+                what = "jobs" if names else "services"
+                message = f"{file}: declares {what} and no zones: {how}"
                 raise PipelineUnloadable(message)
             missing = missing_inputs(plan)
             if missing:

@@ -1,12 +1,13 @@
-"""The process beside a pipeline that runs its jobs when their triggers ask for it."""
+"""Processes beside a pipeline's zones that are started again whenever they die."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from firedoor.compose.children import Child, start
+from firedoor.compose.children import Child, last_words, start
 from firedoor.compose.files import explain
 from firedoor.compose.project import Project
 from firedoor.compose.restarts import RestartPolicy, Restarts, after_death
@@ -18,41 +19,75 @@ LOG = "job-watch"
 STOP_S = 15.0
 """A job that is at work is ended, and gone on with the next time."""
 
+Tell = Callable[[str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Companion:
+    """One process that is kept alive."""
+
+    name: str
+    """Of its log; no zone can have it."""
+    command: Sequence[str]
+    what: str
+    """In words: ``the process that runs jobs with triggers``."""
+    stop_s: float
+    """Longest that it may take to end when it is asked to."""
+    began: Callable[[int], None] = lambda _: None
+    """Told the process id of each."""
+
+    async def keep(
+        self,
+        project: Project,
+        *,
+        clock: Clock,
+        tell: Tell,
+        policy: RestartPolicy = RestartPolicy(),  # noqa: B008 - frozen
+    ) -> None:
+        """Keep it alive for ever; it ends when this is cancelled."""
+        restarts = Restarts()
+        while True:
+            began_s = clock.now_s()
+            how = await self._to_its_end(project, began_s)
+            restarts = after_death(restarts, policy, lived_s=clock.now_s() - began_s)
+            if restarts.in_a_row <= policy.loop_deaths:
+                last = restarts.in_a_row == policy.loop_deaths
+                more = ", which is not told again" if last else ""
+                said = last_words(project.log_file(self.name), 1)
+                why = f"\n  | {said}" if said and how.startswith("ended") else ""
+                tell(
+                    f"{self.what} {how}; started again ({restarts.deaths} so far{more}): see "
+                    f"{project.log_file(self.name)}{why}"
+                )
+            await clock.wait(restarts.wait_s)
+
+    async def _to_its_end(self, project: Project, began_s: float) -> str:
+        """Start the process; return how it ended. Whoever cancels this ends it."""
+        try:
+            process = await start(project, self.name, self.command)
+        except OSError as error:
+            return f"could not be started: {explain(error)}"
+        child = Child(zone=self.name, version="", process=process, began_s=began_s)
+        self.began(child.pid)
+        try:
+            code = await process.wait()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                await child.stop(self.stop_s)
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
 
 async def run_triggers(
     project: Project,
     plan: Plan,
     *,
     clock: Clock,
-    tell: Callable[[str], None],
+    tell: Tell,
     policy: RestartPolicy = RestartPolicy(),  # noqa: B008 - frozen
 ) -> None:
-    """Keep that process alive for ever; it ends when this is cancelled."""
-    restarts = Restarts()
-    while True:
-        began_s = clock.now_s()
-        how = await _to_its_end(project, plan, began_s)
-        restarts = after_death(restarts, policy, lived_s=clock.now_s() - began_s)
-        if restarts.in_a_row <= policy.loop_deaths:
-            last = restarts.in_a_row == policy.loop_deaths
-            more = ", which is not told again" if last else ""
-            tell(
-                f"the process that runs jobs with triggers {how}; started again "
-                f"({restarts.deaths} so far{more}): see {project.log_file(LOG)}"
-            )
-        await clock.wait(restarts.wait_s)
-
-
-async def _to_its_end(project: Project, plan: Plan, began_s: float) -> str:
-    """Start the process; return how it ended. Whoever cancels this ends it."""
-    try:
-        process = await start(project, LOG, ["job", "watch", "--pipeline", plan.file])
-    except OSError as error:
-        return f"could not be started: {explain(error)}"
-    child = Child(zone=LOG, version="", process=process, began_s=began_s)
-    try:
-        code = await process.wait()
-    finally:
-        with contextlib.suppress(TimeoutError):
-            await child.stop(STOP_S)
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+    """Keep the process alive for ever that runs a pipeline's jobs when their triggers say so."""
+    companion = Companion(
+        name=LOG, command=["job", "watch", "--pipeline", plan.file], stop_s=STOP_S,
+        what="the process that runs jobs with triggers",
+    )  # fmt: skip
+    await companion.keep(project, clock=clock, tell=tell, policy=policy)

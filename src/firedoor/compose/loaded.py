@@ -8,6 +8,7 @@ used for an hour goes when the next one comes.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ from firedoor.adapters.files.artifacts import FileArtifacts
 from firedoor.adapters.files.writing import FOLDER_MODE, write_atomically
 from firedoor.errors import DeclarationError
 from firedoor.ports.clock import Clock
-from firedoor.wire.bundle import encode_manifest
+from firedoor.wire.bundle import Manifest, decode_manifest, encode_manifest
 
 KEPT_S = 3_600.0
 """How long a copy stays that nobody uses."""
@@ -51,6 +52,36 @@ class LoadedBundles:
             if touched_s is None or not 0 <= now_s - touched_s < TOUCH_S:
                 self._make(digest, now_s)
             return self._folder / digest
+
+    def manifest(self, digest: str) -> Manifest:
+        """Return what is beside a copy.
+
+        Raises:
+            FiredoorError: if it is not what was stored, and cannot be had again.
+            OSError: if it cannot be read.
+        """
+        encoded = self._manifest(digest).read_bytes()
+        if hashlib.sha256(encoded).hexdigest() == digest:
+            return decode_manifest(encoded)
+        self.renew(digest)
+        self.have(digest)
+        return self._artifacts.manifest(digest)
+
+    def recheck(self, digest: str) -> None:
+        """Compare a copy with its manifest; one that differs is made again by who needs it next.
+
+        Raises:
+            FiredoorError, OSError: as ``manifest``.
+        """
+        for entry in self.manifest(digest).files:
+            try:
+                with (self._folder / digest / entry.path).open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError:
+                found = ""
+            if found != entry.sha256:
+                self.renew(digest)
+                return
 
     def renew(self, digest: str) -> None:
         """Take a copy away that is not what was stored: the next who needs it makes another."""

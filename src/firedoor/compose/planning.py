@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import functools
 import glob
-import hashlib
-import inspect
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import msgspec
 
 from firedoor.compose.arguments import reads_argument
-from firedoor.compute.limits import MEMORY_MIN_BYTES
-from firedoor.compute.step import MAIN_ALIAS, refer
-from firedoor.errors import DeclarationError
+from firedoor.compose.noting import beside, hash_of, inner, note, sources_of
+from firedoor.compose.planning_services import plan_service
 from firedoor.spec.dataset import plan_dataset
 from firedoor.spec.graph import sensitive_of
 from firedoor.spec.job import Job
@@ -28,13 +24,6 @@ from firedoor.spec.referred import StepNote
 from firedoor.spec.schema_note import note_schema
 from firedoor.spec.sources import Frames
 from firedoor.spec.zone import Zone
-from firedoor.units import format_bytes
-
-if TYPE_CHECKING:
-    import dataframely as dy
-
-INSTALLED = ("site-packages", "dist-packages")
-"""Folders of libraries, whose versions a run records."""
 
 Option = bool | int | float | str | list[str | int] | None
 
@@ -67,6 +56,15 @@ def plan_of(pipeline: Pipeline, *, file: Path, sys_path: tuple[str, ...]) -> Pla
         exempt=pipeline.exempt,
         jobs=tuple(_job(job, pipeline, file, zones) for job in pipeline.jobs),
         datasets=tuple(plan_dataset(one, _folder(one.sink, pipeline)) for one in pipeline.datasets),
+        services=tuple(
+            plan_service(
+                one,
+                file=file,
+                folder=pipeline.folder,
+                runbook=_runbook(one.runbook, pipeline.folder),
+            )
+            for one in pipeline.services
+        ),
     )
 
 
@@ -119,7 +117,7 @@ def _job(job: Job, pipeline: Pipeline, file: Path, zones: tuple[ZonePlan, ...]) 
     dataset = job.dataset.name if job.dataset else ""
     if job.dataset is not None and job.dataset.sealed:
         check_reach(job.name, job.limits.may_read, zones, file)
-    step = _note(
+    step = note(
         f"job {job.name!r}", _run_by(job), memory_bytes=job.limits.memory_bytes, by_value=False,
         file=file,
     )  # fmt: skip
@@ -127,12 +125,12 @@ def _job(job: Job, pipeline: Pipeline, file: Path, zones: tuple[ZonePlan, ...]) 
     told: tuple[object, ...] = (limits, job.parameters, dataset or job.reads)
     said = msgspec.json.encode((*told, job.evaluation) if job.evaluation else told, order="sorted")
     made = (job.step, *job.checks.values())
-    sources = {module: text for one in made for module, text in _sources(one).items()}
-    sources.update(_beside(file))
+    sources = {module: text for one in made for module, text in sources_of(one).items()}
+    sources.update(beside(file))
     return JobPlan(
         name=job.name,
         owner=job.owner,
-        version=_hash(said, sources),
+        version=hash_of(said, sources),
         step=step,
         limits=job.limits,
         doc=job.doc,
@@ -159,58 +157,10 @@ def _step(zone: Zone, file: Path) -> StepNote | None:
     """Return what a worker needs to find the step of a zone, if it has one."""
     if zone.step is None or zone.options is None:
         return None
-    return _note(
+    return note(
         f"zone {zone.name!r}", zone.step, zone.schema, zone.out_schema,
         memory_bytes=zone.options.memory_bytes, by_value=zone.options.cloudpickle, file=file,
     )  # fmt: skip
-
-
-def _note(
-    whose: str,
-    step: Callable[..., object],
-    schema: type[dy.Schema] | None = None,
-    out_schema: type[dy.Schema] | None = None,
-    *,
-    memory_bytes: int,
-    by_value: bool,
-    file: Path,
-) -> StepNote:
-    """Return what a worker needs to find a function.
-
-    Raises:
-        DeclarationError: if it could not.
-    """
-    if memory_bytes < MEMORY_MIN_BYTES:
-        why = f"of {whose} is less than a worker needs to live"
-        remedy = f"give at least {format_bytes(MEMORY_MIN_BYTES)}"
-        raise DeclarationError("memory", memory_bytes, why, remedy)
-    try:
-        reference = refer(step, schema, out_schema, by_value=by_value)
-    except DeclarationError as error:
-        why = f"of {whose} {str(error).partition(': ')[2].partition('; ')[0]}"
-        raise DeclarationError(error.field, step, why, error.remedy) from error
-    of_file = MAIN_ALIAS.encode() in reference.pickled
-    return StepNote(
-        name=reference.name,
-        pickled=reference.pickled,
-        main_path=str(file) if of_file else reference.main_path,
-        main_module=None if of_file else reference.main_module,
-        where=_where(step),
-    )
-
-
-def _where(step: Callable[..., object]) -> str:
-    """Return ``file:line`` of a function: of its ``def``, not of its decorators."""
-    code = getattr(_inner(step), "__code__", None)
-    if code is None:
-        return ""
-    line = code.co_firstlineno
-    try:
-        lines, first = inspect.getsourcelines(code)
-    except (OSError, TypeError):
-        return f"{code.co_filename}:{line}"
-    named = (n for n, text in enumerate(lines) if text.lstrip().startswith("def "))
-    return f"{code.co_filename}:{first + next(named, 0)}"
 
 
 def _source(zone: Zone, folder: Path) -> SourcePlan | None:
@@ -235,7 +185,7 @@ def _sink(zone: Zone, folder: Path) -> SinkPlan | None:
     if zone.kind != "sink":
         return None
     if zone.step is not None:
-        return SinkPlan(form="function", keyed=reads_argument(_inner(zone.step), "key"))
+        return SinkPlan(form="function", keyed=reads_argument(inner(zone.step), "key"))
     return SinkPlan(form="parquet", path=_absolute(zone.folder, folder))
 
 
@@ -290,51 +240,4 @@ def _version(zone: Zone, plan: ZonePlan) -> str:
         said += msgspec.json.encode((plan.ladder, plan.demand), order="sorted")
     if plan.models:  # which version an alias names is no part of the zone
         said += msgspec.json.encode(plan.models, order="sorted")
-    return _hash(said, _sources(zone.step, zone.schema, zone.out_schema))
-
-
-def _hash(said: bytes, sources: dict[str, bytes]) -> str:
-    """Return a hash of options and of modules."""
-    digest = hashlib.blake2b(said, digest_size=5)
-    for name, source in sorted(sources.items()):
-        digest.update(f"\n{name}\n".encode())
-        digest.update(source)
-    return digest.hexdigest()
-
-
-def _sources(step: Callable[..., object] | None, *schemas: object) -> dict[str, bytes]:
-    """Return by module the source of what defines a function and its schemas."""
-    made: list[object] = [*schemas]
-    if step is not None:
-        inner = _inner(step)
-        made.append(inner if hasattr(inner, "__code__") else type(inner))
-    sources = {}
-    for part in made:
-        module = sys.modules.get(getattr(part, "__module__", None) or "")
-        file = getattr(module, "__file__", None)
-        if module is not None and file is not None and file.endswith(".py"):
-            sources[module.__name__] = Path(file).read_bytes()
-    return sources
-
-
-def _beside(file: Path) -> dict[str, bytes]:
-    """Return by path the source of what a pipeline's file has imported from its own folder.
-
-    A checkpoint is taken over only by a run of the same code, and a training is seldom one module.
-    """
-    folder, sources = file.resolve().parent, {}
-    for module in list(sys.modules.values()):
-        found = getattr(module, "__file__", None)
-        path = Path(found).resolve() if isinstance(found, str) else folder
-        if path.suffix == ".py" and path.is_relative_to(folder):
-            inside = path.relative_to(folder)
-            if not any(part.startswith(".") or part in INSTALLED for part in inside.parts):
-                sources[inside.as_posix()] = path.read_bytes()
-    return sources
-
-
-def _inner(step: object) -> object:
-    """Return the function within partials and decorators."""
-    while isinstance(step, functools.partial):
-        step = step.func
-    return inspect.unwrap(step) if callable(step) else step
+    return hash_of(said, sources_of(zone.step, zone.schema, zone.out_schema))

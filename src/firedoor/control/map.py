@@ -11,8 +11,8 @@ from firedoor.units import format_bytes
 
 _FILLS = {"source": "#dbeafe", "transform": "#f1f5f9", "sink": "#dcfce7"}
 _STROKES = {"source": "#2563eb", "transform": "#475569", "sink": "#16a34a"}
-_FILLS |= {"lookup": "#fef9c3", "model": "#f3e8ff"}
-_STROKES |= {"lookup": "#ca8a04", "model": "#9333ea"}
+_FILLS |= {"lookup": "#fef9c3", "model": "#f3e8ff", "service": "#ffedd5"}
+_STROKES |= {"lookup": "#ca8a04", "model": "#9333ea", "service": "#ea580c"}
 STATES = {
     "starting": "#a3a3a3",
     "running": "#16a34a",
@@ -69,6 +69,9 @@ def mermaid(plan: Plan, *, states: Mapping[str, str] | None = None) -> str:
         for kind, name in _used(zone)
     ]
     lines += [
+        f"  model_{service.model.name} -.-> service_{service.name}" for service in plan.services
+    ]
+    lines += [
         f"  classDef {kind} fill:{fill},stroke:{_STROKES[kind]},color:#111111"
         for kind, fill in _FILLS.items()
     ]
@@ -88,8 +91,8 @@ def svg(plan: Plan, *, states: Mapping[str, str] | None = None) -> str:
         states: state of each zone that is known, by name; it colours the zone's frame.
     """
     boxes = _places(plan)
-    width = max(box.x for box in boxes.values()) + _WIDTH + _MARGIN
-    height = max(box.y for box in boxes.values()) + _HEIGHT + _MARGIN
+    width = max((box.x for box in boxes.values()), default=_MARGIN) + _WIDTH + _MARGIN
+    height = max((box.y for box in boxes.values()), default=_MARGIN) + _HEIGHT + _MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" {_FONT}>',
         f"<title>{escape(plan.pipeline)}</title>",
@@ -104,8 +107,10 @@ def svg(plan: Plan, *, states: Mapping[str, str] | None = None) -> str:
     for zone in plan.zones:
         state = (states or {}).get(zone.name, "")
         parts.append(_rect(boxes[zone.name], zone.kind, _lines_of(zone, state), state))
+    of = {service.name: f"service of {service.model.name}" for service in plan.services}
     parts += [
-        _rect(boxes[_key(kind, name)], kind, [name, kind], "") for kind, name in _beside(plan)
+        _rect(boxes[_key(kind, name)], kind, [name, of[name] if kind == "service" else kind], "")
+        for kind, name in _beside(plan)
     ]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -133,7 +138,7 @@ def _places(plan: Plan) -> dict[str, _Box]:
             depth.setdefault(name, depth[edge.publisher] + number + 1)
             before.setdefault(name, []).append(chain[number])
     rows: dict[str, float] = {}
-    for column in range(1 + max(depth.values())):
+    for column in range(1 + max(depth.values(), default=-1)):
         names = [name for name, at in depth.items() if at == column]
         wanted = {name: _middle(before[name], rows) for name in names}
         free = -1.0
@@ -144,10 +149,11 @@ def _places(plan: Plan) -> dict[str, _Box]:
         name: _Box(_MARGIN + at * step_x, _MARGIN + rows[name] * step_y)
         for name, at in depth.items()
     }
-    below = _MARGIN + (1 + max(rows.values())) * step_y
+    below = _MARGIN + (1 + max(rows.values(), default=-1)) * step_y
     taken: set[float] = set()
     for beside in _beside(plan):
-        x = min(boxes[zone.name].x for zone in plan.zones if beside in _used(zone))
+        above = [boxes[zone.name].x for zone in plan.zones if beside in _used(zone)]
+        x = min(above, default=float(_MARGIN))
         while x in taken:
             x += step_x
         taken.add(x)
@@ -240,8 +246,11 @@ def _used(zone: ZonePlan) -> list[tuple[str, str]]:
 
 
 def _beside(plan: Plan) -> list[tuple[str, str]]:
-    """Return the lookups and models that some zone uses."""
-    return list(dict.fromkeys(used for zone in plan.zones for used in _used(zone)))
+    """Return the lookups and models that something uses, and the services, as kind and name."""
+    used = [used for zone in plan.zones for used in _used(zone)]
+    models = [("model", service.model.name) for service in plan.services]
+    services = [("service", service.name) for service in plan.services]
+    return list(dict.fromkeys((*used, *models, *services)))
 
 
 def _key(kind: str, name: str) -> str:

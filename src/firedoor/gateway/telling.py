@@ -83,8 +83,8 @@ def evidence(parts: Parts, at_s: float) -> Evidence:
     deaths: dict[str, int] = {}
     for held in _named(parts):
         how = held.variant.facts
-        said = f"{how.state}: {how.because}" if how.because else how.state
-        variants[held.name] = said
+        plain = how.state == "ready" or not how.because  # of one that is ready these are notes
+        variants[held.name] = how.state if plain else f"{how.state}: {how.because}"
         deaths[held.name] = how.deaths
     for arm in (route.champion, route.candidate) if route else ():
         if arm is not None and arm.name not in variants:

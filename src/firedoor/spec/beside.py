@@ -1,4 +1,4 @@
-"""What is declared beside the zones of a pipeline: datasets, jobs and evaluations."""
+"""What is declared beside the zones of a pipeline: datasets, jobs, evaluations, services."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
+from firedoor.rollout.policy import RolloutPolicy
 from firedoor.spec import steps
 from firedoor.spec.checking import check_text
 from firedoor.spec.dataset import Dataset, DatasetOptions, declare_dataset
 from firedoor.spec.declared import Declared
 from firedoor.spec.evaluation import EvaluationOptions, declare_evaluation
+from firedoor.spec.fallback import Fallback
+from firedoor.spec.features import Features
 from firedoor.spec.job import Job, JobOptions, declare_job
+from firedoor.spec.referred import ModelPlan
+from firedoor.spec.service import Service, ServiceOptions, declare_service
 from firedoor.spec.trigger import Trigger, manual
 from firedoor.spec.zone import Zone
 
@@ -25,18 +30,20 @@ Function = TypeVar("Function", bound=Callable[..., object])
 class Beside:
     """The part of ``Pipeline`` that is no zone."""
 
-    def __init__(self, name: str, owner: str, folder: Path) -> None:
+    def __init__(self, name: str, owner: str, folder: Path, *, runbook: str = "") -> None:
         """Begin with nothing.
 
         Args:
             name: of the pipeline.
             owner: likewise.
             folder: what relative paths are relative to.
+            runbook: for zones and services that name no other.
         """
         self.name = name
         self.owner = owner
         self.folder = folder
         """What relative paths are relative to."""
+        self.runbook = runbook
         self._declared = Declared(name)
 
     @property
@@ -48,6 +55,11 @@ class Beside:
     def datasets(self) -> tuple[Dataset, ...]:
         """The datasets, in the order of their declaration."""
         return tuple(self._declared.datasets.values())
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The services, in the order of their declaration."""
+        return tuple(self._declared.services.values())
 
     def dataset(
         self,
@@ -165,6 +177,52 @@ class Beside:
         def declare(step: Function) -> Function:
             called = self._declared.check_new("evaluation", steps.name_of(name, step))
             self._declared.jobs[called] = make(called, step, told)
+            return step
+
+        return declare
+
+    def service(
+        self,
+        *,
+        model: ModelPlan,
+        key: str | None = None,
+        slices: Sequence[str] = (),
+        features: Sequence[Features] = (),
+        fallback: Fallback | None = None,
+        rollout: RolloutPolicy | None = None,
+        name: str | None = None,
+        **more: Unpack[ServiceOptions],
+    ) -> Callable[[Function], Function]:
+        """Declare a function that answers requests by a model. Decorates and returns it.
+
+        ``def predict(model, rows)`` returns a prediction a row: a column, a frame, or an array. It
+        is called in workers, with ``rows`` as it annotates them: ``pl.DataFrame``,
+        ``pd.DataFrame`` or ``np.ndarray``. Requests in one batch are handed over together.
+        ``firedoor serve`` answers by it.
+
+        Args:
+            model: ``fd.model("delays")``; its champion answers, a rollout's candidate besides.
+            key: the column of what a split sticks to, such as the customer; None: the whole
+                request, so that the same rows get the same version.
+            slices: columns by whose values a rollout is judged besides, at most 8.
+            features: groups of features that are looked up for each row.
+            fallback: what is answered when no version can; default: ``fd.Fallback()``.
+            rollout: when a new version is given more requests; default: ``fd.RolloutPolicy()``.
+            name: default: the function's.
+            more: its limits and manners, see ``ServiceOptions``.
+
+        Raises:
+            DeclarationError: for anything that cannot work.
+        """
+        make = declare_service(
+            self.folder, model=model, key=key, slices=slices, features=features,
+            fallback=fallback, rollout=rollout, runbook=self.runbook, more=more,
+        )  # fmt: skip
+        told = self._owner(more.get("owner"))
+
+        def declare(step: Function) -> Function:
+            called = self._declared.check_new("service", steps.name_of(name, step))
+            self._declared.services[called] = make(called, step, told)
             return step
 
         return declare

@@ -12,17 +12,19 @@ from firedoor.spec.degrade import Quality, check_demand
 from firedoor.spec.job import Job
 from firedoor.spec.plan import EdgePlan, WhenFull
 from firedoor.spec.reads import Known, Reads, found, resolve
+from firedoor.spec.service import Service
 from firedoor.spec.zone import Inbox, Zone
 
 
 class Declared:
-    """Zones, jobs and datasets by name, until they are frozen."""
+    """Zones, jobs, datasets and services by name, until they are frozen."""
 
     def __init__(self, pipeline: str) -> None:
         """Begin with nothing."""
         self.zones: dict[str, Zone] = {}
         self.jobs: dict[str, Job] = {}
         self.datasets: dict[str, Dataset] = {}
+        self.services: dict[str, Service] = {}
         self._pipeline = pipeline
         self._steps: list[tuple[Callable[..., object], Zone]] = []
         self._frozen: tuple[EdgePlan, ...] | None = None
@@ -55,7 +57,7 @@ class Declared:
             names = ", ".join(self.zones) or "no zones"
             why = f"comes after <Pipeline {self._pipeline}: {names}> was frozen"
             raise DeclarationError(kind, name, why, remedy)
-        if name in self.zones or name in self.jobs or name in self.datasets:
+        if any(name in each for each in (self.zones, self.jobs, self.datasets, self.services)):
             remedy = "give each zone a name of its own: name="
             raise DeclarationError(kind, name, "is declared already", remedy)
         return name
@@ -64,7 +66,7 @@ class Declared:
         """Return the edges. After this nothing can be added."""
         if self._frozen is None:
             zones = tuple(self.zones.values())
-            if zones or not self.jobs:  # jobs can be all that there is
+            if zones or not (self.jobs or self.services):  # these can be all that there is
                 graph.check_whole(self._pipeline, zones)
             self._frozen = graph.join(zones)
         return self._frozen

@@ -91,11 +91,11 @@ class Pipeline(Beside):
         )
         check_number("retention_days", retention_days, 0.01, RETENTION_MAX_DAYS, "days")
         self.retention_days = float(retention_days)
-        self.runbook, self.exempt = check_runbook(runbook), check_exempt(exempt)
+        book, self.exempt = check_runbook(runbook), check_exempt(exempt)
         frame = inspect.currentframe()
         file = frame.f_back.f_globals.get("__file__") if frame and frame.f_back else None
         folder = Path(file).resolve().parent if file else Path.cwd()
-        super().__init__(called, told, folder)
+        super().__init__(called, told, folder, runbook=book)
 
     def __repr__(self) -> str:
         """Return name and zones."""
@@ -120,8 +120,8 @@ class Pipeline(Beside):
         """Return the edges. After this no zone can be added.
 
         Raises:
-            DeclarationError: if there is neither a source nor a job, or a zone whose rows nobody
-                reads.
+            DeclarationError: if there is neither a source nor a job nor a service, or a zone whose
+                rows nobody reads.
         """
         return self._declared.freeze()
 

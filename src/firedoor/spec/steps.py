@@ -50,6 +50,15 @@ def check_evaluation(step: object) -> Callable[..., object]:
     return _check_places("step", step, 2, "a model and rows", f"def {_name(step)}(model, rows)")
 
 
+def check_fallback(step: object) -> Callable[..., object]:
+    """Return a function that takes rows: what is answered without a model.
+
+    Raises:
+        DeclarationError: saying how to write it.
+    """
+    return _check_places("function", step, 1, "rows", f"def {_name(step)}(rows)")
+
+
 def check_change(name: str, change: object) -> Callable[..., object]:
     """Return a function that takes rows: a change of inputs.
 

@@ -1,0 +1,249 @@
+"""One gateway as a process of its own: ``firedoor gateway``.
+
+It runs no user code, and imports no library of models or tables: what is broken in those cannot
+keep it from answering. It needs the project's folder, and nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.compose import outfit, tether
+from firedoor.compose.champions import Champions
+from firedoor.compose.connecting import connect_to
+from firedoor.compose.evidence_packs import EvidencePacks
+from firedoor.compose.flags_file import FlagsFile
+from firedoor.compose.gateway_feed import Feed
+from firedoor.compose.label_forwarding import forwarder
+from firedoor.compose.opening import Opening
+from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.serving_folder import GatewayState, ServingFolder, serving_plan
+from firedoor.data.prediction_writer import PredictionWriter
+from firedoor.errors import DeclarationError, FiredoorError
+from firedoor.gateway.front import front
+from firedoor.gateway.http_server import bind, new_event_loop
+from firedoor.gateway.path import ServicePath
+from firedoor.gateway.services import ServiceFacts
+from firedoor.ports.streams import Streams
+from firedoor.spec.plan import Plan
+
+LEFT, REFUSED = 0, 2
+LOOPBACK = "127.0.0.1"
+SAY_S = 0.2
+READ_S, WRITE_S, OPEN_S = 1.0, 2.0, 2.0
+"""Patience with a broker: nothing waits for it but the background, which asks again."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """What the command line says."""
+
+    directory: Path
+    pipeline: Path | None = None
+    """Its file, where no supervisor has written a plan."""
+    endpoint: Endpoint | None = None
+    """The broker; None: the project's."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    number: int = 0
+    """Among the gateways of a supervisor; 0: there is none."""
+    supervised: bool = False
+
+
+@dataclass(slots=True)
+class GatewayProcess:
+    """A gateway, from its start to its end."""
+
+    options: GatewayOptions
+    _leave: asyncio.Event = field(default_factory=asyncio.Event)
+    _clock: SystemClock = field(default_factory=SystemClock)
+
+    async def run(self) -> int:
+        """Answer until it is asked to end; return the exit code.
+
+        Raises:
+            FiredoorError: if it cannot begin.
+        """
+        loop = asyncio.get_running_loop()
+        if self.options.supervised:
+            tether.tie()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._leave.set)
+        project = Project.at(self.options.directory)
+        folder = ServingFolder(project, _log.warning)
+        plan = await asyncio.to_thread(serving_plan, folder, project, self.options.pipeline)
+        name = outfit.replica()
+        async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+            opening = Opening(
+                plan, project=project, champions=Champions(project.folder, _log.warning),
+                clock=self._clock, tasks=tasks,
+            )  # fmt: skip
+            log = PredictionWriter(clock=self._clock)
+            tasks.create_task(log.run())
+            stack.push_async_callback(log.close)
+            paths = {
+                service.name: await stack.enter_async_context(
+                    ServicePath(
+                        service, gateway=name, open_variant=opening.of(service),
+                        clock=self._clock, seed=random.SystemRandom().getrandbits(63),
+                        log=log, lookups=opening.lookups(service),
+                        function=opening.function(service),
+                        forward=forwarder(folder, service.name),
+                    )
+                )
+                for service in plan.services
+            }  # fmt: skip
+            feed = self._feed(project, plan, folder, paths, name)
+            feed.reached = lambda streams: setattr(log, "log", streams)
+            await feed.begin()
+            await self._serve(feed, folder, paths, name)
+        return LEFT
+
+    def _feed(
+        self,
+        project: Project,
+        plan: Plan,
+        folder: ServingFolder,
+        paths: Mapping[str, ServicePath],
+        name: str,
+    ) -> Feed:
+        """Return the background."""
+
+        async def connect() -> Streams:
+            # Read each time: a broker that was started anew may be elsewhere.
+            endpoint = self.options.endpoint
+            if endpoint is None:
+                endpoint = await asyncio.to_thread(project.endpoint)
+            return await connect_to(
+                endpoint, pipeline=plan.pipeline, clock=self._clock, read_s=READ_S,
+                write_s=WRITE_S, open_s=OPEN_S,
+            )  # fmt: skip
+
+        return Feed(
+            services=paths,
+            models={service.name: service.model.name for service in plan.services},
+            folder=folder,
+            champions=Champions(project.folder, _log.warning),
+            packs=EvidencePacks(folder.folder),
+            flags_file=FlagsFile(project.folder),
+            connect=connect,
+            gateway=name,
+            clock=self._clock,
+            tell=_log.info,
+        )
+
+    async def _serve(
+        self, feed: Feed, folder: ServingFolder, paths: Mapping[str, ServicePath], name: str
+    ) -> None:
+        """Answer until it is asked to end, and finish what is under way.
+
+        Raises:
+            DeclarationError: if the port is not to be had.
+        """
+        server = front(
+            list(paths.values()), gateway=name, release=outfit.version(), clock=self._clock,
+            failed=lambda error: _log.error("%s", error, exc_info=error),
+        )  # fmt: skip
+        async with asyncio.TaskGroup() as group:
+            aside = [group.create_task(feed.run())]
+            async with server:
+                port = await server.listen(self._bound())
+                url = f"http://{self.options.host}:{port}"
+                own = await server.listen(bind(LOOPBACK, 0, shared=False))
+                _log.info("answers at %s", url)
+                state = GatewayState(
+                    pid=os.getpid(), name=name, url=url, own=f"http://{LOOPBACK}:{own}"
+                )
+                aside.append(group.create_task(self._say(feed, folder, paths, state)))
+                await self._leave.wait()
+                _log.info("finishes what is under way")
+            for task in aside:
+                task.cancel()
+
+    def _bound(self) -> socket.socket:
+        """Return a socket that other gateways may share.
+
+        Raises:
+            DeclarationError: if the port is not to be had.
+        """
+        host, port = self.options.host, self.options.port
+        try:
+            return bind(host, port)
+        except (OSError, OverflowError) as error:
+            why = f"cannot be listened to ({getattr(error, 'strerror', None) or error})"
+            remedy = "end what listens there, or give another with --port, or 0 for any free one"
+            raise DeclarationError("port", f"{host}:{port}", why, remedy) from error
+
+    async def _say(
+        self,
+        feed: Feed,
+        folder: ServingFolder,
+        paths: Mapping[str, ServicePath],
+        first: GatewayState,
+    ) -> None:
+        """Say how it is whenever that changes, for ever."""
+        before: GatewayState | None = None
+        while True:
+            told = {name: path.facts() for name, path in paths.items()}
+            state = replace(
+                first,
+                ready=all(facts.ready for facts in told.values()),
+                services={
+                    name: feed.missing(name) or _in_words(facts) for name, facts in told.items()
+                },
+                broker=feed.away,
+            )
+            if state != before:
+                before = state
+                await asyncio.to_thread(folder.say, self.options.number, state)
+            await self._clock.wait(SAY_S)
+
+
+def run_gateway(options: GatewayOptions) -> int:
+    """Run a gateway until it is asked to end; return the exit code. Errors are printed."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(GatewayProcess(options).run())
+    except BaseExceptionGroup as errors:
+        known, rest = errors.split(FiredoorError)
+        if known is None or rest is not None:
+            raise
+        _refuse(known)
+    except FiredoorError as error:
+        _refuse(error)
+    return REFUSED
+
+
+def _in_words(facts: ServiceFacts) -> str:
+    """Say by what a service answers, or why it does not."""
+    ones = [one for one in facts.variants if one.arm == "champion"] or list(facts.variants)
+    if not ones:
+        return facts.because or "nothing is loaded yet"
+    one = ones[0]
+    said = f"{one.name} answers" if facts.ready else f"{one.name} is {one.state}"
+    return f"{said}: {facts.because}" if facts.because else said
+
+
+def _refuse(error: BaseException) -> None:
+    """Print the first error of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    sys.stderr.write(f"firedoor: {error}\n")

@@ -1,0 +1,234 @@
+"""Serve a pipeline's services on this machine: a broker, a control process, gateways.
+
+The supervisor runs no user code and answers nothing itself. What it starts ends with it, also when
+it is killed, and is started again whenever it dies: gateways share a port that is held here, so
+that a dead one costs the connections that it had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from firedoor.compose import children
+from firedoor.compose.champions import Champions, followed
+from firedoor.compose.companion import Companion
+from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.serving_broker import ServingBroker
+from firedoor.compose.serving_folder import GatewayState, ServingFolder
+from firedoor.errors import DeclarationError, ModelRefused, PipelineUnloadable, ProjectBusy
+from firedoor.gateway.http_server import bind
+from firedoor.ports.clock import Clock
+from firedoor.spec.plan import Plan
+
+LOOK_S = 0.2
+LOGS_S = 5.0
+GRACE_S = 5.0
+"""Beyond the longest time that a service finishes requests in."""
+CONTROL = "serve-control"
+"""Of its log; no zone can have this name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """What the command line says."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0: a free one."""
+    gateways: int = 1
+    control_port: int | None = None
+    """Of the control API, on loopback; None: a free one."""
+    external: Endpoint | None = None
+    """A broker that is somewhere already."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Serving:
+    """The services of one pipeline, in a project folder."""
+
+    project: Project
+    plan: Plan
+    clock: Clock
+    tell: Callable[[str], None]
+    options: ServeOptions
+    _folder: ServingFolder = field(init=False)
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+    _states: dict[int, GatewayState] = field(default_factory=dict)
+    _pids: dict[int, int] = field(default_factory=dict)
+
+    def end(self) -> None:
+        """Finish what is under way, and end."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Serve until it is asked to end.
+
+        Raises:
+            PipelineUnloadable: if the pipeline declares no service.
+            ModelRefused: if there is no version to answer by.
+            ProjectBusy: if services of this project are served already.
+            DeclarationError: if the port is taken, or the host is none of this machine.
+            OSError: if files cannot be written.
+        """
+        if not self.plan.services:
+            message = f"{self.plan.file} declares no service: write @pipeline.service(model=...)"
+            raise PipelineUnloadable(message)
+        self._folder = ServingFolder(self.project, self.tell)
+        self._folder.create()
+        with self._alone(), reserved(self.options.host, self.options.port) as port:
+            check_champions(self.plan, self.project, self._folder, self.tell)
+            self._folder.write_plan(self.plan)
+            self.tell(
+                f"{', '.join(service.name for service in self.plan.services)}: "
+                f"http://{self.options.host}:{port}"
+            )
+            await self._serve(port)
+
+    async def _serve(self, port: int) -> None:
+        """Start everything, and keep it at work until it is asked to end."""
+        broker = ServingBroker(
+            project=self.project, plan=self.plan, clock=self.clock, tell=self.tell,
+            external=self.options.external,
+        )  # fmt: skip
+        async with asyncio.TaskGroup() as group:
+            brokering = group.create_task(broker.keep())
+            gateways = [
+                group.create_task(companion.keep(self.project, clock=self.clock, tell=self.tell))
+                for companion in self._companions(port)
+            ]
+            aside = [group.create_task(self._watch()), group.create_task(self._bound_logs())]
+            await self._asked.wait()
+            self.tell("finishes what is under way")
+            for task in (*gateways, *aside):
+                task.cancel()
+            await asyncio.wait(gateways)
+            brokering.cancel()  # last: what was counted is told before
+
+    def _companions(self, port: int) -> list[Companion]:
+        """Return the processes: gateways, and the one for control."""
+        options, drain_s = self.options, max(each.limits.drain_s for each in self.plan.services)
+        control = ["control"]
+        if options.control_port is not None:
+            control += ["--port", str(options.control_port)]
+        companions = [
+            Companion(
+                name=CONTROL, command=control, stop_s=GRACE_S,
+                what="the process that drives rollouts",
+            )
+        ]  # fmt: skip
+        for number in range(1, options.gateways + 1):
+            self._folder.forget(number)
+            command = ["gateway", "--host", options.host, "--port", str(port)]
+            companions.append(
+                Companion(
+                    name=f"serve-gateway-{number}", command=[*command, "--number", str(number)],
+                    what=f"gateway {number}", stop_s=drain_s + GRACE_S,
+                    began=lambda pid, number=number: self._pids.update({number: pid}),  # type: ignore[misc]
+                )
+            )  # fmt: skip
+        return companions
+
+    async def _watch(self) -> None:
+        """Tell how gateways are whenever that changes, for ever."""
+        while True:
+            for number in range(1, self.options.gateways + 1):
+                said = self._folder.said(number)
+                if said is None or said.pid != self._pids.get(number):
+                    continue  # of one that died
+                before = self._states.get(number)
+                self._states[number] = said
+                for service, how in said.services.items():
+                    if before is None or before.services.get(service) != how:
+                        self.tell(f"gateway {number}: {service}: {how}")
+            await self.clock.wait(LOOK_S)
+
+    async def _bound_logs(self) -> None:
+        """Keep logs bounded, for ever."""
+        names = [f"serve-gateway-{number}" for number in range(1, self.options.gateways + 1)]
+        while True:
+            await self.clock.wait(LOGS_S)
+            for name in (CONTROL, *names):
+                with contextlib.suppress(OSError):  # a log is not worth a service
+                    children.rotate(self.project.log_file(name))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold what only one of these may do in a project; the system lets go of it at its end."""
+        file = self._folder.folder / "lock"
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+                message = (
+                    f"services of {self.project.folder} are served already (process {pid}): end "
+                    f"that with `kill {pid}`, or name another folder with --project DIR"
+                )
+                raise ProjectBusy(message) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def reserved(host: str, port: int) -> Iterator[int]:
+    """Hold a port for gateways that share it; give it, a free one for 0.
+
+    Raises:
+        DeclarationError: if it is taken, also by somebody who would share it, or the host is none
+            of this machine.
+    """
+    try:
+        bind(host, port, shared=False).close()
+        held = bind(host, port)
+    except (OSError, OverflowError) as error:
+        why = f"cannot be listened to ({getattr(error, 'strerror', None) or error})"
+        remedy = "end what listens there, or give another with --port, or 0 for any free one"
+        raise DeclarationError("port", f"{host}:{port}", why, remedy) from error
+    try:
+        yield _port_of(held)
+    finally:
+        held.close()
+
+
+def _port_of(held: socket.socket) -> int:
+    """Return the port that a socket is bound to."""
+    return int(held.getsockname()[1])
+
+
+def check_champions(
+    plan: Plan, project: Project, folder: ServingFolder, tell: Callable[[str], None]
+) -> None:
+    """Refuse to serve where a service has no version to answer by.
+
+    Raises:
+        ModelRefused: saying what to do.
+    """
+    champions = Champions(project.folder, tell)
+    for service in plan.services:
+        model = service.model.name
+        kept = champions.of(model)
+        if followed(service.name, model, folder.route(service.name), kept) is not None:
+            continue
+        if not kept.state.versions:
+            trains = next((job.name for job in plan.jobs if job.evaluation is None), "")
+            first = f"train one (`firedoor job run {trains}`)" if trains else "add one"
+            what = f"there is no version of model {model!r} yet: {first}, and promote it"
+        else:
+            latest = kept.state.versions[-1].number
+            what = (
+                f"no version of model {model!r} is the champion: evaluate one, and promote it "
+                f"(`firedoor models promote {model}@{latest}`)"
+            )
+        message = f"service {service.name} has nothing to answer by: {what}"
+        raise ModelRefused(message, code="not_qualified")

@@ -1,0 +1,287 @@
+"""Services as processes: answers under kills, without broker and control, and new versions.
+
+One ``firedoor serve`` serves the tests of this file, in their order, where they do not say else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from firedoor.compose.serving_folder import ServingFolder
+from firedoor.wire.route import Arm, Route
+from serving.client import Load, press
+from serving.served import READY_S, Served, Shop
+
+BIAS = 10.0
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    made = Shop(tmp_path_factory.mktemp("shop"))
+    made.add(BIAS, live=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def served(shop: Shop) -> Iterator[Served]:
+    """Two gateways. That nothing is left behind when it is killed is seen at its end."""
+    fast = {"LATE_SCALE": "20"}
+    with Served(shop, "--port", "0", "--gateways", "2", environment=fast) as serving:
+        yield serving.ready(1).ready(2)
+
+
+@contextmanager
+def under_load(served: Served, *biases: float, rate: float = 60.0) -> Iterator[Load]:
+    """Ask at a fixed rate while the block is at work."""
+    load, done = Load(served.port, rate, biases or (BIAS,)), threading.Event()
+
+    async def ask() -> None:
+        until = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run(until))
+            await asyncio.to_thread(done.wait)
+            until.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(ask()))
+    thread.start()
+    try:
+        served.until(lambda: load.asked > 10)
+        yield load
+    finally:
+        done.set()
+        thread.join(READY_S)
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+def asked_for(served: Served, load: Load, count: int) -> None:
+    """Wait until so many more were asked."""
+    more = load.asked + count
+    served.until(lambda: load.asked >= more)
+
+
+def status(served: Served) -> dict[str, object]:
+    told = json.loads(served.shop.run("rollout", "status", "predict", "--json"))
+    assert isinstance(told, dict)
+    return told
+
+
+def last_of(served: Served) -> str:
+    """Return what happened last to rollouts."""
+    state = status(served)["state"]
+    assert isinstance(state, dict)
+    return str(state["said"][-1]["what"])
+
+
+# ---- answers
+
+
+def test_an_answer_says_which_version_gave_it_and_under_which_id(served: Served) -> None:
+    reply = served.ask(4.0, X_Request_Id="order-7")
+    assert (reply.status, reply.value) == (200, 2 * 4.0 + BIAS)
+    assert reply.headers["x-firedoor-variant"] == "late@1"
+    assert reply.headers["x-request-id"] == "order-7"
+    assert reply.headers["x-firedoor-prediction-id"]
+    assert served.get("/readyz").status == 200
+
+
+def test_the_commands_that_cannot_begin_say_why_and_end_with_two(served: Served) -> None:
+    shop = served.shop
+    again = shop.run("serve", str(shop.file), "--port", "0", code=2)
+    assert "are served already" in again
+    absent = shop.run("rollout", "start", "prognose", code=1)
+    assert "has no service 'prognose': it has predict" in absent
+    refused = shop.run("rollout", "start", "predict", "--version", "9", code=4)
+    assert "version 9" in refused
+
+
+def test_a_label_finds_the_gateway_that_made_its_prediction(served: Served) -> None:
+    first, second = served.state(1), served.state(2)
+    assert first is not None
+    assert second is not None
+    made = served.ask(4.0, port=port_of(first.own)).headers["x-firedoor-prediction-id"]
+    label = {"prediction": made, "label": 17.0}
+    answers = [
+        served.get("/labels/predict", label, port=port_of(one.own)) for one in (first, second)
+    ]
+    assert answers[0].body == answers[1].body
+    assert "cannot be reached" not in answers[1].body.decode()
+
+
+# ---- what is killed
+
+
+@pytest.mark.parametrize("kind", ["nats", "control", "worker"])
+def test_under_load_no_request_fails_when_a_process_is_killed(served: Served, kind: str) -> None:
+    with under_load(served) as load:
+        asked_for(served, load, 20)
+        killed = served.kill(kind)
+        asked_for(served, load, 60)
+        served.until(lambda: any(each.pid != killed for each in served.processes(kind)))
+        asked_for(served, load, 20)
+    assert load.failed == []
+    assert load.variants == {"late@1": load.asked}
+    assert not load.degraded
+
+
+def test_under_load_no_request_fails_while_the_broker_hangs_and_control_and_a_worker_die(
+    served: Served,
+) -> None:
+    (broker,) = served.processes("nats")
+    with under_load(served) as load:
+        broker.suspend()
+        try:
+            served.kill("control")
+            served.kill("worker")
+            asked_for(served, load, 150)
+        finally:
+            broker.resume()
+    assert load.failed == []
+    assert load.variants == {"late@1": load.asked}
+
+
+def test_a_gateway_that_is_killed_is_there_again_at_the_same_port(served: Served) -> None:
+    killed = served.kill("gateway")
+    served.until(lambda: len({each.pid for each in served.processes("gateway")} - {killed}) == 2)
+    served.until(
+        lambda: all(
+            (state := served.state(number)) is not None and state.pid != killed and state.ready
+            for number in (1, 2)
+        )
+    )
+    assert served.ask(5.0).value == 2 * 5.0 + BIAS
+
+
+# ---- new versions
+
+
+def rolled_out(
+    served: Served, *biases: float, until: Callable[[], object], within_s: float = READY_S
+) -> Load:
+    """Start a rollout of the challenger, and ask until something is so; return what came of it."""
+    pressed = asyncio.run(press(served.port, 2_200, at_once=16, biases=(BIAS,)))
+    assert pressed.failed == []
+    assert "rollout started" in served.shop.run("rollout", "start", "predict")
+    with under_load(served, *biases, rate=200.0) as load:
+        served.until(until, within_s=within_s)
+    return load
+
+
+def test_a_version_goes_live_by_a_persons_word_and_back_by_hand_within_a_second(
+    served: Served,
+) -> None:
+    number = served.shop.add(20.0)
+    assert asyncio.run(press(served.port, 2_200, at_once=16, biases=(BIAS,))).failed == []
+    served.shop.run("rollout", "start", "predict")
+    with under_load(served, BIAS, 20.0) as load:
+        served.until(lambda: "predict: shadow" in served.shop.run("rollout", "status", "predict"))
+        served.shop.run("rollout", "promote", "predict", "--because", "ann has looked at it")
+        served.until(lambda: served.ask(7.0).value == 2 * 7.0 + 20.0, within_s=5.0)
+        served.until(lambda: served.shop.models.read("late").state.champion == number)
+        served.shop.run("models", "rollback", "late", "--because", "it is wrong about SFO")
+        served.until(lambda: served.ask(7.0).value == 2 * 7.0 + BIAS, within_s=1.5)
+    assert load.failed == []
+    refused = served.shop.run("rollout", "pause", "predict", "--because", "nothing", code=4)
+    assert "no rollout is under way" in refused
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_a_good_version_is_promoted_step_by_step(served: Served) -> None:
+    number = served.shop.add(30.0)
+    load = rolled_out(
+        served, BIAS, 30.0, until=lambda: last_of(served) == "rollout live", within_s=200.0
+    )
+    assert load.failed == []
+    assert served.shop.models.read("late").state.champion == number
+    served.shop.run(
+        "models", "rollback", "late", "--because", "the next test begins with the first"
+    )
+
+
+def test_a_version_that_fails_is_rolled_back_and_barred_and_costs_no_answer(
+    served: Served,
+) -> None:
+    number = served.shop.add(99.0, "raise")
+    load = rolled_out(served, BIAS, until=lambda: "quarantined" in last_of(served))
+    assert load.failed == []
+    assert served.ask(6.0).headers["x-firedoor-variant"] == "late@1"
+    assert served.shop.models.read("late").state.versions[-1].state == "quarantined"
+    shown = served.shop.run("rollout", "status", "predict")
+    assert "late@1 answers everything" in shown
+    packs = list((served.shop.project.folder / "serving" / "packs").glob("*/*"))
+    assert packs, f"what late@{number} failed at is kept for its successor"
+
+
+# ---- without anybody
+
+
+def test_without_a_broker_it_begins_with_what_was_said_last(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    first, second = shop.add(BIAS, live=True), shop.add(20.0, live=True)
+    folder = ServingFolder(shop.project, print)
+    folder.create()
+    arms = [
+        Arm(model="late", version=each.number, digest=each.digest)
+        for each in shop.models.read("late").state.versions
+    ]
+    # The registry says the second; the control plane said the first, later.
+    route = Route(service="predict", generation=3, champion=arms[first - 1], at_s=4e9)
+    folder.keep_routes([route])
+    absent = {"FIREDOOR_NATS_SERVER": str(tmp_path / "absent")}
+    with Served(shop, "--port", "0", environment=absent) as serving:
+        serving.await_line("there is no broker")
+        assert serving.ready().ask(3.0).value == 2 * 3.0 + BIAS
+        assert arms[second - 1].name == "late@2"
+
+
+def test_a_gateway_alone_answers_drains_and_imports_no_library_of_models(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    shop.add(BIAS, live=True)
+    code = (
+        "import sys, atexit\n"
+        "heavy = {'polars', 'numpy', 'pandas', 'lightgbm', 'dataframely', 'pyarrow', 'late'}\n"
+        "atexit.register(lambda: print('heavy:', sorted(heavy & set(sys.modules)), flush=True))\n"
+        "from firedoor.cli.main import main\n"
+        "sys.argv = ['firedoor', *sys.argv[1:]]\n"
+        "main()\n"
+    )
+    command = ["gateway", "--pipeline", str(shop.file), "--port", "0", "--project", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *command],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as running:  # fmt: skip
+        try:
+            assert running.stdout is not None
+            said = ""
+            while not re.search(r"answers at http://[0-9.]+:\d+", said):
+                line = running.stdout.readline()
+                assert line, said
+                said += line
+            folder = ServingFolder(shop.project, print)
+            psutil.Process(running.pid)
+            event = threading.Event()
+            while (state := folder.said(0)) is None or not state.ready:
+                assert not event.wait(0.05)
+                assert running.poll() is None, said
+            running.terminate()
+            rest, _ = running.communicate(timeout=READY_S)
+        finally:
+            running.kill()
+    assert running.returncode == 0, said + rest
+    assert "heavy: []" in rest, said + rest
+    assert os.getpid() != running.pid
