@@ -20,6 +20,7 @@ from firedoor.compose.gateway_feed import Feed
 from firedoor.compose.project import Project
 from firedoor.compose.serving_folder import GatewayState, ServingFolder
 from firedoor.errors import StreamsUnavailable
+from firedoor.ports.streams import Streams
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.wire.evidence import Evidence, decode_evidence
 from firedoor.wire.flags import Flag, Flags, Offline, encode_flags
@@ -67,6 +68,10 @@ async def at_once(work: Callable[[], None]) -> None:
     work()
 
 
+async def no_replays(_: Streams) -> None:
+    await asyncio.Event().wait()
+
+
 class Gateway:
     """A gateway's background, with one service."""
 
@@ -79,7 +84,7 @@ class Gateway:
             services={"predict": self.service}, models={"predict": "late"}, folder=self.folder,
             champions=Champions(project.folder, self.told.append), connect=self.connect,
             flags_file=FlagsFile(project.folder), packs=EvidencePacks(self.folder.folder),
-            gateway="g", clock=CLOCK, tell=self.told.append, in_thread=at_once,
+            replays=no_replays, gateway="g", clock=CLOCK, tell=self.told.append, in_thread=at_once,
         )  # fmt: skip
         self.connects = 0
 

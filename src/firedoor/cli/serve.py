@@ -150,10 +150,6 @@ def control(
     host: Annotated[
         str, typer.Option("--host", help="Of the control API: its tokens travel as they are.")
     ] = "127.0.0.1",
-    gateway_url: Annotated[
-        list[str] | None,
-        typer.Option("--gateway", help="Address of gateways, for replays; else this machine's."),
-    ] = None,
     project: ProjectOption = Path(),
     nats: NatsOption = None,
     credentials: CredentialsOption = None,
@@ -185,7 +181,7 @@ def control(
         endpoint = None if nats is None else endpoint_of(nats, credentials, os.environ)
         options = ControlOptions(
             directory=project, pipeline=pipeline, endpoint=endpoint,
-            gateways=tuple(gateway_url or ()), supervised=supervised,
+            supervised=supervised,
         )  # fmt: skip
         code = run_control(options, serve_api)
     except FiredoorError as error:

@@ -19,12 +19,12 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.compose import tether
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.control_lease import SAY_S, ControlLease
-from firedoor.compose.evidence_packs import EvidencePacks, GatewayReplayer
 from firedoor.compose.flag_table import flag_chores
 from firedoor.compose.models import Models
+from firedoor.compose.pack_replay import BrokerReplayer
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.rollout_versions import RegistryVersions
-from firedoor.compose.serving_folder import GATEWAYS_MAX, ServingFolder, serving_plan
+from firedoor.compose.serving_folder import ServingFolder, serving_plan
 from firedoor.control.rollouts import RolloutController
 from firedoor.errors import FiredoorError, StoreRefused, StreamsUnavailable
 from firedoor.ports.clock import Clock
@@ -39,8 +39,6 @@ AWAY_S = 3.0
 AGAIN_S = 5.0
 """Before a service is driven again that could not be."""
 BY = "a rollout"
-NUMBERS = range(GATEWAYS_MAX + 1)
-"""Of gateways on this machine."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +56,6 @@ class ControlOptions:
     """Its file, where no supervisor has written a plan."""
     endpoint: Endpoint | None = None
     """The broker; None: the project's."""
-    gateways: tuple[str, ...] = ()
-    """Addresses of gateways, for replays; none: those of this machine."""
     supervised: bool = False
 
 
@@ -93,14 +89,14 @@ class ControlProcess:
                 group.create_task(
                     self.serve_api(plan, project, lambda: self._streams, self._clock)
                 ),
-                group.create_task(self._control(plan, project, folder)),
+                group.create_task(self._control(plan, project)),
             ]
             await self._leave.wait()
             for task in aside:
                 task.cancel()
         return LEFT
 
-    async def _control(self, plan: Plan, project: Project, folder: ServingFolder) -> None:
+    async def _control(self, plan: Plan, project: Project) -> None:
         """Connect, and drive while this one may, for ever."""
         wait_s = CONNECT_MIN_S
         while True:
@@ -117,14 +113,12 @@ class ControlProcess:
             wait_s, self._away = CONNECT_MIN_S, ""
             self._streams = streams
             try:
-                await self._lead(streams, plan, project, folder)
+                await self._lead(streams, plan, project)
             finally:
                 self._streams = None
                 await streams.close()
 
-    async def _lead(
-        self, streams: Streams, plan: Plan, project: Project, folder: ServingFolder
-    ) -> None:
+    async def _lead(self, streams: Streams, plan: Plan, project: Project) -> None:
         """Drive whenever this process holds the lease; return once the broker is away for long."""
         if self.options.pipeline is not None:  # where no supervisor does
             with contextlib.suppress(StreamsUnavailable):
@@ -141,7 +135,7 @@ class ControlProcess:
                     heard_s, self._away = self._clock.now_s(), ""
                     if held and driving is None:
                         _log.info("drives rollouts")
-                        driving = group.create_task(self._drive_all(streams, plan, project, folder))
+                        driving = group.create_task(self._drive_all(streams, plan, project))
                     elif not held and driving is not None:
                         _log.info("another control process drives rollouts")
                         driving.cancel()
@@ -161,20 +155,16 @@ class ControlProcess:
         except StoreRefused as error:
             _log.warning("streams are not declared anew: %s", error)
 
-    async def _drive_all(
-        self, streams: Streams, plan: Plan, project: Project, folder: ServingFolder
-    ) -> None:
+    async def _drive_all(self, streams: Streams, plan: Plan, project: Project) -> None:
         """Drive every service, and see to what goes on beside, for ever."""
         chores = flag_chores(streams, plan, project.folder, clock=self._clock, tell=_log.info)
         async with asyncio.TaskGroup() as group:
             for chore in chores:
                 group.create_task(chore)
             for service in plan.services:
-                group.create_task(self._drive(streams, service, project, folder))
+                group.create_task(self._drive(streams, service, project))
 
-    async def _drive(
-        self, streams: Streams, service: ServicePlan, project: Project, folder: ServingFolder
-    ) -> None:
+    async def _drive(self, streams: Streams, service: ServicePlan, project: Project) -> None:
         """Drive one service, for ever; what is wrong with it keeps no other one from being driven.
 
         A new controller reads anew what is kept.
@@ -185,10 +175,7 @@ class ControlProcess:
                 service,
                 streams=streams,
                 versions=RegistryVersions(models, service.model.name),
-                replayer=GatewayReplayer(
-                    EvidencePacks(folder.folder), service.name,
-                    gateways=lambda: self._gateways(folder), clock=self._clock,
-                ),
+                replayer=BrokerReplayer(streams, service.name, clock=self._clock),
                 clock=self._clock,
                 tell=_log.info,
             )  # fmt: skip
@@ -198,13 +185,6 @@ class ControlProcess:
                 # A fault in one service's rollout must not stop those of others.
                 _log.exception("rollouts of %s stand still, and are tried again", service.name)
             await self._clock.wait(AGAIN_S)
-
-    def _gateways(self, folder: ServingFolder) -> list[str]:
-        """Return addresses of gateways."""
-        if self.options.gateways:
-            return list(self.options.gateways)
-        said = (folder.said(number) for number in NUMBERS)
-        return [state.url for state in said if state is not None and state.url]
 
     def _miss(self, why: str) -> None:
         """Note that the broker is away; tell it once."""

@@ -76,6 +76,8 @@ class Feed:
     champions: Champions
     flags_file: FlagsFile
     packs: EvidencePacks
+    replays: Callable[[Streams], Awaitable[None]]
+    """Replays evidence packs as they are ordered; ends where the broker goes away."""
     connect: Callable[[], Awaitable[Streams]]
     """Returns streams, or raises ``FiredoorError``: tried again."""
     gateway: str
@@ -188,9 +190,17 @@ class Feed:
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen(streams))
             speaking = group.create_task(self._speak(streams))
+            replaying = group.create_task(self._replay(streams))
             await asyncio.wait([listening, speaking], return_when=asyncio.FIRST_COMPLETED)
-            listening.cancel()
-            speaking.cancel()
+            for task in (listening, speaking, replaying):
+                task.cancel()
+
+    async def _replay(self, streams: Streams) -> None:
+        """Replay what is ordered, for ever."""
+        while True:
+            with contextlib.suppress(StreamsUnavailable):
+                await self.replays(streams)
+            await self.clock.wait(BEAT_S)
 
     async def _listen(self, streams: Streams) -> None:
         """Ask what holds; return once nobody has answered for a while."""

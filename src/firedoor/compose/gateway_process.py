@@ -29,6 +29,7 @@ from firedoor.compose.flags_file import FlagsFile
 from firedoor.compose.gateway_feed import Feed
 from firedoor.compose.label_forwarding import forwarder
 from firedoor.compose.opening import Opening
+from firedoor.compose.pack_replay import PackReplays
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.serving_folder import GatewayState, ServingFolder, serving_plan
 from firedoor.data.prediction_writer import PredictionWriter
@@ -123,6 +124,7 @@ class GatewayProcess:
         name: str,
     ) -> Feed:
         """Return the background."""
+        packs = EvidencePacks(folder.folder)
 
         async def connect() -> Streams:
             # Read each time: a broker that was started anew may be elsewhere.
@@ -139,7 +141,13 @@ class GatewayProcess:
             models={service.name: service.model.name for service in plan.services},
             folder=folder,
             champions=Champions(project.folder, _log.warning),
-            packs=EvidencePacks(folder.folder),
+            packs=packs,
+            replays=PackReplays(
+                services=paths,
+                packs_of=lambda pack: asyncio.to_thread(packs.of, pack),
+                gateway=name,
+                clock=self._clock,
+            ).run,
             flags_file=FlagsFile(project.folder),
             connect=connect,
             gateway=name,

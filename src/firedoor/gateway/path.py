@@ -160,6 +160,11 @@ class ServicePath:
                 return trial.pack(self.name, self._parts.gateway)
         return b""
 
+    def holds(self, digest: str) -> bool:
+        """Return whether a version is ready here."""
+        held = self._parts.versions.held
+        return any(one.arm.digest == digest and one.admitted for one in held)
+
     async def replay(self, pack: Pack, digest: str) -> Replayed:
         """Ask a version every request of an evidence pack; no caller waits, and it is no evidence.
 

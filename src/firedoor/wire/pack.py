@@ -63,6 +63,25 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why not all could be asked; empty: they were."""
 
 
+class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of ``replay.SERVICE``: which pack is to be replayed on which version."""
+
+    number: int
+    """Of the order; a report names it."""
+    pack: str
+    """The rollout whose pack it is."""
+    digest: str
+    """Of the version's bundle."""
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of ``replayed.SERVICE``: what one gateway found, for all."""
+
+    number: int
+    gateway: str
+    replayed: Replayed
+
+
 _packs = msgspec.msgpack.Decoder(Pack)
 
 
