@@ -38,7 +38,10 @@ class Gate:
 
 if __name__ == "__main__":
     program = Path(sys.executable).with_name("bentoml")
-    environ = {**os.environ, "BENCH_FOLDER": sys.argv[2], "BENTOML_DO_NOT_TRACK": "True"}
+    environ = {
+        **os.environ, "BENCH_FOLDER": sys.argv[2], "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_CONFIG_OPTIONS": "services.logging.access.enabled=false",
+    }  # fmt: skip
     address = ["--host", "127.0.0.1", "--port", sys.argv[1]]
     target = "benchmarks.serving.peers.bento_app:Gate"
     ended = subprocess.run([program, "serve", target, *address], env=environ, check=False)
