@@ -24,8 +24,10 @@ WORLDS ?= 1000
 JOBS ?= 2
 # Further arguments for pytest: `make test ARGS="-k narrow -x"`.
 ARGS ?=
+# Servers that `make bench-serving` compares with: PEERS=bench-ray has Ray Serve besides.
+PEERS ?= bench-serving
 
-.PHONY: help setup run train test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards
+.PHONY: help setup run train test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -92,8 +94,12 @@ bench-peers: .venv-bench/.done $(DATA) ## measure, beside Apache Beam, Ray Data,
 bench-guards: .venv-bench-guards/.done ## measure guards beside other libraries: cost of a call, behaviour in simulated outages (own venv)
 	@.venv-bench-guards/bin/python -m benchmarks.guards $(ARGS)
 
+bench-serving: .venv-$(PEERS)/.done $(DATA) ## measure serving beside other servers, and what faults, swaps and rollouts do (large install, own venv)
+	@.venv-$(PEERS)/bin/python -m benchmarks.serving --data $(DATA) $(ARGS)
+
 clean: ## remove everything that these targets made, the downloaded data too
-	@rm -rf $(VENV) .venv-integration .venv-mlflow .venv-clients .venv-bench .venv-bench-guards .venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
+	@rm -rf $(VENV) .venv-integration .venv-mlflow .venv-clients .venv-bench .venv-bench-guards .venv-bench-serving .venv-bench-ray \
+		.venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 

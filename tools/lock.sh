@@ -28,6 +28,8 @@ lock integration "" "${everything[@]}" --group test --group integration "$@"
 lock bench "" "${everything[@]}" --group bench "$@"
 lock mutants requirements/test.txt "${run[@]}" --group mutants "$@"
 lock bench-guards requirements/test.txt "${run[@]}" --group bench-guards "$@"
+lock bench-serving "" pyproject.toml --group build --group bench-serving "$@"
+lock bench-ray "" pyproject.toml --group build --group bench-ray "$@"
 if grep -nE '://|^--(index|extra|find)|file:' requirements/*.txt; then
     echo "a lock file names a host or a path: see the lines above" >&2
     exit 1

@@ -126,7 +126,6 @@ REQUESTS: list[Request] = [
         seal_lists=(),
         seal_writes=("/scratch/1",),
         network=False,
-        nice=5,
         model=ModelFiles(name="delays@3", digest="0" * 64, folder="/models/0"),
         signature=Signature(inputs=(Field(name="x", dtype="Float32", shape=(2, None)),)),
         takes="numpy",

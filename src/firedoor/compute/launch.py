@@ -45,6 +45,7 @@ class ServingOrder:
     signature: Signature = field(default_factory=Signature)
     """Of the rows, where there is no model."""
     nice: int = 0
+    """By how much a worker that takes more than its processors yields, until it is ended."""
     libraries: tuple[str, ...] = ()
     """Imported before a worker is forked, besides polars: what models need, never user code."""
     sys_path: tuple[str, ...] = ()
@@ -219,7 +220,6 @@ class Launcher:
             seal_lists=plan.lists,
             seal_writes=plan.writes,
             network=plan.network,
-            nice=order.nice,
             model=files,
             signature=order.signature,
             takes=order.takes,

@@ -196,6 +196,18 @@ def cpu_times(pid: int) -> tuple[float, float]:
     return own / _TICKS_A_S, others / _TICKS_A_S
 
 
+def lower_priority(pid: int, nice: int) -> None:
+    """Have every thread of a process, and of all that it has started, yield to others.
+
+    Elsewhere than on Linux processes have one priority, and it is that which is lowered.
+    """
+    for one in (pid, *descendants(pid)):
+        with contextlib.suppress(OSError):
+            tasks = os.listdir(f"/proc/{one}/task") if LINUX else [str(one)]  # noqa: PTH208
+            for task in tasks:
+                os.setpriority(os.PRIO_PROCESS, int(task), nice)
+
+
 def _ticks(pid: int) -> tuple[int, int]:
     """Return the CPU time of a process, and of those of its children that it has waited for."""
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()

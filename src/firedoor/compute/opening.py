@@ -40,7 +40,7 @@ def open_variant(
         folder: the files of its bundle; the manifest is beside it, ``FOLDER.json``. Nothing in it
             is run here, and it has to stay as long as the version is open.
         tasks: a group that outlives it.
-        nice: by how much the priority of its workers is lowered: a candidate's by 5.
+        nice: by how much a worker that takes more than its processors yields, until it is ended.
         sys_path: where workers import from; empty: as this process.
         in_project: whether the current folder is the project, and readable for workers.
         denies: what they must not read.

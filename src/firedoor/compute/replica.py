@@ -28,6 +28,8 @@ from firedoor.wire.serving_frames import Frames
 OUTGOING_BYTES_MAX = FRAME_BYTES_MAX
 CPU_WINDOW_S = 2.0
 CPU_LOOK_S = 0.25
+CPU_YIELD_S = 0.5
+"""After so long beyond its processors it yields, if it is to."""
 CPU_SLACK = 1.1
 """One thread at work, and what its interpreter does besides."""
 IDLE_LOOK_S = 0.5
@@ -78,8 +80,21 @@ class Replica:
         loop: asyncio.AbstractEventLoop,
         threads: Executor,
         hide: Callable[[str], str],
+        nice: int = 0,
     ) -> None:
-        """Take over a worker that is ready."""
+        """Take over a worker that is ready.
+
+        Args:
+            launched: the worker.
+            told: its limits.
+            watcher: who is told what becomes of it.
+            loop: that watches it.
+            threads: where it is found out how it died.
+            hide: takes secrets out of a text.
+            nice: by how much it yields once it takes more than its processors. Not from the
+                beginning: its time is compared with that of another version, and it would seem
+                slower just when the machine is busy.
+        """
         self.process = process = launched.process
         self.pid = process.pid
         self.alive = True
@@ -91,7 +106,7 @@ class Replica:
         self.ready_s = loop.time()
         self.still_s = 0.0
         """For how long it has held requests and done nothing."""
-        self._limits, self._watcher = told, watcher
+        self._limits, self._watcher, self._nice = told, watcher, nice
         self._loop, self._threads, self._hide = loop, threads, hide
         self._line: socket.socket = process.line
         self._frames = Frames(TELL.size)
@@ -229,10 +244,18 @@ class Replica:
         self._cpu.append((now_s, sum(limits.cpu_times(self.pid))))
         while len(self._cpu) > 1 and self._cpu[1][0] <= now_s - CPU_WINDOW_S:
             self._cpu.popleft()
-        since_s, used_s = self._cpu[0]
-        span_s = now_s - since_s
-        busy_s = self._cpu[-1][1] - used_s
-        return span_s >= CPU_WINDOW_S and busy_s > span_s * self._limits.cpus * CPU_SLACK
+        if self._nice and self._kept_busy(CPU_YIELD_S):
+            limits.lower_priority(self.pid, self._nice)
+        return self._kept_busy(CPU_WINDOW_S)
+
+    def _kept_busy(self, window_s: float) -> bool:
+        """Return whether it had more processors than it may for all of a time until now."""
+        now_s, used_s = self._cpu[-1]
+        for seen_s, seen_used_s in reversed(self._cpu):
+            span_s = now_s - seen_s
+            if span_s >= window_s:
+                return used_s - seen_used_s > span_s * self._limits.cpus * CPU_SLACK
+        return False
 
     def _heard(self) -> None:
         """Log what it prints."""

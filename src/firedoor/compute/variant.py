@@ -58,7 +58,7 @@ class WorkerVariant:
         policy: RelapsePolicy | None = None,
     ) -> None:
         """Start workers, in tasks of a group that outlives this."""
-        self._limits, self._manifest = order.limits, manifest
+        self._limits, self._manifest, self._nice = order.limits, manifest, order.nice
         self._loop = asyncio.get_running_loop()
         self._launcher = Launcher(order)
         self._threads = ThreadPoolExecutor(THREADS, f"variant-{order.name}")
@@ -349,7 +349,7 @@ class WorkerVariant:
         """Take a worker that is ready."""
         replica = Replica(
             launched, self._limits, self, loop=self._loop, threads=self._threads,
-            hide=self._launcher.hide,
+            hide=self._launcher.hide, nice=self._nice,
         )  # fmt: skip
         self._spares.append(replica)
         self._assign()

@@ -122,7 +122,6 @@ def _work(line: socket.socket, load: JobLoad) -> None:
 def _serve(line: socket.socket, load: ServingLoad) -> None:
     """Answer requests until the line closes."""
     started = time.perf_counter()
-    os.nice(load.nice)
     sealed = _confine(load)
     try:
         from firedoor.compute.serving_worker import Bench, serve  # noqa: PLC0415 - after the seal

@@ -21,7 +21,7 @@ from firedoor.ports.variants import Variant, VariantState
 from firedoor.wire.route import Arm, Route
 
 CANDIDATE_NICE = 10
-"""By how much workers of a candidate yield to others."""
+"""By how much a worker of a candidate yields to others once it takes more than it may."""
 READY_LOOK_S = 30.0
 REOPEN_S = 5.0
 """Time before one that failed is opened again; doubled each time, up to a minute."""

@@ -30,8 +30,6 @@ class ServingLoad(msgspec.Struct, frozen=True, kw_only=True, tag="serving"):
     seal_lists: tuple[str, ...]
     seal_writes: tuple[str, ...]
     network: bool | tuple[int, ...]
-    nice: int = 0
-    """Added to its priority: more is less."""
     model: ModelFiles | None = None
     """None: the function is called with rows alone."""
     signature: Signature = Signature()

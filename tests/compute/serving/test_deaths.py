@@ -56,12 +56,33 @@ def test_a_request_that_does_harm_costs_that_request(tmp_path: Path, what: str) 
 
 def test_a_worker_that_keeps_too_many_processors_busy_is_ended(tmp_path: Path) -> None:
     async def main() -> None:
-        limits = msgspec.structs.replace(QUICK, cpus=0.3, hang_s=30.0)
+        limits = msgspec.structs.replace(QUICK, cpus=0.1, hang_s=30.0)
         service = plan(limits=limits)
         async with opened(tmp_path / "b", bundle(tmp_path / "b"), service) as variant:
             asked = variant.ask(ask(1.0, "burn"))
             await until(lambda: variant.facts.deaths_by.get("cpu", 0) >= 1)
             assert value(await variant.ask(ask(2.0))) == 5.0
+            asked.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_candidate_yields_only_once_it_takes_more_than_its_processors(tmp_path: Path) -> None:
+    def priorities(pids: tuple[int, ...]) -> set[int]:
+        return {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids}
+
+    async def main() -> None:
+        limits = msgspec.structs.replace(QUICK, cpus=0.1, hang_s=30.0)
+        service = plan(limits=limits)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        async with opened(tmp_path / "b", bundle(tmp_path / "b"), service, nice=5) as variant:
+            await until(lambda: len(variant.facts.pids) == 2)
+            pids = variant.facts.pids
+            assert value(await variant.ask(ask(2.0))) == 5.0
+            assert priorities(pids) == {own}
+            asked = variant.ask(ask(1.0, "burn"))
+            await until(lambda: priorities(pids) == {own, min(own + 5, 19)})
+            await until(lambda: variant.facts.deaths_by.get("cpu", 0) >= 1)
             asked.cancel()
 
     asyncio.run(main())
