@@ -19,6 +19,7 @@ from firedoor import errors
 from firedoor.spec.dataset import DatasetOptions
 from firedoor.spec.evaluation import EvaluationOptions
 from firedoor.spec.job import JobOptions
+from firedoor.spec.service import ServiceOptions
 from firedoor.spec.wall import WallOptions
 from guard_pages import field_notes
 
@@ -86,6 +87,7 @@ def pages() -> dict[str, str]:
     told["jobs.md"] = _jobs()
     told["datasets.md"] = _datasets()
     told["evaluations.md"] = _evaluations()
+    told["services.md"] = _services()
     told["errors.md"] = _errors()
     told["guard-behaviour.md"] = guard_pages.page(WRITTEN)
     told["checks.md"] = check_pages.page(WRITTEN)
@@ -221,6 +223,13 @@ def _evaluations() -> str:
         parts += [f"### `rules.{name}{_signature(function)}`", _prose(function)]
     page = "\n\n".join(parts)
     return _with_options(page, "## Options of an evaluation", told, EvaluationOptions)
+
+
+def _services() -> str:
+    """Return the page about services: what answers where the model cannot, how versions change."""
+    told = "Keyword arguments of `Pipeline.service` beside those that it names."
+    page = _page("Services", ("Fallback", "RolloutPolicy"))
+    return _with_options(page, "## Options of a service", told, ServiceOptions)
 
 
 def _with_options(page: str, heading: str, told: str, options: type) -> str:
