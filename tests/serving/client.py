@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LIMIT_S = 5.0
+SPREAD = 12
+"""Connections that rest at least, of a load."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,17 @@ class Reply:
 
 
 class Connections:
-    """Connections that are kept and used again; one that was closed is opened anew, once."""
+    """Connections that are kept and used again, in turn; instead of one that was closed another.
 
-    def __init__(self, port: int) -> None:
+    The kernel spreads them over the gateways that share a port: with many, each has some.
+    """
+
+    def __init__(self, port: int, *, spread: int = 0) -> None:
         self._port = port
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._spread = spread
+        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
+        self.closed = 0
+        """Connections that were closed before anything was answered."""
 
     async def ask(
         self, path: str, body: object = None, headers: dict[str, str] | None = None
@@ -46,10 +55,11 @@ class Connections:
             f"Content-Length: {len(data)}\r\n\r\n"
         )
         async with asyncio.timeout(LIMIT_S):
-            while self._idle:
-                reader, writer = self._idle.pop()
+            while len(self._idle) > self._spread:
+                reader, writer = self._idle.popleft()
                 with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                     return await self._once(reader, writer, head.encode() + data)
+                self.closed += 1
                 writer.close()
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             return await self._once(reader, writer, head.encode() + data)
@@ -73,7 +83,7 @@ class Connections:
     def close(self) -> None:
         """Let go of all."""
         while self._idle:
-            self._idle.pop()[1].close()
+            self._idle.popleft()[1].close()
 
 
 @dataclass
@@ -85,15 +95,23 @@ class Load:
     biases: tuple[float, ...]
     """Of the versions that may answer: ``2 * x + bias``."""
     path: str = "/predict/predict"
+    named: Mapping[str, float] = field(default_factory=dict)
+    """The same, by the names of versions: an answer has to be that of the version it names."""
+    labels: bool = False
+    """Whether the truth is told of each answer, which is what the first version says."""
     variants: Counter[str] = field(default_factory=Counter)
     degraded: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
+    closed: int = 0
+    """Connections that were closed before anything was answered, and asked again elsewhere."""
+    began_s: dict[str, float] = field(default_factory=dict)
+    """When the latest request was sent that a version answered, by its name."""
     _number: int = 0
 
     async def run(self, until: asyncio.Event) -> None:
         """Ask until the event is set."""
-        connections, began_s = Connections(self.port), time.monotonic()
+        connections, began_s = Connections(self.port, spread=SPREAD), time.monotonic()
         async with asyncio.TaskGroup() as group:
             while not until.is_set():
                 self._number += 1
@@ -102,6 +120,7 @@ class Load:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, next_s - time.monotonic())):
                         await until.wait()
+        self.closed = connections.closed
         connections.close()
 
     @property
@@ -111,7 +130,7 @@ class Load:
     async def ask(self, connections: Connections, number: int) -> None:
         x, began_s = float(number), time.monotonic()
         try:
-            rows = [{"x": x, "who": f"n{number % 97}"}]
+            rows = [{"x": x, "who": f"n{number % 97}", "line": f"l{number % 5}"}]
             reply = await connections.ask(self.path, rows)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             self.failed.append(f"{number}: {type(error).__name__} {error}")
@@ -123,10 +142,22 @@ class Load:
         degraded = reply.headers.get("x-firedoor-degraded", "")
         if degraded:
             self.degraded[degraded] += 1
-        self.variants[reply.headers.get("x-firedoor-variant", "?")] += 1
+        variant = reply.headers.get("x-firedoor-variant", "?")
+        self.variants[variant] += 1
+        self.began_s[variant] = max(began_s, self.began_s.get(variant, 0.0))
         wanted = [2 * x + bias for bias in self.biases]
-        if reply.value not in wanted and "constant" not in degraded:
-            self.failed.append(f"{number}: {reply.value} is none of {wanted}")
+        bias = reply.value - 2 * x
+        right = bias in self.biases and self.named.get(variant, bias) == bias
+        if not right and degraded != "constant":
+            self.failed.append(f"{number}: {reply.value} by {variant} is none of {wanted}")
+        if self.labels:
+            await self._label(connections, reply, wanted[0])
+
+    async def _label(self, connections: Connections, reply: Reply, truth: float) -> None:
+        """Say what was true of an answer."""
+        label = {"prediction": reply.headers["x-firedoor-prediction-id"], "label": truth}
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+            await connections.ask("/labels/predict", label)
 
 
 async def press(port: int, count: int, *, at_once: int, biases: tuple[float, ...]) -> Load:

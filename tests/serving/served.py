@@ -39,6 +39,8 @@ class Shop:
             shutil.copy(HERE / name, folder / name)
         self.models = fd.Models(folder)
         self.project = Project.at(folder)
+        self.biases: dict[str, float] = {}
+        """What versions add, by their names."""
 
     def add(self, bias: float, mode: str = "", *, live: bool = False) -> int:
         """Add a version that adds ``bias``, qualified; return its number."""
@@ -52,6 +54,7 @@ class Shop:
             inputs={"x": "Float64"}, outputs={"minutes": "Float64"},
         )  # fmt: skip
         self.models.qualify(f"late@{version.number}", "promote", because="it was measured")
+        self.biases[f"late@{version.number}"] = bias
         if live:
             self.models.promote(f"late@{version.number}", anyway=True)
         return version.number

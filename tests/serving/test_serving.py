@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -22,6 +21,7 @@ import pytest
 from firedoor.compose.serving_folder import ServingFolder
 from firedoor.wire.route import Arm, Route
 from serving.client import Load, press
+from serving.pressing import asked_for, last_of, under_load
 from serving.served import READY_S, Served, Shop
 
 BIAS = 10.0
@@ -37,54 +37,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 @pytest.fixture(scope="module")
 def served(shop: Shop) -> Iterator[Served]:
     """Two gateways. That nothing is left behind when it is killed is seen at its end."""
-    fast = {"LATE_SCALE": "20"}
+    fast = {"LATE_POLICY": json.dumps({"time_scale": 20})}
     with Served(shop, "--port", "0", "--gateways", "2", environment=fast) as serving:
         yield serving.ready(1).ready(2)
 
 
-@contextmanager
-def under_load(served: Served, *biases: float, rate: float = 60.0) -> Iterator[Load]:
-    """Ask at a fixed rate while the block is at work."""
-    load, done = Load(served.port, rate, biases or (BIAS,)), threading.Event()
-
-    async def ask() -> None:
-        until = asyncio.Event()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(load.run(until))
-            await asyncio.to_thread(done.wait)
-            until.set()
-
-    thread = threading.Thread(target=lambda: asyncio.run(ask()))
-    thread.start()
-    try:
-        served.until(lambda: load.asked > 10)
-        yield load
-    finally:
-        done.set()
-        thread.join(READY_S)
-
-
 def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
-
-
-def asked_for(served: Served, load: Load, count: int) -> None:
-    """Wait until so many more were asked."""
-    more = load.asked + count
-    served.until(lambda: load.asked >= more)
-
-
-def status(served: Served) -> dict[str, object]:
-    told = json.loads(served.shop.run("rollout", "status", "predict", "--json"))
-    assert isinstance(told, dict)
-    return told
-
-
-def last_of(served: Served) -> str:
-    """Return what happened last to rollouts."""
-    state = status(served)["state"]
-    assert isinstance(state, dict)
-    return str(state["said"][-1]["what"])
 
 
 # ---- answers

@@ -13,11 +13,12 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from msgspec.structs import replace
 
 from firedoor.adapters.clock import SystemClock
@@ -31,7 +32,12 @@ from firedoor.compose.label_forwarding import forwarder
 from firedoor.compose.opening import Opening
 from firedoor.compose.pack_replay import PackReplays
 from firedoor.compose.project import Endpoint, Project
-from firedoor.compose.serving_folder import GatewayState, ServingFolder, serving_plan
+from firedoor.compose.serving_folder import (
+    GATEWAYS_MAX,
+    GatewayState,
+    ServingFolder,
+    serving_plan,
+)
 from firedoor.data.prediction_writer import PredictionWriter
 from firedoor.errors import DeclarationError, FiredoorError
 from firedoor.gateway.front import front
@@ -44,6 +50,8 @@ from firedoor.spec.plan import Plan
 LEFT, REFUSED = 0, 2
 LOOPBACK = "127.0.0.1"
 SAY_S = 0.2
+YIELD_S = 30.0
+"""Longest that a gateway leaves requests to others because it has no model ready itself."""
 READ_S, WRITE_S, OPEN_S = 1.0, 2.0, 2.0
 """Patience with a broker: nothing waits for it but the background, which asks again."""
 
@@ -73,6 +81,8 @@ class GatewayProcess:
     options: GatewayOptions
     _leave: asyncio.Event = field(default_factory=asyncio.Event)
     _clock: SystemClock = field(default_factory=SystemClock)
+    _url: str = ""
+    """Where it answers, once it does."""
 
     async def run(self) -> int:
         """Answer until it is asked to end; return the exit code.
@@ -170,18 +180,33 @@ class GatewayProcess:
         async with asyncio.TaskGroup() as group:
             aside = [group.create_task(feed.run())]
             async with server:
-                port = await server.listen(self._bound())
-                url = f"http://{self.options.host}:{port}"
+                bound = self._bound()
                 own = await server.listen(bind(LOOPBACK, 0, shared=False))
-                _log.info("answers at %s", url)
-                state = GatewayState(
-                    pid=os.getpid(), name=name, url=url, own=f"http://{LOOPBACK}:{own}"
-                )
+                state = GatewayState(pid=os.getpid(), name=name, own=f"http://{LOOPBACK}:{own}")
                 aside.append(group.create_task(self._say(feed, folder, paths, state)))
+                await self._until_of_use(folder, paths)
+                port = await server.listen(bound)
+                self._url = f"http://{self.options.host}:{port}"
+                _log.info("answers at %s", self._url)
                 await self._leave.wait()
                 _log.info("finishes what is under way")
             for task in aside:
                 task.cancel()
+
+    async def _until_of_use(self, folder: ServingFolder, paths: Mapping[str, ServicePath]) -> None:
+        """Wait, while another gateway at this port answers by models, until this one can.
+
+        The kernel would give it requests at once, and it had nothing but fallbacks for them. Where
+        nobody else is ready those are better than nothing, and so they are after a while.
+        """
+        until_s = self._clock.now_s() + YIELD_S
+        others = [number for number in range(1, GATEWAYS_MAX + 1) if number != self.options.number]
+        while self.options.number and self._clock.now_s() < until_s and not self._leave.is_set():
+            if all(path.facts().ready for path in paths.values()):
+                return
+            if not await asyncio.to_thread(_any_ready, folder, others):
+                return
+            await self._clock.wait(SAY_S)
 
     def _bound(self) -> socket.socket:
         """Return a socket that other gateways may share.
@@ -210,6 +235,7 @@ class GatewayProcess:
             told = {name: path.facts() for name, path in paths.items()}
             state = replace(
                 first,
+                url=self._url,
                 ready=all(facts.ready for facts in told.values()),
                 services={
                     name: feed.missing(name) or _in_words(facts) for name, facts in told.items()
@@ -238,6 +264,15 @@ def run_gateway(options: GatewayOptions) -> int:
     except FiredoorError as error:
         _refuse(error)
     return REFUSED
+
+
+def _any_ready(folder: ServingFolder, numbers: Iterable[int]) -> bool:
+    """Return whether one of these gateways lives, and answers by models. Blocks."""
+    states = (folder.said(number) for number in numbers)
+    return any(
+        state is not None and state.ready and state.url and psutil.pid_exists(state.pid)
+        for state in states
+    )
 
 
 def _in_words(facts: ServiceFacts) -> str:
