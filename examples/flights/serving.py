@@ -59,7 +59,11 @@ weather = fd.Features(
     fallback=fd.Fallback(constant={"chance": LATE_SHARE}),
     # Three steps, to be watched; a service of weight would begin with one request in a hundred.
     rollout=fd.RolloutPolicy(
-        steps=(0.25, 0.5, 1.0), need_labels=True, bake_s=300, time_scale=TIME_SCALE
+        steps=(0.25, 0.5, 1.0),
+        need_labels=True,
+        loss_margin=0.02,
+        bake_s=300,
+        time_scale=TIME_SCALE,
     ),
     memory="1GiB",
     timeout_s=1.0,

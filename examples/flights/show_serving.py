@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from load import Seen
     from serve import Rolled
 
-__all__ = ["act", "closing_lines", "error", "step", "typed"]
+__all__ = ["act", "closing_lines", "error", "registered", "step", "typed"]
+
+
+def registered(better: int, worse: int) -> None:
+    """Print which versions there are."""
+    console.print(f"\nversion {worse} is version {better} with its log odds tripled")
 
 
 def step(after_s: float, what: str) -> None:
