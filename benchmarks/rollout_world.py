@@ -14,6 +14,8 @@ from firedoor.rollout.state import Heading, Phase, ServiceState, Target
 
 BLIP_S = 30.0
 BLIP_RATE = 0.2
+STALL_S = 1.0
+"""All that comes meanwhile is slow."""
 NOISE_SD = 0.5
 NOISE_KEEP = 0.9
 """Of the noise from look to look."""
@@ -44,6 +46,9 @@ class Truth:
     """Times as many of the candidate."""
     slow: float = 1.0
     """Times as many slow answers of the candidate."""
+    stalls: float = 0.0
+    """Chance, for each look, that the process of a version stands still: each of the two by
+    itself, as often, for ``STALL_S``."""
     fails_from: Phase = "draft"
     """Where its errors begin: ``bake``, say; ``draft``: it always has them."""
     shared: bool = False
@@ -80,22 +85,28 @@ class World:
         champion = requests * (1 - heading.weight)
         bad = truth.errors if truth.fails_from in ("draft", place) else 1.0
         pieces = truth.slices or {"": (1.0, 1.0)}
+        mine, theirs_too = self._stood(), self._stood()
         candidate = baseline = sentinel = Tally()
         parts = {}
         for name, (piece, times) in pieces.items():
             held = name in heading.held_slices
             own = self._tally(
-                0 if held else requests * share * piece, shared, bad * times, truth.slow
+                0 if held else requests * share * piece, shared, bad * times, truth.slow, mine
             )
             rest = requests * piece if held else champion * piece
-            theirs = self._tally(rest * 2 / 3, shared)
+            theirs = self._tally(rest * 2 / 3, shared, stood=theirs_too)
             candidate, baseline = candidate.plus(own), baseline.plus(theirs)
-            sentinel = sentinel.plus(self._tally(rest / 3, shared))
+            sentinel = sentinel.plus(self._tally(rest / 3, shared, stood=theirs_too))
             if truth.slices:
                 parts[name] = Part(candidate=own, baseline=theirs)
         return Look(
             candidate=candidate, baseline=baseline, sentinel=sentinel, parts=parts, gateways=1
         )
+
+    def _stood(self) -> float:
+        """Return the share of this look for which one process stood still."""
+        stalls = self.truth.stalls
+        return STALL_S / self.look_s if stalls and self.chance.random() < stalls else 0.0
 
     def _shared(self) -> tuple[float, float]:
         """Return what ails both: a factor on all rates, and a rate of errors besides."""
@@ -111,8 +122,9 @@ class World:
         return math.exp(self._noise - NOISE_SD**2 / 2), BLIP_RATE * in_blip / self.look_s
 
     def _tally(
-        self, mean: float, shared: tuple[float, float], times: float = 1.0, slower: float = 1.0
-    ) -> Tally:
+        self, mean: float, shared: tuple[float, float], times: float = 1.0, slower: float = 1.0,
+        stood: float = 0.0,
+    ) -> Tally:  # fmt: skip
         """Return what one arm counts; failures count as slow."""
         n = poisson(self.chance, mean) if mean else 0
         factor, blip = shared
@@ -120,7 +132,8 @@ class World:
         fine = n - error
         late = poisson(self.chance, fine * 0.04 * factor * slower)
         later = poisson(self.chance, fine * 0.01 * factor * slower)
-        slow99 = min(n, error + later)
+        held_up = poisson(self.chance, fine * stood) if stood else 0
+        slow99 = min(n, error + later + held_up)
         return Tally(n, error, 0, min(n, slow99 + late), slow99, 0)
 
 

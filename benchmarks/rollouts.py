@@ -1,7 +1,8 @@
 """``python -m benchmarks.rollouts``: what rollouts decide, in simulations drawn from seeds.
 
 Prints: single tests against the figures of the research, whole rollouts through the machine, how
-late a fault may begin, slices, and paired losses. About 10 minutes of one core; ``--quick``: one.
+late a fault may begin, slices, and paired losses. In brackets: 95 % intervals (Wilson). About 15
+minutes of one core; ``--quick``: one or two.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.measure import Paper
-from benchmarks.rollout_world import BLIP_RATE, Outcome, Truth, poisson, simulate
+from benchmarks.rollout_world import BLIP_RATE, STALL_S, Outcome, Truth, poisson, simulate
 from firedoor.rollout.betting import (
     STAKES,
     add,
@@ -37,8 +38,10 @@ LABELS_MAX = 20_000
 LABELS_LOOK = 25
 HOURS_2 = 7_200.0
 HOURS_4 = 14_400.0
-DECIDING = ("x1 errors", "x2 errors")
+DECIDING = ("as good", "x2 errors")
 """What is run most often: the error of either kind."""
+SURE = 1.96
+"""Standard deviations of an interval of 95 %."""
 
 
 def main(
@@ -53,7 +56,7 @@ def main(
         single_tests(paper, 1_000 // few)
         latency(paper, 400 // few)
     if "M" in parts:
-        machine(paper, 1_000 // few)
+        machine(paper, 2_000 // few)
     if "L" in parts:
         late_faults(paper, 200 // few)
     if "P" in parts:
@@ -135,7 +138,7 @@ def machine(paper: Paper, runs: int) -> None:
             world = "noise and blips" if shared else "quiet"
             for name, truth in _truths(rps, shared=shared):
                 deciding = shared and name in DECIDING
-                count = max(10, int(runs * share * (1.0 if deciding else 0.2)))
+                count = max(10, int(runs * share * (1.0 if deciding else 0.1)))
                 found = [simulate(truth, POLICY, seed, most_s=hours) for seed in range(count)]
                 rows.append([f"{rps} rps, {world}", name, f"{count:,}", *_ends(found)])
     paper.table(
@@ -149,25 +152,36 @@ def machine(paper: Paper, runs: int) -> None:
 
 def _truths(rps: int, *, shared: bool) -> Iterator[tuple[str, Truth]]:
     """Yield what candidates are like."""
-    for errors in (1.0, 2.0, 5.0, 10.0):
+    yield "as good", Truth(rps=rps, shared=shared)
+    for errors in (2.0, 5.0, 10.0):
         yield f"x{errors:g} errors", Truth(rps=rps, errors=errors, shared=shared)
-    yield "x3 slow", Truth(rps=rps, slow=3.0, shared=shared)
-    clean = Truth(rps=rps, base=0.0, shared=shared)
-    yield "no errors in either", clean
+    for slow in (2.0, 3.0):
+        yield f"x{slow:g} slow", Truth(rps=rps, slow=slow, shared=shared)
+    for stalls in (0.03, 0.1):
+        name = f"as good, each stands still for {STALL_S:g} s in {stalls:.0%} of looks"
+        yield name, Truth(rps=rps, stalls=stalls, shared=shared)
+    yield "no errors in either", Truth(rps=rps, base=0.0, shared=shared)
 
 
 def _ends(found: list[Outcome]) -> list[str]:
     """Return a row of how rollouts ended."""
     phases = Counter(one.phase for one in found)
-    live = phases["live"] / len(found)
-    back = (phases["quarantined"] + phases["rolled_back"]) / len(found)
+    live, back = phases["live"], phases["quarantined"] + phases["rolled_back"]
     ended = [one for one in found if one.phase in {"live", "quarantined", "rolled_back"}]
     after_s = statistics.median(one.after_s for one in ended) if ended else math.nan
     requests = statistics.median(one.requests for one in ended) if ended else math.nan
     return [
-        f"{live:.1%}", f"{back:.1%}", f"{1 - live - back:.1%}", f"{after_s:,.0f}",
-        f"{requests:,.0f}",
+        _share(live, len(found)), _share(back, len(found)),
+        f"{1 - (live + back) / len(found):.1%}", f"{after_s:,.0f}", f"{requests:,.0f}",
     ]  # fmt: skip
+
+
+def _share(count: int, runs: int) -> str:
+    """Return ``0.1 % (0.0 to 0.4)``: a share, and where it lies."""
+    share, z = count / runs, SURE * SURE / runs
+    middle = (share + z / 2) / (1 + z)
+    off = math.sqrt(z * (share * (1 - share) + z / 4)) / (1 + z)
+    return f"{share:.1%} ({100 * max(0, middle - off):.1f} to {100 * min(1, middle + off):.1f})"
 
 
 def late_faults(paper: Paper, runs: int) -> None:

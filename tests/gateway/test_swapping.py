@@ -24,6 +24,7 @@ from gateway.served import (
     route,
     score,
     serving,
+    shadow,
     truthful,
 )
 
@@ -163,7 +164,7 @@ def test_a_rollback_takes_over_at_once_and_needs_nothing_of_the_candidate() -> N
 def test_a_promotion_answers_at_once_and_then_by_workers_that_yield_to_nobody() -> None:
     async def main() -> None:
         stage = Stage()
-        async with serving(stage, canary(weight=1.0)) as path:
+        async with serving(stage, shadow()) as path:
             stage.options[CANDIDATE] = {"loading_s": 3.0}
             path.set_route(route(2, champion=CANDIDATE, previous=CHAMPION))
             answer = await path.answer(ask(1))

@@ -288,18 +288,23 @@ def test_whatever_the_candidate_does_the_champions_callers_notice_nothing(
                     group.create_task(load(client))
             await CLOCK.wait(1)
             evidence = path.evidence(0.0)
+            turned = sum(
+                sample.value for sample in path.facts().samples
+                if sample.name == "breaker_refused" and ("variant", candidate.name) in sample.labels
+            )  # fmt: skip
         assert {answer.status for _, answer, _ in told} == {200}
         assert all(truthful(request, answer, ARMS[:2]) for request, answer, _ in told)
         stable = [took_s for _, answer, took_s in told
                   if answer.arm == "champion" and not answer.degraded]  # fmt: skip
         assert max(stable) == pytest.approx(0.002)
-        # Every attempt of an arm is counted, and nothing else is.
+        # Every attempt of an arm is counted, and what its breaker refused, and nothing else is.
         seen = {name: counts for name, counts in evidence.arms.items() if counts.n}
         ours = seen["shadow" if mode == "shadow" else "candidate"]
         tally = counted[candidate]
         broke = evidence.arms["shadow" if mode == "shadow" else "candidate"].error
         attempts = sum(n for outcome, n in tally.items() if outcome in COUNTED)
-        assert ours.n == attempts + (broke if kind == "break" else 0)
+        untold = broke - turned if kind == "break" else 0
+        assert ours.n == attempts + untold + turned
         first = seen["baseline"].n + seen["sentinel"].n
         assert first == len(stable)
         assert seen["baseline"].error == seen["sentinel"].error == 0

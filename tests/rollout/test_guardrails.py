@@ -41,13 +41,46 @@ def test_the_first_looks_only_say_what_is_usual() -> None:
     assert watched(*[WELL] * 4).requests == 100
 
 
-def test_looks_at_which_the_champion_is_sick_are_no_evidence_for_nor_against() -> None:
+def test_looks_at_which_the_champion_is_sick_say_nothing_for_a_candidate() -> None:
     before = watched(*[WELL] * 10)
-    after = observe(before, SICK, RULES, 200.0)
+    sick = replace(SICK, candidate=WELL.candidate)
+    after = observe(before, sick, RULES, 200.0)
     assert (after.masked, after.looks) == (1, before.looks)
-    assert after.meters == before.meters
+    for rail, meter in after.meters.items():
+        assert meter.log_good == before.meters[rail].log_good
     assert after.reference == before.reference
     assert after.masked_share > 0
+
+
+def test_a_champion_that_stands_still_weighs_as_much_as_a_candidate_that_does() -> None:
+    theirs = replace(WELL, baseline=Tally(600, 6, 0, 90, 66), sentinel=Tally(300, 3, 0, 45, 33))
+    mine = replace(WELL, candidate=Tally(100, 1, 0, 15, 11))
+    trial = watched(*[WELL] * 5, *[mine, theirs] * 30)
+    assert trial.masked == 30
+    assert find_bad(trial, RULES) is None
+    assert find_bad(watched(*[WELL] * 5, *[mine, WELL] * 30), RULES) is not None
+
+
+def test_what_happened_once_proves_nothing() -> None:
+    once = replace(WELL, candidate=Tally(3_000, 1_500, 0, 1_500, 1_500))
+    trial = watched(*[WELL] * 5, once)
+    assert find_bad(trial, RULES) is None
+    assert find_bad(observe(trial, once, RULES, 60.0), RULES) is not None
+
+
+def test_one_standstill_of_the_candidates_process_is_no_evidence_that_it_is_slow() -> None:
+    quiet = Look(candidate=Tally(500), baseline=Tally(333), sentinel=Tally(167), gateways=1)
+    stood = replace(quiet, candidate=Tally(500, 0, 0, 40, 37))
+    trial = watched(*[quiet] * 5, stood)
+    assert find_bad(trial, RULES) is None
+    assert trial.meters["slow99"].log_bad < 1
+
+
+def test_a_champion_that_became_faster_since_makes_no_successor_wait_in_vain() -> None:
+    quick = replace(
+        WELL, candidate=Tally(100, 1), baseline=Tally(600, 6), sentinel=Tally(300, 3)
+    )  # fmt: skip
+    assert find_lacking(watched(*[quick] * 45), replace(RULES, share_next=1.0)) is None
 
 
 def test_a_candidate_that_is_sick_alone_does_not_hide_itself() -> None:
@@ -74,7 +107,7 @@ def test_thin_looks_are_joined_until_the_sentinel_can_tell() -> None:
 
 
 def test_good_is_what_every_guardrail_says_and_for_more_subjects_it_takes_more() -> None:
-    trial = watched(*[WELL] * 14)
+    trial = watched(*[WELL] * 8)
     assert find_lacking(trial, replace(RULES, share_next=0.05)) is None
     lacking = find_lacking(trial, replace(RULES, share_next=1.0))
     assert lacking is not None
@@ -154,7 +187,7 @@ def test_one_bad_slice_is_found_among_many_and_good_ones_are_not() -> None:
     found: dict[str, slices.Slice] = {}
     for _ in range(40):
         parts = {f"carrier={code}": part(20, 0, 2) for code in ("AA", "DL", "B6")}
-        found = slices.observe(found, {**parts, "carrier=UA": part(20, 3, 2)}, 1.1)
+        found = slices.observe(found, {**parts, "carrier=UA": part(20, 3, 2)}, 1.1, most=9.0)
         if slices.find_bad(found, alpha=0.01, columns=1, labels_min=200):
             break
     assert slices.find_bad(found, alpha=0.01, columns=1, labels_min=200) == "carrier=UA"
@@ -166,13 +199,13 @@ def test_one_bad_slice_is_found_among_many_and_good_ones_are_not() -> None:
 def test_a_version_that_is_worse_everywhere_is_no_slices_fault() -> None:
     found: dict[str, slices.Slice] = {}
     for _ in range(10):
-        found = slices.observe(found, {f"c={k}": part(50, 5, 4) for k in "ABCD"}, 1.1)
+        found = slices.observe(found, {f"c={k}": part(50, 5, 4) for k in "ABCD"}, 1.1, most=9.0)
     assert slices.find_culprit(found, alpha=0.01, ratio_good=1.1, labels_min=200) is None
 
 
 def test_no_more_than_fifty_values_of_a_column_are_kept() -> None:
     parts = {f"tail=N{number}": part(1, 0, 0) for number in range(500)}
-    found = slices.observe({}, {**parts, "carrier=UA": part(1, 0, 0)}, 1.1)
+    found = slices.observe({}, {**parts, "carrier=UA": part(1, 0, 0)}, 1.1, most=9.0)
     assert len(found) == slices.VALUES_MAX + 1
 
 

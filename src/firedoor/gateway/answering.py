@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from firedoor.errors import Overloaded
 from firedoor.gateway import split, telling
-from firedoor.gateway.attempt import NOT_ASKED, Call
+from firedoor.gateway.attempt import BREAKER, NOT_ASKED, Call
 from firedoor.gateway.caching import Cached, mark
 from firedoor.gateway.constant import rows_of
 from firedoor.gateway.exchange import Answer, Request
@@ -106,6 +106,8 @@ class Answering:
             told = await parts.attempts.make(call, held)
             if call.asked:
                 self._judge(call, live, held, told, trial)
+            elif told.signature == BREAKER and not call.tester:
+                trial.turned_away(call, call.group, cutoffs=live.route.cutoffs)
             if told.outcome is Outcome.OK:
                 rung = Rung(told, call.arm, by=held.arm)
             else:

@@ -54,6 +54,16 @@ class Trial:
             if wanted:
                 self.capture.went_well(_replayable("good", call, told, at_s), wanted)
 
+    def turned_away(self, call: Call, arm: ArmName, *, cutoffs: Cutoffs) -> None:
+        """Take a request that an arm was not asked, because its breaker is open.
+
+        The arm failed so often that nobody asks it: left out, a version that fails for a minute at
+        a time would look as if it had failed ten requests.
+        """
+        self.tally.count(
+            arm, Outcome.RAISED, 0.0, cutoffs=cutoffs, slices=call.slices, degraded=call.worse
+        )
+
     def pack(self, service: str, gateway: str) -> bytes:
         """Return what is kept for the candidate's successor, see ``wire.pack``."""
         arm = self.candidate

@@ -7,6 +7,12 @@ until one of them alone has reached its share.
 
 Good news have no such sum: a candidate is good only if *every* guardrail says so, and then no
 correction is due.
+
+Requests are independent of each other only on paper. A process that stands still for 50 ms makes
+as many of them slow as came meanwhile, so no look counts for more than ``_most`` says: cutting a
+bet's gain from above keeps it valid. And the champion's own standing still has to weigh as much as
+the candidate's: looks at which the sentinel is sick are dropped from what speaks *for* a candidate,
+never from what speaks against it, which compares both at the same time.
 """
 
 from __future__ import annotations
@@ -45,6 +51,14 @@ SENTINEL_MIN = 50
 tell whether the champion is sick."""
 JOINED_MAX = 6
 """Looks that are joined at most."""
+SLOW_MOST = math.log(2)
+"""What a look adds to the evidence of slowness at most: a doubling. If either version stands still
+as often as the other, a doubling against all that was won is a fair bet."""
+ONCE = 0.75
+"""Of the evidence that is needed, what a look adds to that of other faults at most: what happened
+once proves nothing."""
+RATE_MAX = 0.9
+"""Up to which a rate can be allowed."""
 NEARLY = 0.7
 LATELY = 20
 """Looks over which the share is taken at which the champion was sick."""
@@ -71,7 +85,7 @@ class Rules:
     looks_alone: int = 180
     """For how many it serves everybody until it is live."""
     slow: bool = True
-    """Whether cut-offs are known."""
+    """Whether it is judged how slow it is: cut-offs are known, and callers wait for it."""
     labels: bool = False
     """Whether the loss is judged."""
     need_labels: bool = False
@@ -158,18 +172,19 @@ def observe(trial: Trial, look: Look, rules: Rules, now_s: float) -> Trial:
     trial = replace(
         trial, joined=Look(), joined_looks=0, lately=lately, paired=trial.paired.plus(joined.paired)
     )  # a pair compares two answers to one request: whatever ails the champion, ails both
-    if sick:
-        return replace(trial, masked=trial.masked + 1)
-    if not rules.alone and not trial.reference.known:
-        return replace(trial, reference=_noted(trial, joined, rules, now_s))
-    meters = {metric: _metered(trial, metric, joined, rules) for metric in rules.metrics}
+    counts = not sick and (rules.alone or trial.reference.known)
+    meters = {
+        metric: _metered(trial, metric, joined, rules, counts=counts) for metric in rules.metrics
+    }
+    parts, most = trial.parts, slices.most(rules.alpha)
     trial = replace(
         trial,
         meters={**trial.meters, **meters},
-        parts=slices.observe(trial.parts, joined.parts, rules.ratio_good),
-        reference=_noted(trial, joined, rules, now_s),
-        requests=trial.requests + joined.candidate.n,
-        looks=trial.looks + 1,
+        parts=slices.observe(parts, joined.parts, rules.ratio_good, most=most),
+        reference=trial.reference if sick else _noted(trial, joined, rules, now_s),
+        requests=trial.requests + counts * joined.candidate.n,
+        looks=trial.looks + counts,
+        masked=trial.masked + sick,
         fresh_looks=trial.fresh_looks + 1,
     )
     return _anew(trial) if trial.fresh_looks >= FRESH_LOOKS else trial
@@ -221,16 +236,17 @@ def _anew(trial: Trial) -> Trial:
     return replace(trial, meters=meters, fresh_looks=0)
 
 
-def _metered(trial: Trial, metric: Metric, look: Look, rules: Rules) -> Meter:
-    """Return one guardrail's evidence after a look that counts."""
+def _metered(trial: Trial, metric: Metric, look: Look, rules: Rules, *, counts: bool) -> Meter:
+    """Return one guardrail's evidence after a look; ``counts``: for the candidate as well."""
     meter = trial.meters.get(metric, Meter())
+    allowance = _allowed(trial.reference, metric, rules)
     n_c, n_b = look.candidate.n, look.baseline.n
     x_c, x_b = min(n_c, look.candidate.of(metric)), min(n_b, look.baseline.of(metric))
     counted = replace(
         meter,
         candidate=(meter.candidate[0] + n_c, meter.candidate[1] + x_c),
         baseline=(meter.baseline[0] + n_b, meter.baseline[1] + x_b),
-        clean=_clean(meter.clean, metric, n_c, x_c, rules),
+        clean=meter.clean + counts * clean_gain(n_c, x_c, allowance=allowance),
     )
     if rules.alone:
         share = rules.weights[metric]
@@ -238,35 +254,50 @@ def _metered(trial: Trial, metric: Metric, look: Look, rules: Rules) -> Meter:
         bound = bound_alone(trial.reference, metric, rules)
         gains = above_gains(n_c, x_c, bound=bound, log_needed=needed)
         return replace(counted, alone=detected(meter.alone, gains, looks=rules.looks_alone))
-    bad = ratio_gains(bad_grid(rules.ratio_good), rules.ratio_good, (n_c, x_c), (n_b, x_b))
+    found = ratio_gains(bad_grid(rules.ratio_good), rules.ratio_good, (n_c, x_c), (n_b, x_b))
+    most = _most(metric, rules)
+    bad = tuple([min(gain, most) for gain in found])
     good = ratio_gains(good_grid(rules.ratio_bad), rules.ratio_bad, (n_c, x_c), (n_b, x_b))
     return replace(
         counted,
         whole=add_gains(meter.whole, bad),
         fresh=meter.fresh.after(bad),
-        good=add_gains(meter.good, good),
+        good=add_gains(meter.good, good) if counts else meter.good,
     )
 
 
-def _clean(log: float, metric: Metric, n: int, x: int, rules: Rules) -> float:
-    """Return the evidence that a rate is below what is allowed.
-
-    Of slow requests a part is what they are measured by; only alone is there nothing better.
-    """
-    allowed = rules.allowance
+def _most(metric: Metric, rules: Rules) -> float:
+    """Return what a look adds to the evidence at most, as a log."""
     if metric in SLOW_RATES:
-        if not rules.alone:
-            return log
-        allowed = rules.ratio_bad * SLOW_RATES[metric]
-    return log + clean_gain(n, x, allowance=min(allowed, 0.9))
+        return SLOW_MOST
+    return ONCE * math.log(2 / (rules.weights[metric] * rules.alpha))
+
+
+def _allowed(reference: Reference, metric: Metric, rules: Rules) -> float:
+    """Return the rate from which a candidate counts as bad, whatever the champion's is now.
+
+    Of slow answers by what they were measured at: a champion that has become faster since, so that
+    hardly any request is slow in either arm, must not have every successor wait in vain.
+    """
+    usual = SLOW_RATES.get(metric)
+    if usual is None:
+        return min(rules.allowance, RATE_MAX)
+    if rules.alone:
+        usual = max(usual, _usual(reference, metric))
+    return min(rules.ratio_bad * usual, RATE_MAX)
+
+
+def _usual(reference: Reference, metric: Metric) -> float:
+    """Return the champion's usual rate; 0 where it is not known."""
+    usual = reference.total
+    return usual.of(metric) / usual.n if usual.n else 0.0
 
 
 def bound_alone(reference: Reference, metric: Metric, rules: Rules) -> float:
     """Return the rate up to which a version that serves everybody is left in peace."""
-    usual = reference.total
-    rate = usual.of(metric) / usual.n if usual.n else 0.0
     factor = rules.ratio_bad * rules.alone_factor
-    return max(factor * max(rate, SLOW_RATES.get(metric, 0.0)), rules.allowance)
+    rate = max(_usual(reference, metric), SLOW_RATES.get(metric, 0.0))
+    return max(factor * rate, rules.allowance)
 
 
 # ---- verdicts

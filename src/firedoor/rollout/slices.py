@@ -40,8 +40,15 @@ class Slice:
         return log_mean((log_e(self.logs), loss))
 
 
-def observe(found: dict[str, Slice], parts: dict[str, Part], ratio_good: float) -> dict[str, Slice]:
-    """Return the slices after a look."""
+def most(alpha: float) -> float:
+    """Return what a look adds to the evidence against a slice at most: half of what is needed."""
+    return math.log(2 * VALUES_MAX / alpha) / 2
+
+
+def observe(
+    found: dict[str, Slice], parts: dict[str, Part], ratio_good: float, *, most: float
+) -> dict[str, Slice]:
+    """Return the slices after a look, which adds ``most`` to each one's evidence at most."""
     if not parts:
         return found
     after = dict(found)
@@ -53,7 +60,7 @@ def observe(found: dict[str, Slice], parts: dict[str, Part], ratio_good: float) 
         n_b, x_b = part.baseline.n, part.baseline.failed
         gains = ratio_gains(bad_grid(ratio_good), ratio_good, (n_c, x_c), (n_b, x_b))
         after[name] = Slice(
-            logs=add_gains(one.logs, gains),
+            logs=add_gains(one.logs, tuple([min(gain, most) for gain in gains])),
             paired=one.paired.plus(part.paired),
             candidate=(one.candidate[0] + n_c, one.candidate[1] + x_c),
             baseline=(one.baseline[0] + n_b, one.baseline[1] + x_b),

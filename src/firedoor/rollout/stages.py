@@ -43,7 +43,9 @@ def rules_of(rollout: Rollout, policy: RolloutPolicy, *, labels: bool, columns: 
     """Return the numbers by which it is judged where it is.
 
     A second chance is held to half the allowance, rolled back on half the evidence and promoted
-    on twice as much.
+    on twice as much. Copies and real requests are two bodies of evidence, each with half of
+    ``alpha``. How slow copies are answered says little: nobody waits for them, and the workers
+    that do it yield to the champion's.
     """
     strict = 2.0 if rollout.second_chance else 1.0
     steps = steps_of(rollout, policy)
@@ -51,7 +53,7 @@ def rules_of(rollout: Rollout, policy: RolloutPolicy, *, labels: bool, columns: 
     if rollout.place == "shadow":
         following = 1.0 if rollout.second_chance else steps[0]
     return Rules(
-        alpha=min(policy.alpha * strict, 0.5),
+        alpha=min(policy.alpha * strict, 0.5) / (2 if policy.shadow else 1),
         beta=policy.beta / strict,
         ratio_good=policy.ratio_good,
         ratio_bad=policy.ratio_bad,
@@ -62,7 +64,7 @@ def rules_of(rollout: Rollout, policy: RolloutPolicy, *, labels: bool, columns: 
         alone=weight_of(rollout, policy) >= 1,
         alone_factor=ALONE_FACTOR if len(steps) == 1 else 1.0,
         looks_alone=max(LOOKS_ALONE_MIN, math.ceil(policy.bake_s / policy.look_s)),
-        slow=rollout.cutoffs is not None,
+        slow=rollout.cutoffs is not None and rollout.place != "shadow",
         labels=labels,
         need_labels=policy.need_labels and labels,
         columns=columns,
