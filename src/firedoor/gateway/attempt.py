@@ -57,12 +57,16 @@ class Call:
 class Attempts:
     """Makes attempts. The same for every version and every rung."""
 
-    __slots__ = ("_attempt_s", "_clock", "_now", "_slow_s", "suspicions")
+    __slots__ = ("_attempt_s", "_clock", "_now", "suspicions")
 
-    def __init__(self, clock: Clock, *, attempt_s: float, slow_s: float) -> None:
-        """Begin; an answer after ``slow_s`` is bad for the breaker although it is one."""
+    def __init__(self, clock: Clock, *, attempt_s: float) -> None:
+        """Begin. An answer that comes in time is good for the breaker, however slow it is.
+
+        Who is slow has too much to do, which the limit sees to, or is a worse version, which its
+        rollout sees to: a breaker would take away the answers that still come.
+        """
         self._clock, self._now = clock, clock.now_s
-        self._attempt_s, self._slow_s = attempt_s, slow_s
+        self._attempt_s = attempt_s
         self.suspicions = Suspicions()
 
     async def make(self, call: Call, held: Held) -> Told:
@@ -93,15 +97,12 @@ class Attempts:
             name = type(error).__name__
             told = Told(Outcome.RAISED, message=shorten(f"{name}: {error}"), signature=name)
         end_s = self._now()
-        took_s = call.took_s = end_s - now_s
+        call.took_s = end_s - now_s
         outcome = told.outcome
         if outcome is Outcome.OK:
             if call.suspect:
                 self.suspicions.cleared(held.name, call.mark)
-            if took_s > self._slow_s:
-                circuit.bad(ticket, end_s, f"took {took_s:.3g} s", slow=True)
-            else:
-                circuit.good(ticket, end_s)
+            circuit.good(ticket, end_s)
         elif outcome in FAILURES:
             self._failed(call, held, told, ticket, end_s)
         else:
