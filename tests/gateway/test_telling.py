@@ -365,3 +365,44 @@ def test_two_worlds_of_one_seed_are_the_same() -> None:
             return [(await path.answer(ask(chance.randrange(99)))).prediction for _ in range(50)]
 
     assert run(main(), seed=1) == run(main(), seed=1)
+
+
+def test_what_a_version_fails_at_is_told_for_a_minute_and_counted_and_noted_in_the_log() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = lambda _, number: Act("answer" if number else "raise")
+        fallback = FallbackPlan(constant={"score": 0.5}, cached_max_s=None)
+        async with serving(stage, route(previous=OLD), of=plan(fallback=fallback)) as path:
+            answer = await path.answer(ask(1))
+            assert answer.degraded == "previous_version"
+            await path.answer(ask(2))
+            facts = path.facts()
+            assert facts.ready
+            assert facts.because == "delays@2 fails at requests: raised, ValueError model.py:1"
+            counted = {
+                (sample.labels, sample.value)
+                for sample in facts.samples
+                if sample.name == "attempts"
+            }
+            of = ("variant", "delays@2")
+            assert ((of, ("outcome", "raised")), 1.0) in counted
+            assert ((of, ("outcome", "ok")), 1.0) in counted
+            await CLOCK.wait(61.0)
+            assert path.facts().because == ""
+        first, second = stage.log.records
+        assert first.because == "raised, ValueError model.py:1: ValueError: no"
+        assert second.because == ""
+
+    run(main())
+
+
+def test_a_fallback_function_that_cannot_run_is_told_of() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.function = ScriptedVariant(CHAMPION)
+        stage.function.become("failed", "ValueError at steps.py:3")
+        async with serving(stage, route()) as path:
+            said = path.facts().because
+            assert said == "the fallback function is failed: ValueError at steps.py:3"
+
+    run(main())

@@ -52,6 +52,8 @@ class PredictionStory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     gateway: str
     arm: str
     degraded: str
+    because: str = ""
+    """Why the version that was to answer did not."""
     seconds: float
     key: str
     rollout: str
@@ -98,6 +100,7 @@ async def trace_prediction(reached: Reached, project: Path, prediction: str) -> 
         gateway=record.gateway,
         arm=record.arm,
         degraded=record.degraded,
+        because=record.because,
         seconds=record.seconds,
         key="***" if _is_hidden_key(record, hidden, reached) else record.key,
         rollout=record.rollout,

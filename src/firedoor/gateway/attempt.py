@@ -23,9 +23,9 @@ BREAKER, NO_TIME, NOT_ASKED = "breaker", "no time", "not asked"
 class Call:
     """One request on its way: what is known of it so far."""
 
-    __slots__ = ("abstain", "arm", "asked", "began_s", "deadline_s", "extra", "features", "group",
-                 "id", "key", "live", "mark", "prediction", "quality", "repeat", "request",
-                 "slices", "suspect", "told", "took_s", "worse")  # fmt: skip
+    __slots__ = ("abstain", "arm", "asked", "because", "began_s", "deadline_s", "extra",
+                 "features", "group", "id", "key", "live", "mark", "prediction", "quality",
+                 "repeat", "request", "slices", "suspect", "told", "took_s", "worse")  # fmt: skip
 
     def __init__(
         self, request: Request, live: Live, prediction: str, began_s: float, deadline_s: float
@@ -38,6 +38,8 @@ class Call:
         self.extra, self.mark, self.key = b"", b"", b""
         self.features: tuple[Feature, ...] = ()
         self.quality = self.abstain = ""
+        self.because = ""
+        """Why the version that was asked first did not answer."""
         self.worse = self.suspect = self.repeat = False
         self.slices: tuple[str, ...] = ()
         self.group: Group = "baseline"
@@ -99,6 +101,8 @@ class Attempts:
         end_s = self._now()
         call.took_s = end_s - now_s
         outcome = told.outcome
+        outcomes = held.trouble.outcomes
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
         if outcome is Outcome.OK:
             if call.suspect:
                 self.suspicions.cleared(held.name, call.mark)
@@ -110,7 +114,8 @@ class Attempts:
         return told
 
     def _failed(self, call: Call, held: Held, told: Told, ticket: int, now_s: float) -> None:
-        """Tell the breaker, unless it is known that it is the request that kills."""
+        """Note it, and tell the breaker, unless it is known that it is the request that kills."""
+        held.trouble.failed(told, now_s)
         died = told.outcome is Outcome.DIED
         if died:
             call.suspect = True

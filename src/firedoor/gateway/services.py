@@ -99,6 +99,7 @@ class ServiceFacts:
     limit: float = 0.0
     """Requests that may be under way at once, as the adaptive limit has it; 0: none is set."""
     log_written: int = 0
+    """Of the whole gateway, as ``log_dropped``; 0 of a service that is not logged."""
     log_dropped: int = 0
     samples: tuple[Sample, ...] = ()
 
