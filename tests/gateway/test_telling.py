@@ -7,13 +7,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from firedoor.gateway.exchange import Answer
 from firedoor.gateway.features import FeatureLookups, LookedUp
 from firedoor.gateway.order import ORDER
 from firedoor.ports.variants import VariantFacts
-from firedoor.spec.service_plan import FallbackPlan
+from firedoor.spec.service_plan import FallbackPlan, FeaturesPlan
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.testing.variants import Act, Kind, Script, ScriptedVariant, always, score_of
 from firedoor.wire.bundle import Field, FileEntry, Manifest, Signature
@@ -111,6 +112,23 @@ def test_metadata_is_of_the_version_that_is_named() -> None:
             assert told is not None
             assert not told.ready
             assert path.metadata("2") is None
+
+    run(main())
+
+
+def test_metadata_names_what_features_are_looked_up_by() -> None:
+    async def main() -> None:
+        step = plan().step
+        group = FeaturesPlan(
+            name="weather", keys=("x", "origin"), columns={"temp": "Float64"}, step=step
+        )
+        of = msgspec.structs.replace(plan(key="origin", slices=("carrier",)), features=(group,))
+        stage = Stage()
+        stage.options[CHAMPION] = {"manifest": MANIFEST}
+        async with serving(stage, route(), of=of) as path:
+            told = path.metadata()
+            assert told is not None
+            assert (told.keys, told.about) == (("origin",), ("carrier",))
 
     run(main())
 

@@ -41,6 +41,10 @@ class ServiceMetadata:
     inputs: tuple[Field, ...] = ()
     """Of its rows; looked-up features are not among them. Empty: nobody has said."""
     outputs: tuple[Field, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Columns besides, by which features are looked up: every row has to have them."""
+    about: tuple[str, ...] = ()
+    """Columns besides that a rollout is split and judged by: rows may have them."""
     versions: tuple[str, ...] = ()
     """Which may be asked for by name: ``("3", "4")``, the one that serves first."""
     ready: bool = False

@@ -67,9 +67,15 @@ def metadata(parts: Parts, version: str) -> ServiceMetadata | None:
     manifest = named[0].variant.manifest
     looked_up = {column for plan in parts.plan.features for column in plan.columns}
     signature = None if manifest is None else manifest.signature
+    inputs = tuple(f for f in signature.inputs if f.name not in looked_up) if signature else ()
+    taken = {field.name for field in inputs}
+    keys = dict.fromkeys(key for plan in parts.plan.features for key in plan.keys)
+    about = dict.fromkeys((parts.plan.key, *parts.plan.slices))
     return ServiceMetadata(
-        inputs=tuple(f for f in signature.inputs if f.name not in looked_up) if signature else (),
+        inputs=inputs,
         outputs=signature.outputs if signature else (),
+        keys=tuple(key for key in keys if key not in taken),
+        about=tuple(column for column in about if column and column not in {*taken, *keys}),
         versions=versions,
         ready=named[0].state == "ready" if version else _answers(live),
         doc=parts.plan.doc,
