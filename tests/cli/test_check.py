@@ -185,3 +185,21 @@ def test_a_step_that_ends_its_process_is_told(tmp_path: Path) -> None:
     assert told.exit_code == 1
     assert "SIGABRT" in told.output
     assert "in clean" in told.output
+
+
+def test_services_are_named_with_the_model_that_they_answer_by(tmp_path: Path) -> None:
+    (tmp_path / "serve.py").write_text(
+        "import firedoor as fd\n"
+        "pipeline = fd.Pipeline('p', owner='ann@example.com')\n"
+        "@pipeline.service(model=fd.model('late'))\n"
+        "def predict(model, rows): return [0.5] * len(rows)\n",
+        encoding="utf-8",
+    )
+    told = CliRunner().invoke(app, ["check", str(tmp_path / "serve.py")])
+    assert told.exit_code == 0
+    line = told.output.splitlines()[0]
+    assert line.startswith("service   predict  answers by the champion of model late, polars rows")
+    plain = json.loads(
+        CliRunner().invoke(app, ["check", str(tmp_path / "serve.py"), "--json"]).output
+    )
+    assert plain["services"][0]["model"] == "late"

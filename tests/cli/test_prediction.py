@@ -52,6 +52,7 @@ def record(number: int, **more: object) -> PredictionRecord:
         "source": "flights-000002/4",
         "rollout": "predict-7",
         "code": "c0de" * 10,
+        "because": f"raised, KeyError at steps.py:3: KeyError: 'N{number}'",
     }
     return PredictionRecord(**{**fields, **more})  # type: ignore[arg-type]
 
@@ -116,6 +117,7 @@ def test_all_that_is_known_of_a_prediction_is_told(kept: Path) -> None:
     assert lines[0].endswith("in 12.5 ms")
     assert "said by    delays@1 (champion), gateway host7" in lines
     assert "rollout    predict-7" in lines
+    assert "because    raised, KeyError at steps.py:3: KeyError: '***'" in lines
     assert "said       0.3" in lines
     assert "other      0.6 (by the other version, beside it)" in lines
     assert any(line.startswith("label      1, told at ") for line in lines)
@@ -136,6 +138,10 @@ def test_the_same_is_json_when_asked_for(kept: Path) -> None:
     told = json.loads(firedoor(kept, "trace", id_of(2), "--json").output)
     assert told["rows"] == [{"tailnum": "***", "distance": 102, "temp": 1.0}]
     assert told["scores"] == [0.2]
+    assert told["features"] == [
+        {"group": "weather", "code": "cached", "age_s": 42.0, "codes": {"temp": "c"},
+         "ages_s": {"temp": [42.0]}},
+    ]  # fmt: skip
     assert told["model"]["run"] == "train-1"
     assert told["origin"]["line"] == 15
 
@@ -194,7 +200,7 @@ def test_predictions_are_exported_with_rows_features_scores_and_labels(
     assert frame["_label"].to_list() == [None, None, 1.0, None, None, None, None]
     assert frame["_prediction"].to_list() == [id_of(n) for n in (1, 2, 3, 4, 5, 6, 6)]
     assert frame["_row"].to_list() == [0, 0, 0, 0, 0, 0, 1]
-    assert frame["_features"].to_list() == ["weather=cached"] * 5 + [""] * 2
+    assert frame["_features"].to_list() == ["weather=cached:42.0s"] * 5 + [""] * 2
     assert frame["_at"][0].timestamp() == MADE_S + 1
     assert set(frame["_version"]) == {"delays@1"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.nats import server
 from firedoor.adapters.nats.streams import connect
 from firedoor.compose.project import Project
+from firedoor.compose.serving_folder import GatewayState, ServingFolder
 from firedoor.control.status import Snapshot, encode_snapshot
 from firedoor.spec.plan import Plan
 from firedoor.wire.records import ZoneStatus
@@ -127,3 +129,25 @@ def test_a_run_that_left_no_snapshot_is_told(tmp_path: Path) -> None:
     result = firedoor(tmp_path, "status")
     assert result.exit_code == 1
     assert "how its last run was left is not kept" in result.stderr
+
+
+def test_services_are_told_of_by_each_gateway_that_runs_and_by_none_that_is_gone(
+    tmp_path: Path,
+) -> None:
+    project = Project.at(tmp_path)
+    project.create()
+    plan = make_plan()
+    project.write_plan(plan)
+    keep_snapshot(project, plan, "running", age_s=3)
+    folder = ServingFolder(project, print)
+    folder.create()
+    said = {"late": "late@3 answers; late@3 fails at requests: raised, ValueError at steps.py:3"}
+    folder.say(1, GatewayState(pid=os.getpid(), services=said))
+    folder.say(2, GatewayState(pid=2**22 - 1, services={"late": "late@3 answers"}))
+    result = firedoor(tmp_path, "status")
+    told = json.loads(firedoor(tmp_path, "status", "--json").output)
+    assert result.output.splitlines()[-2:] == [
+        "service  gateway  how",
+        f"late     1        {said['late']}",
+    ]
+    assert told["services"] == {"1": said}

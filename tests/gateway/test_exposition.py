@@ -99,7 +99,7 @@ def test_a_gateway_tells_what_it_answered_refused_and_holds() -> None:
             f"firedoor_requests_shed_total{{{service}}} 4",
             f"firedoor_route_generation{{{service}}} 5",
             f"firedoor_route_weight{{{service}}} 0.25",
-            f"firedoor_prediction_log_dropped_total{{{service}}} 1",
+            'firedoor_prediction_log_dropped_total{gateway="g1"} 1',
             f'firedoor_worker_deaths_total{{{late},cause="SIGSEGV"}} 2',
         ):
             assert sample in lines

@@ -172,3 +172,21 @@ def test_a_gateway_is_not_ready_before_each_service_was_and_says_which_is_not() 
 )  # fmt: skip
 def test_a_column_has_a_datatype_of_the_protocol(dtype: str, datatype: str) -> None:
     assert datatype_of(dtype) == datatype
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/predict/nobody", b"{}"),
+        ("GET", "/nothing", b""),
+        ("DELETE", "/predict", b""),
+        ("POST", "/labels", b"no"),
+        ("POST", "/v2/models/delays/infer", b"no"),
+    ],
+)
+def test_an_error_that_no_service_has_made_tells_the_id_of_the_request(
+    server: Served, method: str, path: str, body: bytes
+) -> None:
+    said = ask(server.port, method, path, body, {"X-Request-Id": "order-7"})
+    assert said.status >= 400
+    assert said.headers["x-request-id"] == "order-7"

@@ -70,6 +70,20 @@ def test_a_column_has_the_schema_of_its_values(dtype: str, expected: dict[str, o
     assert found == {"anyOf": [expected, {"type": "null"}]}
 
 
+def test_a_row_names_what_is_looked_up_by_and_what_a_rollout_is_judged_by() -> None:
+    class One(Scripted):
+        def metadata(self, version: str = "") -> ServiceMetadata | None:  # noqa: ARG002
+            fields = (Field(name="x", dtype="Float64"),)
+            return ServiceMetadata(inputs=fields, keys=("origin",), about=("carrier",))
+
+    schemas = document([One()], release="1")["components"]["schemas"]
+    row = schemas["delays.Row"]
+    assert set(row["properties"]) == {"x", "origin", "carrier"}
+    assert row["required"] == ["x", "origin"]
+    tensor = schemas["delays.InferRequest"]["properties"]["inputs"]["items"]["properties"]
+    assert tensor["name"]["enum"] == ["x", "origin", "carrier"]
+
+
 def test_a_value_with_a_shape_is_a_list_of_so_many() -> None:
     found = schema_of(Field(name="a", dtype="Float32", shape=(2, None)))
     inner = {"type": "array", "items": {"type": "number"}}

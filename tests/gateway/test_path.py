@@ -592,3 +592,16 @@ def test_what_the_breaker_of_an_arm_refuses_counts_as_failed() -> None:
             assert stage.of(CANDIDATE).number < 40
 
     run(main())
+
+
+def test_the_log_has_what_a_constant_said_row_by_row() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = always(Act("raise"))
+        async with serving(stage, route(), of=plan(fallback=CONSTANT)) as path:
+            two = Request(Form.ROWS, b'[{"x": 1}, {"x": 2}]')
+            assert (await path.answer(two)).degraded == "constant"
+        (record,) = stage.log.records
+        assert record.scores == (0.125, 0.125)
+
+    run(main())

@@ -7,13 +7,14 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from firedoor.gateway.exchange import Answer
 from firedoor.gateway.features import FeatureLookups, LookedUp
 from firedoor.gateway.order import ORDER
 from firedoor.ports.variants import VariantFacts
-from firedoor.spec.service_plan import FallbackPlan
+from firedoor.spec.service_plan import FallbackPlan, FeaturesPlan
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.testing.variants import Act, Kind, Script, ScriptedVariant, always, score_of
 from firedoor.wire.bundle import Field, FileEntry, Manifest, Signature
@@ -111,6 +112,23 @@ def test_metadata_is_of_the_version_that_is_named() -> None:
             assert told is not None
             assert not told.ready
             assert path.metadata("2") is None
+
+    run(main())
+
+
+def test_metadata_names_what_features_are_looked_up_by() -> None:
+    async def main() -> None:
+        step = plan().step
+        group = FeaturesPlan(
+            name="weather", keys=("x", "origin"), columns={"temp": "Float64"}, step=step
+        )
+        of = msgspec.structs.replace(plan(key="origin", slices=("carrier",)), features=(group,))
+        stage = Stage()
+        stage.options[CHAMPION] = {"manifest": MANIFEST}
+        async with serving(stage, route(), of=of) as path:
+            told = path.metadata()
+            assert told is not None
+            assert (told.keys, told.about) == (("origin",), ("carrier",))
 
     run(main())
 
@@ -365,3 +383,44 @@ def test_two_worlds_of_one_seed_are_the_same() -> None:
             return [(await path.answer(ask(chance.randrange(99)))).prediction for _ in range(50)]
 
     assert run(main(), seed=1) == run(main(), seed=1)
+
+
+def test_what_a_version_fails_at_is_told_for_a_minute_and_counted_and_noted_in_the_log() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = lambda _, number: Act("answer" if number else "raise")
+        fallback = FallbackPlan(constant={"score": 0.5}, cached_max_s=None)
+        async with serving(stage, route(previous=OLD), of=plan(fallback=fallback)) as path:
+            answer = await path.answer(ask(1))
+            assert answer.degraded == "previous_version"
+            await path.answer(ask(2))
+            facts = path.facts()
+            assert facts.ready
+            assert facts.because == "delays@2 fails at requests: raised, ValueError model.py:1"
+            counted = {
+                (sample.labels, sample.value)
+                for sample in facts.samples
+                if sample.name == "attempts"
+            }
+            of = ("variant", "delays@2")
+            assert ((of, ("outcome", "raised")), 1.0) in counted
+            assert ((of, ("outcome", "ok")), 1.0) in counted
+            await CLOCK.wait(61.0)
+            assert path.facts().because == ""
+        first, second = stage.log.records
+        assert first.because == "raised, ValueError model.py:1: ValueError: no"
+        assert second.because == ""
+
+    run(main())
+
+
+def test_a_fallback_function_that_cannot_run_is_told_of() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.function = ScriptedVariant(CHAMPION)
+        stage.function.become("failed", "ValueError at steps.py:3")
+        async with serving(stage, route()) as path:
+            said = path.facts().because
+            assert said == "the fallback function is failed: ValueError at steps.py:3"
+
+    run(main())

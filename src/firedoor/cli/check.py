@@ -24,6 +24,7 @@ from firedoor.lint.judging import Judgement
 from firedoor.lint.sarif import INPUT_MISSING, STEP_FAILS, sarif
 from firedoor.lint.telling import asides, lines_of, place_of
 from firedoor.spec.plan import Plan
+from firedoor.spec.service_plan import ServicePlan
 
 UNLOADABLE = 2
 
@@ -89,6 +90,8 @@ def _show(
         print(f"{one.verdict:<8}  {one.zone:<{width}}  {said}".rstrip())
     for line in missing:
         print(f"missing   {line}")
+    for service in plan.services:
+        print(f"service   {service.name}  {_served(service)}")
     for finding in judgement.findings:
         print("\n".join(["", *lines_of(plan, finding)]))
     told = list(asides(judgement))
@@ -105,6 +108,16 @@ def _show(
     print(f"\n{summary}")
 
 
+def _served(service: ServicePlan) -> str:
+    """Say what becomes of a service when it is served; its model is not loaded here."""
+    looked_up = ", ".join(group.name for group in service.features)
+    more = f", features {looked_up}" if looked_up else ""
+    return (
+        f"answers by the champion of model {service.model.name}, {service.takes} rows{more}; it is "
+        "tried on the model's example rows when it is served"
+    )
+
+
 def _plain(
     plan: Plan,
     found: tuple[Found, ...],
@@ -116,6 +129,10 @@ def _plain(
     """Return everything as JSON has it."""
     told: dict[str, object] = {
         "zones": [{"zone": one.zone, "verdict": one.verdict, "said": one.said} for one in found],
+        "services": [
+            {"service": one.name, "model": one.model.name, "said": _served(one)}
+            for one in plan.services
+        ],
         "missing": list(missing),
         "findings": [_placed(plan, one) for one in judgement.findings],
         "unjudged": [asdict(one) for one in judgement.unjudged],

@@ -22,6 +22,8 @@ def prediction_lines(story: PredictionStory) -> Iterator[str]:
     worse = f", degraded: {story.degraded}" if story.degraded else ""
     yield f"{story.id}: {story.service} at {clock(story.at_s)} in {story.seconds * 1000:.1f} ms"
     yield f"said by    {by} ({story.arm}{worse}), gateway {story.gateway}"
+    if story.because:
+        yield f"because    {one_line(story.because, WORDS_CHARACTERS)}"
     if story.code:
         yield f"code       {story.code[:SHORT]}"
     if story.rollout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,12 +10,16 @@ import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask
+from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, one_line
+from firedoor.compose.project import Project
 from firedoor.compose.reaching import Sight, look, reach
-from firedoor.control.board import show_board
+from firedoor.compose.serving_folder import GatewayState, ServingFolder
+from firedoor.control.board import align, show_board
 from firedoor.control.causes import Evidence, gather_evidence, known_zone, show_why
 from firedoor.control.status import encode_snapshot
 from firedoor.errors import ProjectBusy, StreamsUnavailable
+
+WORDS_CHARACTERS = 160
 
 
 def status(
@@ -31,13 +36,27 @@ def status(
             return sight
 
     sight = ask(work())
+    gateways = ServingFolder(Project.at(project), print).gateways()
     if as_json:
         told = msgspec.json.decode(encode_snapshot(sight.snapshot))
+        told["services"] = {str(number): state.services for number, state in gateways.items()}
         print(msgspec.json.encode({"running": sight.running, **told}).decode())
         return
     now_s = SystemClock().utc_s()
     for line in show_board(sight.plan, sight.snapshot, now_s=now_s, running=sight.running):
         print(line)
+    for line in _services(gateways):
+        print(line)
+
+
+def _services(gateways: Mapping[int, GatewayState]) -> list[str]:
+    """Return how services are, gateway by gateway."""
+    rows = [
+        (service, str(number or "own"), one_line(words, WORDS_CHARACTERS))
+        for number, state in gateways.items()
+        for service, words in state.services.items()
+    ]
+    return ["", *align([("service", "gateway", "how"), *rows])] if rows else []
 
 
 def why(

@@ -243,6 +243,9 @@ class GatewayProcess:
                 broker=feed.away,
             )
             if state != before:
+                for service, words in state.services.items():
+                    if before is None or before.services.get(service) != words:
+                        _log.info("%s: %s", service, words)
                 before = state
                 await asyncio.to_thread(folder.say, self.options.number, state)
             await self._clock.wait(SAY_S)
@@ -281,8 +284,9 @@ def _in_words(facts: ServiceFacts) -> str:
     if not ones:
         return facts.because or "nothing is loaded yet"
     one = ones[0]
-    said = f"{one.name} answers" if facts.ready else f"{one.name} is {one.state}"
-    return f"{said}: {facts.because}" if facts.because else said
+    if not facts.ready:
+        return facts.because or f"{one.name} is {one.state}"
+    return f"{one.name} answers; {facts.because}" if facts.because else f"{one.name} answers"
 
 
 def _refuse(error: BaseException) -> None:

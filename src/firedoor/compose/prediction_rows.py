@@ -14,12 +14,13 @@ from firedoor.control.masking import MASK
 from firedoor.errors import NotKnown
 from firedoor.wire.bundle import Signature
 from firedoor.wire.payload import BadPayload, Reader
-from firedoor.wire.prediction import LABEL, PredictionRecord
+from firedoor.wire.prediction import LABEL, Feature, PredictionRecord
 from firedoor.wire.serving import Ask, Form
 
 ROWS_MAX = 5_000_000
 """Rows of one export."""
 BLOCK_ROWS = 20_000
+CODES, LETTERS = ("live", "cached", "default", "missing"), "lcdm"
 _ABOUT: dict[str, type[pl.DataType] | pl.DataType] = {
     "_prediction": pl.String,
     "_row": pl.Int64,
@@ -123,7 +124,7 @@ async def export(
 def _told(record: PredictionRecord, at: int, row: Row) -> Row:
     """Return a row with what is told about its prediction."""
     shadow = record.shadow_scores
-    quality = ",".join(f"{group.group}={group.code}" for group in record.features)
+    quality = ",".join(_quality(group, at) for group in record.features)
     return {
         **row,
         "_prediction": record.id,
@@ -141,6 +142,19 @@ def _told(record: PredictionRecord, at: int, row: Row) -> Row:
         "_shadow_score": shadow[at] if at < len(shadow) else None,
         "_features": quality,
     }
+
+
+def _quality(group: Feature, at: int) -> str:
+    """Return how good the looked-up values of one row were, of the first 1,000: the worst of them.
+
+    >>> _quality(Feature("weather", "cached", 42.0, {"temp": "lc"}, {"temp": (0.0, 41.6)}), 1)
+    'weather=cached:41.6s'
+    """
+    letters = [codes[at] for codes in group.codes.values() if at < len(codes)]
+    code = CODES[max(map(LETTERS.index, letters))] if letters else group.code
+    ages_s = [ages[at] for ages in group.ages_s.values() if at < len(ages)]
+    age_s = max(ages_s, default=0.0 if letters else group.age_s)
+    return f"{group.group}={code}" + (f":{age_s:.1f}s" if age_s else "")
 
 
 def _frame(block: list[Row]) -> pl.DataFrame:

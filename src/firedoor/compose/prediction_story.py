@@ -11,6 +11,7 @@ from firedoor.compose.prediction_rows import rows_of
 from firedoor.compose.reaching import Reached
 from firedoor.compose.runs import Runs
 from firedoor.control import provenance
+from firedoor.control.masking import MASK
 from firedoor.control.predictions import find_prediction
 from firedoor.control.provenance import Story
 from firedoor.errors import FiredoorError
@@ -42,6 +43,16 @@ class ModelStory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is no longer known, and why."""
 
 
+class FeatureStory(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a looked-up group of features came from; see ``wire.prediction.Feature``."""
+
+    group: str
+    code: str
+    age_s: float
+    codes: dict[str, str]
+    ages_s: dict[str, tuple[float, ...]]
+
+
 class PredictionStory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One prediction."""
 
@@ -52,6 +63,8 @@ class PredictionStory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     gateway: str
     arm: str
     degraded: str
+    because: str = ""
+    """Why the version that was to answer did not."""
     seconds: float
     key: str
     rollout: str
@@ -59,7 +72,7 @@ class PredictionStory(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """What was asked and looked up; sensitive columns are masked."""
     rows_unknown: str = ""
     """Why there are none."""
-    features: tuple[Feature, ...] = ()
+    features: tuple[FeatureStory, ...] = ()
     scores: tuple[float, ...] = ()
     shadow_scores: tuple[float, ...] = ()
     label: float | None = None
@@ -98,12 +111,13 @@ async def trace_prediction(reached: Reached, project: Path, prediction: str) -> 
         gateway=record.gateway,
         arm=record.arm,
         degraded=record.degraded,
+        because=_because(record, hidden),
         seconds=record.seconds,
         key="***" if _is_hidden_key(record, hidden, reached) else record.key,
         rollout=record.rollout,
         rows=() if isinstance(rows, str) else tuple(rows[:ROWS_SHOWN_MAX]),
         rows_unknown=rows if isinstance(rows, str) else "",
-        features=record.features,
+        features=tuple(_feature(group) for group in record.features),
         scores=record.scores,
         shadow_scores=record.shadow_scores,
         label=None if label is None else label.label,
@@ -113,6 +127,26 @@ async def trace_prediction(reached: Reached, project: Path, prediction: str) -> 
         origin=origin,
         origin_unknown=unknown,
     )
+
+
+def _because(record: PredictionRecord, hidden: frozenset[str]) -> str:
+    """Return why the version did not answer; what it raised may name a value that is masked."""
+    rows = rows_of(record) if hidden and record.because else ""
+    if isinstance(rows, str):
+        return record.because if not hidden else ""
+    said = record.because
+    for row in rows:
+        for name in hidden & row.keys():
+            said = said.replace(str(row[name]), MASK) if str(row[name]) else said
+    return said
+
+
+def _feature(group: Feature) -> FeatureStory:
+    """Return a group with the names of what is told of it."""
+    return FeatureStory(
+        group=group.group, code=group.code, age_s=group.age_s, codes=group.codes,
+        ages_s=group.ages_s,
+    )  # fmt: skip
 
 
 def _is_hidden_key(record: PredictionRecord, hidden: frozenset[str], reached: Reached) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from firedoor.compose.files import FOLDER_MODE, explain, write_atomically
+from firedoor.compose.living import is_alive
 from firedoor.compose.project import Project
 from firedoor.errors import NotKnown, PipelineUnloadable, StoreRefused
 from firedoor.spec.plan import PLAN_VERSION, Plan, decode_plan, encode_plan
@@ -142,6 +143,15 @@ class ServingFolder:
             return msgspec.json.decode(data, type=GatewayState)
         except (OSError, msgspec.MsgspecError):
             return None
+
+    def gateways(self) -> dict[int, GatewayState]:
+        """Return how each gateway is that runs on this machine, by number."""
+        told: dict[int, GatewayState] = {}
+        for number in range(GATEWAYS_MAX + 1):
+            state = self.said(number)
+            if state is not None and is_alive(state.pid):
+                told[number] = state
+        return told
 
     def forget(self, number: int) -> None:
         """Forget how a gateway was, before it is started."""

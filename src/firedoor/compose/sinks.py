@@ -20,6 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from firedoor.compose.function_sink import FunctionSink
+from firedoor.compose.living import is_alive
 from firedoor.compose.tagging import Tags, tags_of
 from firedoor.compute import ipc
 from firedoor.errors import DependencyDown, StepAtFault, shorten
@@ -207,10 +208,4 @@ def _is_alive(pid: int) -> bool:
     """Return whether another process of this number runs."""
     if pid == os.getpid():
         return False  # a number that comes again: this process has only just begun
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return is_alive(pid)

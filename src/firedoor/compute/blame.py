@@ -17,7 +17,8 @@ from firedoor.errors import shorten
 FRAMES_MAX = 4
 SEALED = (
     "  the worker is sealed: it may read libraries, the project without hidden files, and what "
-    "reads=[...] names, and write to its scratch folder (tempfile) only"
+    "reads=[...] (may_read=[...] of a service) names, and write to its scratch folder (tempfile) "
+    "only; the network is what network= names, and none for a service"
 )
 ENVIRONMENT = frozenset({"<frozen os>", os.__file__})
 """Where ``os.environ`` looks a variable up."""

@@ -11,7 +11,7 @@ from firedoor.gateway.caching import Cached, mark
 from firedoor.gateway.constant import rows_of
 from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.identity import clean
-from firedoor.gateway.ladder import Rung, arm_of, nobody
+from firedoor.gateway.ladder import Rung, arm_of, nobody, reason
 from firedoor.gateway.parts import Parts
 from firedoor.gateway.recording import answer_of, record_of
 from firedoor.gateway.trial import Trial
@@ -100,6 +100,7 @@ class Answering:
         no_worker = parts.killed("model", key)
         if call.abstain or no_worker or parts.killed("route", key):
             why = call.abstain or "; ".join(parts.switches.told())
+            call.because = why
             told = Told(Outcome.BUSY, message=why, signature=NOT_ASKED)
             rung = await self._without_model(call, function=not no_worker)
         else:
@@ -111,6 +112,7 @@ class Answering:
             if told.outcome is Outcome.OK:
                 rung = Rung(told, call.arm, by=held.arm)
             else:
+                call.because = reason(told)
                 rung = await self._fall(call, held, told)
         if rung is None:
             status, said, wait_s = nobody(call, call.told or told, self._plan.name, self._now())

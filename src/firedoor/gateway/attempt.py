@@ -23,9 +23,9 @@ BREAKER, NO_TIME, NOT_ASKED = "breaker", "no time", "not asked"
 class Call:
     """One request on its way: what is known of it so far."""
 
-    __slots__ = ("abstain", "arm", "asked", "began_s", "deadline_s", "extra", "features", "group",
-                 "id", "key", "live", "mark", "prediction", "quality", "repeat", "request",
-                 "slices", "suspect", "told", "took_s", "worse")  # fmt: skip
+    __slots__ = ("abstain", "arm", "asked", "because", "began_s", "deadline_s", "extra",
+                 "features", "group", "id", "key", "live", "mark", "prediction", "quality",
+                 "repeat", "request", "slices", "suspect", "told", "took_s", "worse")  # fmt: skip
 
     def __init__(
         self, request: Request, live: Live, prediction: str, began_s: float, deadline_s: float
@@ -38,6 +38,8 @@ class Call:
         self.extra, self.mark, self.key = b"", b"", b""
         self.features: tuple[Feature, ...] = ()
         self.quality = self.abstain = ""
+        self.because = ""
+        """Why the version that was asked first did not answer."""
         self.worse = self.suspect = self.repeat = False
         self.slices: tuple[str, ...] = ()
         self.group: Group = "baseline"
@@ -57,12 +59,16 @@ class Call:
 class Attempts:
     """Makes attempts. The same for every version and every rung."""
 
-    __slots__ = ("_attempt_s", "_clock", "_now", "_slow_s", "suspicions")
+    __slots__ = ("_attempt_s", "_clock", "_now", "suspicions")
 
-    def __init__(self, clock: Clock, *, attempt_s: float, slow_s: float) -> None:
-        """Begin; an answer after ``slow_s`` is bad for the breaker although it is one."""
+    def __init__(self, clock: Clock, *, attempt_s: float) -> None:
+        """Begin. An answer that comes in time is good for the breaker, however slow it is.
+
+        Who is slow has too much to do, which the limit sees to, or is a worse version, which its
+        rollout sees to: a breaker would take away the answers that still come.
+        """
         self._clock, self._now = clock, clock.now_s
-        self._attempt_s, self._slow_s = attempt_s, slow_s
+        self._attempt_s = attempt_s
         self.suspicions = Suspicions()
 
     async def make(self, call: Call, held: Held) -> Told:
@@ -93,15 +99,14 @@ class Attempts:
             name = type(error).__name__
             told = Told(Outcome.RAISED, message=shorten(f"{name}: {error}"), signature=name)
         end_s = self._now()
-        took_s = call.took_s = end_s - now_s
+        call.took_s = end_s - now_s
         outcome = told.outcome
+        outcomes = held.trouble.outcomes
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
         if outcome is Outcome.OK:
             if call.suspect:
                 self.suspicions.cleared(held.name, call.mark)
-            if took_s > self._slow_s:
-                circuit.bad(ticket, end_s, f"took {took_s:.3g} s", slow=True)
-            else:
-                circuit.good(ticket, end_s)
+            circuit.good(ticket, end_s)
         elif outcome in FAILURES:
             self._failed(call, held, told, ticket, end_s)
         else:
@@ -109,7 +114,8 @@ class Attempts:
         return told
 
     def _failed(self, call: Call, held: Held, told: Told, ticket: int, now_s: float) -> None:
-        """Tell the breaker, unless it is known that it is the request that kills."""
+        """Note it, and tell the breaker, unless it is known that it is the request that kills."""
+        held.trouble.failed(told, now_s)
         died = told.outcome is Outcome.DIED
         if died:
             call.suspect = True

@@ -68,12 +68,12 @@ class Circuit:
         if now_s >= self._window.edge_s:
             self._window.advance(now_s, self._good)
 
-    def bad(self, ticket: int, now_s: float, cause: str, *, slow: bool = False) -> None:
-        """Take a call that failed, or was slow."""
+    def bad(self, ticket: int, now_s: float, cause: str) -> None:
+        """Take a call that failed."""
         if ticket != self.generation:
             return
         if self._closed:
-            counts = self._window.add_bad(now_s, self._good, slow=slow)
+            counts = self._window.add_bad(now_s, self._good, slow=False)
         else:
             counts = self._window.counts(self._good)
         event = breakers.Bad(

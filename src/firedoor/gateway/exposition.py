@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,6 +82,7 @@ def expose(
         for sample in facts.samples[:SAMPLES_MAX]:
             metric = f"firedoor_{sample.name}{'_total' if sample.kind == 'counter' else ''}"
             families.add(metric, sample.kind, sample.help, service + sample.labels, sample.value)
+    _log(families, [facts for _, facts in services.values()])
     _process(families, process)
     return families.text().encode()
 
@@ -114,12 +115,10 @@ def _route(families: _Families, service: Labels, facts: ServiceFacts) -> None:
     """Tell how a service is."""
     for name, told, value in _gauges(facts):
         families.add(f"firedoor_{name}", "gauge", told, service, value)
-    for name, told, count in (
-        ("requests_shed", "Requests refused for lack of room.", facts.shed),
-        ("prediction_log_written", "Predictions in the log, durably.", facts.log_written),
-        ("prediction_log_dropped", "Predictions that the log lost.", facts.log_dropped),
-    ):
-        families.add(f"firedoor_{name}_total", "counter", told, service, count)
+    families.add(
+        "firedoor_requests_shed_total", "counter", "Requests refused for lack of room.", service,
+        facts.shed,
+    )  # fmt: skip
 
 
 def _gauges(facts: ServiceFacts) -> Iterator[tuple[str, str, float]]:
@@ -151,6 +150,16 @@ def _variants(families: _Families, service: Labels, facts: ServiceFacts) -> None
                 "firedoor_worker_deaths_total", "counter", "Workers that died, by cause.",
                 (*labels, ("cause", cause)), count,
             )  # fmt: skip
+
+
+def _log(families: _Families, told: Sequence[ServiceFacts]) -> None:
+    """Tell of the prediction log: the services of a gateway share what writes it."""
+    for name, words, count in (
+        ("written", "Predictions in the log, durably.", [facts.log_written for facts in told]),
+        ("dropped", "Predictions that the log lost.", [facts.log_dropped for facts in told]),
+    ):
+        most = max(count, default=0)
+        families.add(f"firedoor_prediction_log_{name}_total", "counter", words, (), most)
 
 
 def _process(families: _Families, facts: ProcessFacts) -> None:

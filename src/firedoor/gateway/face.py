@@ -29,6 +29,7 @@ from firedoor.gateway.face_request import (
     check_content,
     is_plain,
     shorter,
+    with_id,
 )
 from firedoor.gateway.face_rows import rows_response, take_labels
 from firedoor.gateway.face_v2 import EXTENSIONS, read_v2, v2_metadata, v2_response
@@ -93,6 +94,11 @@ class Face:
 
     def route(self, head: Head) -> Endpoint | Response:
         """Return who answers a request, or what is said to it without reading its body."""
+        said = self._route(head)
+        return with_id(said, head) if isinstance(said, Response) else said
+
+    def _route(self, head: Head) -> Endpoint | Response:
+        """Return the same, but for the request's id."""
         page = self._pages.get(head.path) or self._odd_page(head.path)
         if isinstance(page, Response):
             return page
@@ -227,7 +233,7 @@ class Face:
             try:
                 said = read_v2(head, body)
             except Refusal as refusal:
-                return refusal.response
+                return with_id(refusal.response, head)
             # An id that no header could carry is told again in the body, where it came from.
             fits = 0 < len(said.id) <= ID_MAX and is_plain(said.id)
             asked_id = said.id if fits else asked.id
@@ -248,9 +254,9 @@ class Face:
 
         async def handle(body: bytes) -> Response:
             try:
-                return await take_labels(services, body)
+                return with_id(await take_labels(services, body), head)
             except Refusal as refusal:
-                return refusal.response
+                return with_id(refusal.response, head)
 
         return Endpoint(handle, LABEL_BYTES)
 

@@ -125,6 +125,14 @@ def is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
+def with_id(response: Response, head: Head) -> Response:
+    """Return a response that no service has made, with the id that the caller gave its request."""
+    asked = head.header(b"x-request-id")
+    if not asked or len(asked) > ID_MAX or not is_plain(asked):
+        return response
+    return response._replace(headers=response.headers + header_line("X-Request-Id", asked))
+
+
 def check_content(head: Head, *, binary: bool = False) -> Response | None:
     """Return what is said to a body of a type that is not read; None: it may be read."""
     if b"content-encoding" in head.headers:

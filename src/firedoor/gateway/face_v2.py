@@ -134,12 +134,15 @@ def v2_parameters(answer: Answer) -> dict[str, str]:
 
 
 def v2_metadata(service: str, metadata: ServiceMetadata) -> dict[str, object]:
-    """Return a model's metadata."""
+    """Return a model's metadata. Keys of look-ups may be of any type: they are told as texts."""
     return {
         "name": service,
         "versions": list(metadata.versions),
         "platform": PLATFORM,
-        "inputs": [_tensor(field) for field in metadata.inputs],
+        "inputs": [
+            *(_tensor(field) for field in metadata.inputs),
+            *({"name": key, "datatype": "BYTES", "shape": [-1]} for key in metadata.keys),
+        ],
         "outputs": [_tensor(field) for field in metadata.outputs],
     }
 

@@ -180,6 +180,13 @@ def arm_of(live: Live, held: Held) -> ArmUsed:
     return "candidate" if held is live.candidate else "previous"
 
 
+def reason(told: Told) -> str:
+    """Return in words why a version did not answer."""
+    if told.signature in (BREAKER, NO_TIME):
+        return told.message
+    return f"{told.outcome.name.lower()}, {told.signature}: {told.message}".rstrip(": ,")
+
+
 def nobody(call: Call, told: Told, service: str, now_s: float) -> tuple[int, str, float]:
     """Return status, message and time to wait, where nobody answered; ``told`` came last."""
     live = call.live
@@ -198,7 +205,4 @@ def nobody(call: Call, told: Told, service: str, now_s: float) -> tuple[int, str
         said = told.message or facts.because or f"it is {facts.state}"
         return 503, f"{held.name} has no room or is not ready: {said}; {remedy}", 1.0
     wait_s = max(1.0, live.champion.circuit.retry_after_s(now_s))
-    said = f"{told.outcome.name.lower()}, {told.signature}: {told.message}".rstrip(": ,")
-    if told.signature == BREAKER:
-        said = told.message
-    return 503, f"no version of {service} answered: {said}; {remedy}", wait_s
+    return 503, f"no version of {service} answered: {reason(told)}; {remedy}", wait_s

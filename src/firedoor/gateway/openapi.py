@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from firedoor.gateway.face_request import ID_MAX, KEY_MAX, SOURCE_MAX, TIMEOUT_S_MAX
 from firedoor.gateway.face_v2 import datatype_of
-from firedoor.gateway.services import Service
+from firedoor.gateway.features import KEY_CHARACTERS_MAX
+from firedoor.gateway.services import Service, ServiceMetadata
 from firedoor.guards.shedding import PRIORITIES
 from firedoor.wire.bundle import Field
 from firedoor.wire.serving import ROWS_MAX
@@ -62,10 +63,10 @@ def document(services: list[Service], *, release: str) -> Schema:
         metadata = service.metadata()
         inputs = metadata.inputs if metadata is not None else ()
         outputs = metadata.outputs if metadata is not None else ()
-        schemas[f"{name}.Row"] = _row(inputs, takes=True)
+        schemas[f"{name}.Row"] = _with_others(_row(inputs, takes=True), metadata)
         schemas[f"{name}.Prediction"] = _row(outputs, takes=False)
         schemas[f"{name}.Predictions"] = _predictions(name)
-        schemas[f"{name}.InferRequest"] = _infer_request(inputs)
+        schemas[f"{name}.InferRequest"] = _infer_request(inputs, metadata)
         schemas[f"{name}.InferResponse"] = _INFER_RESPONSE
         doc = metadata.doc if metadata is not None else ""
         paths[f"/predict/{name}"] = {"post": _predict(name, doc)}
@@ -232,11 +233,21 @@ def _predictions(name: str) -> Schema:
     }
 
 
-def _infer_request(inputs: tuple[Field, ...]) -> Schema:
+def _with_others(row: Schema, metadata: ServiceMetadata | None) -> Schema:
+    """Return the schema of a row with the columns that are not the model's."""
+    if metadata is None or not (metadata.keys or metadata.about):
+        return row
+    properties = dict(row.get("properties", {}))
+    properties |= dict.fromkeys(metadata.keys, _KEY) | dict.fromkeys(metadata.about, _ABOUT)
+    required = [*row.get("required", []), *metadata.keys]
+    return {**row, "properties": properties, **({"required": required} if required else {})}
+
+
+def _infer_request(inputs: tuple[Field, ...], metadata: ServiceMetadata | None) -> Schema:
     """Return the schema of a request in tensors."""
     names: Schema = {"type": "string"}
-    if inputs:
-        names["enum"] = [field.name for field in inputs]
+    if inputs and metadata is not None:
+        names["enum"] = [*(field.name for field in inputs), *metadata.keys, *metadata.about]
     datatypes = sorted({datatype_of(field.dtype) for field in inputs}) or ["FP64"]
     tensor = {
         "type": "object",
@@ -266,6 +277,16 @@ def _infer_request(inputs: tuple[Field, ...]) -> Schema:
 
 
 _OBJECT: Final[Schema] = {"type": "object"}
+_KEY: Final[Schema] = {
+    "description": "By which features are looked up.",
+    "anyOf": [
+        {"type": "string", "maxLength": KEY_CHARACTERS_MAX},
+        {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+        {"type": "number"},
+        {"type": "boolean"},
+    ],
+}
+_ABOUT: Final[Schema] = {"description": "By which a rollout is split, or judged."}
 _SINGLE: Final[dict[str, Schema]] = {
     "Boolean": {"type": "boolean"},
     "Date": {"type": "string", "format": "date"},
@@ -282,7 +303,16 @@ _SAID: Final[Schema] = {
     "type": "object",
     "properties": {
         name: {"type": "string"}
-        for name in ("model", "version", "variant", "arm", "degraded", "id", "prediction")
+        for name in (
+            "model",
+            "version",
+            "variant",
+            "arm",
+            "degraded",
+            "id",
+            "prediction",
+            "features",
+        )
     },
     "required": ["model", "version", "variant", "degraded", "id", "prediction"],
 }

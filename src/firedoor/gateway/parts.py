@@ -29,7 +29,7 @@ from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.flags import Flags
 
 SLOW_SHARE = 0.8
-"""Of the time of one attempt: what takes longer is slow for breaker and limit."""
+"""Of the time of one attempt: what takes longer is slow, and cuts the limit."""
 LIMIT_INITIAL = 256
 """Requests under way at once to begin with; the limit finds its own way from here."""
 LIMIT_MIN = 4
@@ -62,7 +62,7 @@ class Parts:
         self.boot = self.ids.make(clock.utc_s())
         self.switches, self.lease = Switches(plan.name, Flags()), Lease(clock.now_s())
         self.slots = _slots(plan, clock)
-        self.attempts = Attempts(clock, attempt_s=attempt_s, slow_s=self.slow_s)
+        self.attempts = Attempts(clock, attempt_s=attempt_s)
         self.cache: AnswerCache | None = None
         if fallback.cached_max_s is not None:
             self.cache = AnswerCache(bytes_max=fallback.cached_bytes, max_s=fallback.cached_max_s)
@@ -71,7 +71,7 @@ class Parts:
             budget_policy=BudgetPolicy(),
         )  # fmt: skip
         self.versions = Versions(
-            open_variant, clock=clock, breaker=BreakerPolicy(slow_s=self.slow_s),
+            open_variant, clock=clock, breaker=BreakerPolicy(),
             probe_s=attempt_s, grace_s=plan.limits.timeout_s + 1.0, chance=chance, spawn=spawn,
         )  # fmt: skip
         self.mirror = Mirror(clock, attempt_s=attempt_s, chance=chance)

@@ -10,6 +10,7 @@ from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.prediction import PredictionRecord
 
 BODY_BYTES_MAX = 64 * 2**10
+BECAUSE_MAX = 300
 SCORES_MAX = 1_000
 
 
@@ -42,6 +43,7 @@ def record_of(
         version=by.version if by else None,
         digest=by.digest if by else "",
         degraded=answer.degraded,
+        because=call.because[:BECAUSE_MAX] if answer.degraded else "",
         form=int(request.form),
         json_bytes=request.json_bytes,
         body=body if len(body) <= BODY_BYTES_MAX else b"",

@@ -41,6 +41,10 @@ class ServiceMetadata:
     inputs: tuple[Field, ...] = ()
     """Of its rows; looked-up features are not among them. Empty: nobody has said."""
     outputs: tuple[Field, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Columns besides, by which features are looked up: every row has to have them."""
+    about: tuple[str, ...] = ()
+    """Columns besides that a rollout is split and judged by: rows may have them."""
     versions: tuple[str, ...] = ()
     """Which may be asked for by name: ``("3", "4")``, the one that serves first."""
     ready: bool = False
@@ -99,6 +103,7 @@ class ServiceFacts:
     limit: float = 0.0
     """Requests that may be under way at once, as the adaptive limit has it; 0: none is set."""
     log_written: int = 0
+    """Of the whole gateway, as ``log_dropped``; 0 of a service that is not logged."""
     log_dropped: int = 0
     samples: tuple[Sample, ...] = ()
 

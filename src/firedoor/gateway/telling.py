@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from firedoor.gateway.features import GroupFacts
 from firedoor.gateway.parts import Parts
 from firedoor.gateway.services import Sample, ServiceFacts, ServiceMetadata, VariantShown
 from firedoor.gateway.versions import Held, Live
@@ -66,9 +67,15 @@ def metadata(parts: Parts, version: str) -> ServiceMetadata | None:
     manifest = named[0].variant.manifest
     looked_up = {column for plan in parts.plan.features for column in plan.columns}
     signature = None if manifest is None else manifest.signature
+    inputs = tuple(f for f in signature.inputs if f.name not in looked_up) if signature else ()
+    taken = {field.name for field in inputs}
+    keys = dict.fromkeys(key for plan in parts.plan.features for key in plan.keys)
+    about = dict.fromkeys((parts.plan.key, *parts.plan.slices))
     return ServiceMetadata(
-        inputs=tuple(f for f in signature.inputs if f.name not in looked_up) if signature else (),
+        inputs=inputs,
         outputs=signature.outputs if signature else (),
+        keys=tuple(key for key in keys if key not in taken),
+        about=tuple(column for column in about if column and column not in {*taken, *keys}),
         versions=versions,
         ready=named[0].state == "ready" if version else _answers(live),
         doc=parts.plan.doc,
@@ -136,8 +143,12 @@ def _complaints(parts: Parts, live: Live) -> list[str]:
     said += parts.switches.told()
     for held in parts.versions.held:
         how = held.variant.facts
-        if how.state != "ready":
-            said.append(f"the {_arm(held, live)} {held.name} is {how.state}: {how.because}")
+        if how.state != "ready" and not (live.pending and held.arm == live.route.champion):
+            because = f": {how.because}" if how.because else ""
+            said.append(f"the {_arm(held, live)} {held.name} is {how.state}{because}")
+        trouble = held.trouble.told(parts.clock.now_s())
+        if trouble:
+            said.append(f"{held.name} fails at requests: {trouble}")
         if held.circuit.word != "closed":
             said.append(f"the breaker of {held.name} is {held.circuit.word}: {held.circuit.cause}")
     said += [f"{kind}: {why}" for kind, why in parts.trial.trips.tripped.items()]
@@ -146,8 +157,22 @@ def _complaints(parts: Parts, live: Live) -> list[str]:
         said.append(
             f"the control plane was not heard of for {age_s:.0f} s: all goes to the champion"
         )
+    said += _beside(parts)
     if parts.broken:
         said.append(f"beside requests: {parts.broken}")
+    return said
+
+
+def _beside(parts: Parts) -> list[str]:
+    """Return what is wrong with what is asked beside versions."""
+    said = []
+    if parts.function is not None:
+        how = parts.function.facts
+        if how.state in ("backing_off", "failed"):
+            said.append(f"the fallback function is {how.state}: {how.because}")
+    for name, group in parts.lookups.facts().items() if parts.lookups is not None else ():
+        if group.breaker != "closed":
+            said.append(f"features {name} are not looked up: {group.because}")
     return said
 
 
@@ -182,6 +207,13 @@ def _samples(parts: Parts) -> tuple[Sample, ...]:
                 float(held.circuit.turned),
             ),
         ]  # fmt: skip
+        samples += [
+            Sample(
+                "attempts", "counter", "Attempts of a version, by how they ended.",
+                (*labels, ("outcome", outcome.name.lower())), float(count),
+            )
+            for outcome, count in held.trouble.outcomes.items()
+        ]  # fmt: skip
     mirror, suspicions = parts.mirror, parts.attempts.suspicions
     samples += [
         Sample("copies", "counter", "Copies for the other version.", (), float(mirror.copied)),
@@ -194,7 +226,40 @@ def _samples(parts: Parts) -> tuple[Sample, ...]:
         ),
         Sample("retry_tokens", "gauge", "Left of the retry budget.", (), parts.ladder.tokens),
     ]  # fmt: skip
+    if parts.function is not None:
+        broken = float(parts.ladder.broken)
+        told = "Calls of the fallback function without an answer."
+        samples.append(Sample("fallback_function_failed", "counter", told, (), broken))
+    if parts.lookups is not None:
+        for name, group in parts.lookups.facts().items():
+            samples += _of_features(name, group)
     if parts.cache is not None:
         size = float(parts.cache.bytes)
         samples.append(Sample("cache_bytes", "gauge", "Of cached answers.", (), size))
     return tuple(samples)
+
+
+def _of_features(name: str, group: GroupFacts) -> list[Sample]:
+    """Return numbers of one group that is looked up."""
+    labels = (("features", name),)
+    shut = float(group.breaker != "closed")
+    samples = [
+        Sample("features_breaker_open", "gauge", "1 while a store is not asked.", labels, shut),
+        Sample("features_calls", "counter", "Calls of a store.", labels, float(group.calls)),
+        Sample("features_kept", "gauge", "Keys that are cached.", labels, float(group.entries)),
+    ]
+    samples += [
+        Sample(
+            "features_values", "counter", "Values that requests were given, by quality.",
+            (*labels, ("code", code)), float(count),
+        )
+        for code, count in group.values.items()
+    ]  # fmt: skip
+    samples += [
+        Sample(
+            "features_bad", "counter", "Calls of a store that failed or were late; wrong values.",
+            (*labels, ("kind", kind)), float(count),
+        )
+        for kind, count in (("failed", group.failed), ("late", group.late), ("wrong", group.wrong))
+    ]  # fmt: skip
+    return samples

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from firedoor.errors import shorten
 from firedoor.gateway.circuit import Circuit
 from firedoor.gateway.split import Rule
+from firedoor.gateway.trouble import Trouble
 from firedoor.guards.breaker import BreakerPolicy
 from firedoor.ports.clock import Clock
 from firedoor.ports.variants import Variant, VariantState
@@ -39,13 +40,14 @@ class OpenVariant(Protocol):
 class Held:
     """One version that is held, with its breaker."""
 
-    __slots__ = ("admitted", "arm", "circuit", "name", "nice", "variant")
+    __slots__ = ("admitted", "arm", "circuit", "name", "nice", "trouble", "variant")
 
     def __init__(self, arm: Arm, variant: Variant, circuit: Circuit, *, nice: int) -> None:
         """Begin; not admitted before it was ready once."""
         self.arm, self.variant, self.circuit, self.nice = arm, variant, circuit, nice
         self.name = arm.name
         self.admitted = False
+        self.trouble = Trouble()
 
     @property
     def state(self) -> VariantState:

@@ -136,7 +136,7 @@ class Slots:
                 self._queue, moves = shedding.step(self._queue, came, policy, now_s)
                 self._end(moves)
                 self._serve()
-                patience_s = shedding.patience_s(self._queue, policy, now_s)
+                patience_s = shedding.patience_s(self._queue, policy, now_s, rank)
                 return waiter, 0.0 if waiter.fate else patience_s
         self._tell(told)
         raise error

@@ -7,10 +7,11 @@
 | ``batch`` | what is made again by itself | seven tenths |
 | ``sheddable`` | what nobody misses | half |
 
-A call without room waits, but not for long: at most ``interval_s``, and once somebody has been
-waiting for all of the last ``interval_s``, at most ``target_s``. A queue that never empties is not
-a burst, and waiting in it makes every answer late. In that state the newest is served first: the
-oldest has a caller who is about to give up.
+A call without room waits, but not for long: at most ``interval_s``, and once somebody of its class
+or of a more important one has been waiting for all of the last ``interval_s``, at most
+``target_s``. A queue that never empties is not a burst, and waiting in it makes every answer late.
+In that state the newest is served first: the oldest has a caller who is about to give up. Less
+important calls do not count: they are passed by, and would have the others refused for nothing.
 
 Sources: *Site Reliability Engineering*, ch. 21 (criticality); Nichols and Jacobson 2012 (CoDel);
 Maurer, "Fail at scale", ACM Queue 13(8), 2015 (CoDel for requests, adaptive LIFO).
@@ -19,7 +20,7 @@ Maurer, "Fail at scale", ACM Queue 13(8), 2015 (CoDel for requests, adaptive LIF
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, assert_never, get_args
+from typing import Literal, NamedTuple, assert_never, cast, get_args
 
 from firedoor.bounds import ordered, within
 from firedoor.errors import DeclarationError
@@ -38,7 +39,8 @@ class SheddingPolicy:
     queue_max: int = 100
     """Calls that may wait. 0 (refuse at once) to 100,000."""
     target_s: float = 0.005
-    """Longest wait while the queue does not empty, in seconds. 0 to ``interval_s``."""
+    """Longest wait while the queue does not empty of calls that are as important or more, in
+    seconds. 0 to ``interval_s``."""
     interval_s: float = 0.1
     """Longest wait otherwise, and how long a queue may take to empty, in seconds. 0.001 to 60."""
 
@@ -72,12 +74,18 @@ class Waiting(NamedTuple):
     since_s: float
 
 
+Since = tuple[float | None, float | None, float | None, float | None]
+_NOBODY: Since = (None, None, None, None)
+LAST = len(PRIORITIES) - 1
+
+
 class Queue(NamedTuple):
     """Who waits, in the order of coming."""
 
     waiting: tuple[Waiting, ...] = ()
-    busy_since_s: float | None = None
-    """Since when somebody has been waiting without a break; None: nobody waits."""
+    busy_since_s: Since = _NOBODY
+    """Since when somebody of a class, or of a more important one, has been waiting without a break,
+    class by class; None: nobody waits."""
 
 
 class Came(NamedTuple):
@@ -116,14 +124,15 @@ def room(limit: int, rank: int, policy: SheddingPolicy) -> int:
     return max(1, int(limit * policy.shares[rank] + 1e-9))
 
 
-def overloaded(queue: Queue, policy: SheddingPolicy, now_s: float) -> bool:
-    """Return whether the queue has not been empty for a whole interval."""
-    return queue.busy_since_s is not None and now_s - queue.busy_since_s >= policy.interval_s
+def overloaded(queue: Queue, policy: SheddingPolicy, now_s: float, rank: int = LAST) -> bool:
+    """Return whether the queue has not been empty of this class, and better, for an interval."""
+    since_s = queue.busy_since_s[rank]
+    return since_s is not None and now_s - since_s >= policy.interval_s
 
 
-def patience_s(queue: Queue, policy: SheddingPolicy, now_s: float) -> float:
-    """Return how long a call may wait at present."""
-    return policy.target_s if overloaded(queue, policy, now_s) else policy.interval_s
+def patience_s(queue: Queue, policy: SheddingPolicy, now_s: float, rank: int = LAST) -> float:
+    """Return how long a call of this class may wait at present."""
+    return policy.target_s if overloaded(queue, policy, now_s, rank) else policy.interval_s
 
 
 def step(
@@ -144,8 +153,11 @@ def step(
 def _come(queue: Queue, event: Came, policy: SheddingPolicy, now_s: float) -> tuple[Queue, Moves]:
     """Take a call in; where the queue is full, the latest of the least important class goes."""
     new = Waiting(event.number, PRIORITIES.index(event.priority), now_s)
-    since_s = now_s if queue.busy_since_s is None else queue.busy_since_s
-    longer = Queue(waiting=(*queue.waiting, new), busy_since_s=since_s)
+    began = (
+        now_s if since_s is None and rank >= new.rank else since_s
+        for rank, since_s in enumerate(queue.busy_since_s)
+    )  # fmt: skip
+    longer = Queue((*queue.waiting, new), cast("Since", tuple(began)))
     if len(longer.waiting) <= policy.queue_max:
         return longer, Moves()
     least = max(longer.waiting, key=lambda call: (call.rank, call.number))
@@ -154,15 +166,15 @@ def _come(queue: Queue, event: Came, policy: SheddingPolicy, now_s: float) -> tu
 
 def _serve(queue: Queue, event: Room, policy: SheddingPolicy, now_s: float) -> tuple[Queue, Moves]:
     """Refuse who waited too long, then begin as many as there is room for."""
-    patience = patience_s(queue, policy, now_s)
-    late = tuple(c.number for c in queue.waiting if now_s - c.since_s > patience)
-    newest_first = overloaded(queue, policy, now_s)
+    newest_first = [overloaded(queue, policy, now_s, rank) for rank in range(LAST + 1)]
+    patience = [policy.target_s if over else policy.interval_s for over in newest_first]
+    late = tuple(c.number for c in queue.waiting if now_s - c.since_s > patience[c.rank])
     left = _without(queue, set(late))
     inflight, begun = event.inflight, []
     while left.waiting:
         best = min(
             left.waiting,
-            key=lambda call: (call.rank, -call.number if newest_first else call.number),
+            key=lambda call: (call.rank, -call.number if newest_first[call.rank] else call.number),
         )
         if inflight >= room(event.limit, best.rank, policy):
             break
@@ -175,4 +187,6 @@ def _serve(queue: Queue, event: Room, policy: SheddingPolicy, now_s: float) -> t
 def _without(queue: Queue, numbers: set[int]) -> Queue:
     """Return the queue without some calls."""
     rest = tuple(call for call in queue.waiting if call.number not in numbers)
-    return queue._replace(waiting=rest, busy_since_s=queue.busy_since_s if rest else None)
+    best = min((call.rank for call in rest), default=LAST + 1)
+    left = (since_s if rank >= best else None for rank, since_s in enumerate(queue.busy_since_s))
+    return Queue(rest, cast("Since", tuple(left)))

@@ -54,6 +54,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     digest: str = ""
     status: int = 200
     degraded: str = ""
+    because: str = ""
+    """Of a degraded answer: why the version that was to answer did not; at most 300 characters."""
     form: int = 1
     json_bytes: int = 0
     body: bytes = b""
@@ -114,6 +116,7 @@ def size_of(record: PredictionRecord) -> int:
     scores = len(record.scores) + len(record.shadow_scores)
     noted = sum(len(codes) for group in record.features for codes in group.codes.values())
     noted += sum(9 * len(ages) for group in record.features for ages in group.ages_s.values())
+    noted += len(record.because)
     return EMPTY_BYTES + len(record.body) + len(record.extra) + 9 * scores + noted
 
 
