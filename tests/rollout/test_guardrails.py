@@ -93,6 +93,19 @@ def test_no_faults_in_either_arm_are_good_by_the_allowance() -> None:
     assert find_lacking(watched(*[clean] * 6, rules=rules), rules) is None
 
 
+def test_no_slow_answers_in_either_arm_are_good_although_nothing_can_be_compared() -> None:
+    quick = Look(
+        candidate=Tally(100), baseline=Tally(600), sentinel=Tally(300), gateways=1,
+    )  # fmt: skip
+    rules = replace(RULES, share_next=1.0)
+    lacking = find_lacking(watched(*[quick] * 8), rules)
+    assert lacking is not None
+    assert lacking[0] == "slow99"
+    assert find_lacking(watched(*[quick] * 10), rules) is None
+    twice = replace(quick, candidate=Tally(100, 0, 0, 10, 2))
+    assert find_lacking(watched(*[quick] * 4, *[twice] * 45), rules) is not None
+
+
 def test_needed_labels_are_waited_for() -> None:
     trial = watched(*[WELL] * 45)
     rules = replace(RULES, labels=True, need_labels=True)
