@@ -213,13 +213,15 @@ class RolloutWorld:
     group: asyncio.TaskGroup
     plan: ServicePlan
     told: list[str] = field(default_factory=list)
+    control_clock: VirtualClock | None = None
+    """The controller's, if it is another one."""
     _driver: asyncio.Task[None] | None = None
 
     def start_control(self) -> None:
         """Start a controller; the one before is dead."""
         controller = RolloutController(
             self.plan, streams=MemoryStreams(self.store, self.clock), versions=self.registry,
-            replayer=self.replays, clock=self.clock, tell=self.told.append,
+            replayer=self.replays, clock=self.control_clock or self.clock, tell=self.told.append,
         )  # fmt: skip
         self._driver = self.group.create_task(controller.run(asyncio.Event()))
 

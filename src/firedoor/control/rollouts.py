@@ -32,6 +32,7 @@ from firedoor.control.rollout_kept import (
     arm_of,
 )
 from firedoor.control.rollout_orders import event_of, forget_handled
+from firedoor.control.rollout_time import is_set_back, without_gap
 from firedoor.errors import FiredoorError, ModelsUnavailable, StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.ports.rollouts import Replayer, Versions
@@ -113,7 +114,7 @@ class RolloutController:
 
     async def turn(self, group: asyncio.TaskGroup) -> None:
         """Look once for orders, faults and counts, and do what follows."""
-        self._now_s = max(self._now_s, self._clock.utc_s())
+        self._tell_time()
         try:
             await self._beat()
             kept, taken = await self._rollouts.load(ServiceState(service=self._plan.name))
@@ -130,6 +131,14 @@ class RolloutController:
             self._say("broker", "")
         except StreamsUnavailable as error:
             self._say("broker", f"nothing is decided for now: {error}")
+
+    def _tell_time(self) -> None:
+        """Take the time, which goes forward, unless the clock is set back."""
+        now_s = self._clock.utc_s()
+        if is_set_back(now_s, self._now_s):
+            self._lease_s = self._registry_s = float("-inf")
+            self._heard, self._now_s = {}, now_s
+        self._now_s = max(self._now_s, now_s)
 
     # ---- what comes in
 
@@ -177,6 +186,7 @@ class RolloutController:
         while self._arrived:
             kept = self._apply(kept, self._arrived.popleft())
         kept = await self._trip(kept)
+        kept = without_gap(kept, self._plan.rollout, self._now_s)
         kept = self._begin_counting(kept)
         state, policy = kept.state, self._plan.rollout
         idle = state.current is None and not state.waiting and not state.returning

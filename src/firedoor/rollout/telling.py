@@ -6,6 +6,7 @@ import math
 
 from firedoor.rollout.counts import Metric
 from firedoor.rollout.guardrails import (
+    SLOW_RATES,
     Bad,
     Guardrail,
     Meter,
@@ -188,9 +189,9 @@ def _need(meter: Meter, rail: Metric, rules: Rules) -> int:
     n_c, x_c = meter.candidate
     n_b, x_b = meter.baseline
     needs = []
-    if rail not in ("slow95", "slow99"):
-        rate = x_c / n_c if n_c else 0.0
-        needs.append(requests_below(rate=rate, log_needed=log_needed, allowance=rules.allowance))
+    rate = x_c / n_c if n_c else 0.0
+    allowance = SLOW_RATES.get(rail, rules.allowance)
+    needs.append(requests_below(rate=rate, log_needed=log_needed, allowance=allowance))
     if n_b and n_c and x_b:
         times = max(n_b / n_c, 1e-3)
         needs.append(
