@@ -238,6 +238,7 @@ def _metered(trial: Trial, metric: Metric, look: Look, rules: Rules) -> Meter:
         bound = bound_alone(trial.reference, metric, rules)
         gains = above_gains(n_c, x_c, bound=bound, log_needed=needed)
         return replace(counted, alone=detected(meter.alone, gains, looks=rules.looks_alone))
+    x_b = max(x_b, min(n_b, _frozen_slow(metric, meter.baseline, n_b, x_b)))
     bad = ratio_gains(bad_grid(rules.ratio_good), rules.ratio_good, (n_c, x_c), (n_b, x_b))
     good = ratio_gains(good_grid(rules.ratio_bad), rules.ratio_bad, (n_c, x_c), (n_b, x_b))
     return replace(
@@ -246,6 +247,18 @@ def _metered(trial: Trial, metric: Metric, look: Look, rules: Rules) -> Meter:
         fresh=meter.fresh.after(bad),
         good=add_gains(meter.good, good),
     )
+
+
+def _frozen_slow(metric: Metric, before: tuple[int, int], n: int, x: int) -> int:
+    """Return how many of the champion's requests count as slow at a look, at least.
+
+    Slow is what lay beyond its quantiles when they were frozen. A champion that has become quicker
+    since (that was while a candidate was being loaded, or a busy minute) is no reason to call one
+    slow that keeps to them: altogether, it counts as if it were as it was then.
+    """
+    rate = SLOW_RATES.get(metric, 0.0)
+    all_before = max(before[1], int(rate * before[0]))
+    return max(before[1] + x, int(rate * (before[0] + n))) - all_before
 
 
 def _clean(log: float, metric: Metric, n: int, x: int, rules: Rules) -> float:
