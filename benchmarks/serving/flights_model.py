@@ -20,7 +20,9 @@ LATE_MIN = 15
 
 
 def learn(folder: Path, data: Path) -> None:
-    """Write the models, and ``rows.json``: rows, and what each model says of them."""
+    """Write the models, and ``rows.json``: rows, and what each model says of them; once."""
+    if (folder / "rows.json").exists():
+        return
     prepare(data)
     features, late = numbers(load())
     told: dict[str, list[float] | Rows] = {}

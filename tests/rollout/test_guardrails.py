@@ -106,6 +106,17 @@ def test_thin_looks_are_joined_until_the_sentinel_can_tell() -> None:
     assert trial.requests == 108
 
 
+def test_a_champion_that_has_become_quicker_makes_nobody_slow_who_keeps_to_its_quantiles() -> None:
+    quicker = replace(WELL, baseline=Tally(600, 6, 0, 2, 0), sentinel=Tally(300, 3, 0, 1, 0))
+    as_it_was = watched(*[quicker] * 40)
+    assert find_bad(as_it_was, RULES) is None
+    assert find_lacking(as_it_was, RULES) is None
+    slow = replace(quicker, candidate=Tally(100, 1, 0, 20, 5))
+    bad = find_bad(watched(*[quicker] * 5, *[slow] * 20), RULES)
+    assert bad is not None
+    assert bad.guardrail in {"slow95", "slow99"}
+
+
 def test_good_is_what_every_guardrail_says_and_for_more_subjects_it_takes_more() -> None:
     trial = watched(*[WELL] * 8)
     assert find_lacking(trial, replace(RULES, share_next=0.05)) is None

@@ -36,14 +36,13 @@ from firedoor.rollout.eprocess import (
     ratio_gains,
 )
 from firedoor.rollout.sentinel import Reference, is_sick, noted
+from firedoor.rollout.slowness import SLOW_MOST, SLOW_RATES, frozen_slow
 
 Guardrail = Literal["error", "non_finite", "slow95", "slow99", "fallback", "loss"]
 WEIGHTS: dict[Guardrail, float] = {
     "error": 4, "non_finite": 1, "slow95": 1, "slow99": 2, "fallback": 1, "loss": 3,
 }  # fmt: skip
 """Shares of ``alpha``, before they are made to add up to 1 over those in force."""
-SLOW_RATES: dict[Metric, float] = {"slow95": 0.05, "slow99": 0.01}
-"""What the champion's rates are, by the way the cut-offs were found."""
 FRESH_LOOKS = 30
 """Looks after which the fresh bet begins anew within a step."""
 SENTINEL_MIN = 50
@@ -51,9 +50,6 @@ SENTINEL_MIN = 50
 tell whether the champion is sick."""
 JOINED_MAX = 6
 """Looks that are joined at most."""
-SLOW_MOST = math.log(2)
-"""What a look adds to the evidence of slowness at most: a doubling. If either version stands still
-as often as the other, a doubling against all that was won is a fair bet."""
 ONCE = 0.75
 """Of the evidence that is needed, what a look adds to that of other faults at most: what happened
 once proves nothing."""
@@ -254,7 +250,8 @@ def _metered(trial: Trial, metric: Metric, look: Look, rules: Rules, *, counts: 
         bound = bound_alone(trial.reference, metric, rules)
         gains = above_gains(n_c, x_c, bound=bound, log_needed=needed)
         return replace(counted, alone=detected(meter.alone, gains, looks=rules.looks_alone))
-    found = ratio_gains(bad_grid(rules.ratio_good), rules.ratio_good, (n_c, x_c), (n_b, x_b))
+    slow_b = max(x_b, min(n_b, frozen_slow(metric, meter.baseline, n_b, x_b)))
+    found = ratio_gains(bad_grid(rules.ratio_good), rules.ratio_good, (n_c, x_c), (n_b, slow_b))
     most = _most(metric, rules)
     bad = tuple([min(gain, most) for gain in found])
     good = ratio_gains(good_grid(rules.ratio_bad), rules.ratio_bad, (n_c, x_c), (n_b, x_b))

@@ -6,7 +6,6 @@ import math
 
 from firedoor.rollout.counts import Metric
 from firedoor.rollout.guardrails import (
-    SLOW_RATES,
     Bad,
     Guardrail,
     Meter,
@@ -19,6 +18,7 @@ from firedoor.rollout.guardrails import (
 from firedoor.rollout.need import MANY, requests_below, requests_to_accept
 from firedoor.rollout.policy import RolloutPolicy
 from firedoor.rollout.slices import Slice
+from firedoor.rollout.slowness import SLOW_RATES
 from firedoor.rollout.stages import (
     GIVE_UP,
     PROBATION_S,
