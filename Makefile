@@ -27,7 +27,7 @@ ARGS ?=
 # Servers that `make bench-serving` compares with: PEERS=bench-ray has Ray Serve besides.
 PEERS ?= bench-serving
 
-.PHONY: help setup run train test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving
+.PHONY: help setup run train serve test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ run: $(VENV)/.run $(DATA) ## run the example: real flights, six planted faults, 
 
 train: $(VENV)/.train $(DATA) ## train a model on the year behind walls, judge and promote it, and score flights by it (about 3 minutes)
 	@$(BIN)/python examples/flights/train.py --data $(DATA)
+
+serve: $(VENV)/.train $(VENV)/.serve $(DATA) ## serve the flights' model: a better version goes live, a worse one is taken back (about 4 minutes, 2 of them training)
+	@$(BIN)/python examples/flights/serve.py --data $(DATA)
 
 test: $(VENV)/.test $(DATA) ## run the tests: unit, property, real processes, docs, architecture
 	@$(BIN)/python -m pytest -m "not soak and not integration and not mlflow and not clients" -n $(JOBS) --dist loadfile $(ARGS)

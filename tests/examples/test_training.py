@@ -12,10 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
+from http import HTTPStatus
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 import polars as pl
 import pytest
@@ -102,11 +105,11 @@ def test_a_model_of_which_a_fifth_of_the_labels_were_permuted_is_not_promoted(to
     assert [version.verdict for version in versions] == ["promote", worse["verdict"], "promote"]
 
 
-def picture() -> str:
-    """Return what the README shows of the story."""
+def picture(command: str = "make train") -> str:
+    """Return what the README shows of a story."""
     console = [f for f in pages.fences(ROOT / "README.md") if f.language == "console"]
     shown = dict(command for fence in console for command in pages.commands(fence) if command[1])
-    return shown["make train"]
+    return shown[command]
 
 
 def test_the_picture_in_the_readme_is_what_it_prints_but_for_the_numbers(told: Told) -> None:
@@ -223,6 +226,75 @@ def test_going_back_while_flights_are_scored_leaves_none_unscored_or_scored_twic
     key = ["carrier", "flight", "origin", "time_hour"]
     assert rows.height == rows.n_unique(key) == due.height
     assert rows["chance"].null_count() == 0
+
+
+# --- Served: `make serve` ------------------------------------------------------------------------
+
+
+@contextmanager
+def told_address(command: list[str], year: Path, **env: str) -> Iterator[str]:
+    """Run a program until it is left, and give the address in the first line that it prints."""
+    environ = {**os.environ, "FLIGHTS_YEAR": str(year), **env}
+    with subprocess.Popen(
+        [sys.executable, *command], env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip().rpartition(" ")[2]
+        process.terminate()
+        process.communicate(timeout=BOUND_S)
+
+
+def test_the_model_that_is_live_answers_over_http_what_it_says_itself(told: Told) -> None:
+    """Distinct flights, each answer compared with the version that it names."""
+    serve = ["-m", "firedoor.cli", "serve", str(EXAMPLE / "serving.py"), "--port", "0"]
+    load = ["load.py", "--rate", "60", "--seconds", "4", "--project", str(told.project)]
+    weather = [str(EXAMPLE / "weather_service.py"), "--port", "0"]
+    with (
+        told_address(weather, told.year) as asked,
+        told_address(
+            [*serve, "--project", str(told.project)], told.year, FLIGHTS_WEATHER=asked
+        ) as address,
+    ):
+        assert address.startswith("http://"), address
+        until_ready(address)
+        ended = subprocess.run(
+            [sys.executable, str(EXAMPLE / load[0]), address, *load[1:]],
+            env={**os.environ, "FLIGHTS_YEAR": str(told.year)},
+            capture_output=True, text=True, timeout=BOUND_S, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "failed     none" in ended.stdout
+    assert re.search(r"wrong      0 of \d{3}", ended.stdout), ended.stdout
+
+
+def until_ready(address: str) -> None:
+    """Wait until a version answers."""
+    end_s = time.monotonic() + BOUND_S
+    while time.monotonic() < end_s:
+        with suppress(OSError), urlopen(f"{address}/readyz", timeout=5) as answer:  # noqa: S310 - ours
+            if answer.status == HTTPStatus.OK:
+                return
+        select.select([], [], [], 0.05)
+    pytest.fail("nothing answers")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_the_story_of_two_rollouts_ends_as_it_should(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    ended = subprocess.run(
+        [
+            sys.executable, str(EXAMPLE / "serve.py"), "--json", str(figures),
+            "--project", str(tmp_path / "project"),
+        ],
+        cwd=ROOT, env={**os.environ, "FLIGHTS_YEAR": str(tmp_path / "year")},
+        capture_output=True, text=True, timeout=850, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert pages.agrees(picture("make serve"), ended.stdout), ended.stdout
+    found = json.loads(figures.read_text())
+    assert [one["phase"] for one in found["rollouts"]] == ["live", "quarantined"]
+    assert found["seconds"] < 120
 
 
 # --- The model itself, which knows nothing of firedoor --------------------------------------------
