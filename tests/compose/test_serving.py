@@ -21,6 +21,8 @@ from firedoor.compose.serving import ServedModels
 from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.spec.referred import ModelPlan
 
+pytestmark = pytest.mark.usefixtures("kept_fork_servers")
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
