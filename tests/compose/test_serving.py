@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import polars as pl
 import pytest
@@ -20,6 +19,8 @@ from compose.scored import FRAME, Project, rows_of, scores, take
 from firedoor.compose.serving import ServedModels
 from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.spec.referred import ModelPlan
+
+pytestmark = pytest.mark.usefixtures("kept_fork_servers")
 
 
 @pytest.fixture
@@ -104,6 +105,7 @@ def test_the_registry_is_read_again_only_if_it_has_changed(
 
 
 def test_a_booster_scores_in_the_worker_as_it_does_outside(project: Project) -> None:
+    lightgbm: Any = pytest.importorskip("lightgbm")
     chance = np.random.default_rng(1)
     features = chance.uniform(0, 10, (200, 1))
     data = lightgbm.Dataset(features, (features[:, 0] > 5).astype(float))

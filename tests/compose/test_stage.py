@@ -23,6 +23,7 @@ from firedoor.spec.plan import Plan, SchemaNote, ZonePlan
 from firedoor.spec.referred import StepNote
 from firedoor.wire.envelope import Envelope
 
+pytestmark = pytest.mark.usefixtures("kept_fork_servers")
 ROWS = 1_000
 
 

@@ -29,6 +29,7 @@ from firedoor.wire.fetching import Scalar, decode_columns
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.usefixtures("kept_fork_servers")
 CLOCK = SystemClock()
 TIMEOUT_S = 0.3
 

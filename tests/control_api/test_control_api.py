@@ -26,6 +26,13 @@ def api(tmp_path: Path) -> Iterator[Api]:
         yield served
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One for all tests that leave nothing behind in it."""
+    with serving(tmp_path_factory.mktemp("untouched")) as served:
+        yield served
+
+
 def answer(response: httpx.Response, status: int) -> dict[str, object]:
     assert response.status_code == status, response.text
     found = response.json()
@@ -48,8 +55,8 @@ def test_nobody_without_a_token_is_told_anything_but_that_it_is_alive(api: Api) 
 
 
 @pytest.mark.parametrize("given", ["Bearer guessed", "Bearer", "Basic YTpi", "guessed", "Bearer ü"])
-def test_a_token_of_nobody_is_refused(api: Api, given: str) -> None:
-    with api.client("") as client:
+def test_a_token_of_nobody_is_refused(untouched: Api, given: str) -> None:
+    with untouched.client("") as client:
         answer(client.get("/flags", headers=[(b"Authorization", given.encode())]), 401)
 
 
@@ -127,11 +134,11 @@ def test_a_service_is_shown_with_route_state_and_orders(api: Api) -> None:
     ],
 )
 def test_what_cannot_be_is_refused_and_says_what_can(
-    api: Api, path: str, body: dict[str, object], status: int, told: str
+    untouched: Api, path: str, body: dict[str, object], status: int, told: str
 ) -> None:
-    with api.client() as client:
+    with untouched.client() as client:
         assert told in str(answer(client.post(path, json=body), status)["error"])
-    assert api.store.values == {}
+    assert untouched.store.values == {}
 
 
 # ---- flags
@@ -185,11 +192,11 @@ def test_a_switch_is_thrown_and_lifted(api: Api) -> None:
         b"",
     ],
 )
-def test_what_is_no_flag_is_refused_and_nothing_is_kept(api: Api, body: bytes) -> None:
-    with api.client() as client:
+def test_what_is_no_flag_is_refused_and_nothing_is_kept(untouched: Api, body: bytes) -> None:
+    with untouched.client() as client:
         headers = {"Content-Type": "application/json"}
         answer(client.put("/flags/new", content=body, headers=headers), 422)
-    assert api.store.values == {}
+    assert untouched.store.values == {}
 
 
 # ---- limits, and a broker that is away

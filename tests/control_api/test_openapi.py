@@ -44,7 +44,7 @@ def test_what_is_drawn_is_answered_as_described(served: Api) -> None:
         assert isinstance(found, Ok)
         operation = found.ok()
 
-        @hypothesis.settings(max_examples=15, deadline=None, derandomize=True, database=None)
+        @hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None)
         @hypothesis.given(case=operation.as_strategy())
         def ask(case: schemathesis.Case[Any]) -> None:
             nonlocal asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import warnings
 from collections.abc import Callable
@@ -13,24 +14,29 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn import metrics as peer
 
 from firedoor.errors import DeclarationError
 from firedoor.evaluation.metrics import Unknown, measure, metric
 
+
+def peer(name: str, *arrays: Any, **more: Any) -> float:
+    """Return scikit-learn's figure; it is imported here, where nobody else waits for it."""
+    return float(getattr(importlib.import_module("sklearn.metrics"), name)(*arrays, **more))
+
+
 BINARY: dict[str, Callable[[Any, Any], float]] = {
-    "roc_auc": peer.roc_auc_score,
-    "average_precision": peer.average_precision_score,
-    "log_loss": lambda y, p: peer.log_loss(y, p, labels=[0, 1]),
-    "brier": peer.brier_score_loss,
-    "accuracy@0.5": lambda y, p: peer.accuracy_score(y, p >= 0.5),
-    "precision@0.3": lambda y, p: peer.precision_score(y, p >= 0.3, zero_division=math.nan),
-    "recall@0.7": lambda y, p: peer.recall_score(y, p >= 0.7, zero_division=math.nan),
+    "roc_auc": lambda y, p: peer("roc_auc_score", y, p),
+    "average_precision": lambda y, p: peer("average_precision_score", y, p),
+    "log_loss": lambda y, p: peer("log_loss", y, p, labels=[0, 1]),
+    "brier": lambda y, p: peer("brier_score_loss", y, p),
+    "accuracy@0.5": lambda y, p: peer("accuracy_score", y, p >= 0.5),
+    "precision@0.3": lambda y, p: peer("precision_score", y, p >= 0.3, zero_division=math.nan),
+    "recall@0.7": lambda y, p: peer("recall_score", y, p >= 0.7, zero_division=math.nan),
 }
 REGRESSION: dict[str, Callable[[Any, Any], float]] = {
-    "mae": peer.mean_absolute_error,
-    "rmse": peer.root_mean_squared_error,
-    "r2": peer.r2_score,
+    "mae": lambda y, p: peer("mean_absolute_error", y, p),
+    "rmse": lambda y, p: peer("root_mean_squared_error", y, p),
+    "r2": lambda y, p: peer("r2_score", y, p),
 }
 NAMES = [*BINARY, *REGRESSION]
 

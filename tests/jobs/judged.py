@@ -20,6 +20,7 @@ from firedoor.compose.models import Models
 from firedoor.registry.model import Version
 from firedoor.spec.plan import JobPlan, Plan
 from firedoor.wire.run import RunRecord
+from firedoor.wire.verdict import VerdictNote
 
 SPRING = datetime(2013, 3, 1, tzinfo=UTC)
 SUMMER = datetime(2013, 7, 1, tzinfo=UTC)
@@ -81,3 +82,16 @@ def judge(plan: Plan, place: Path, name: str = "evaluate", **more: Any) -> RunRe
 def version(place: Path, number: int) -> Version:
     """Return a version as it is."""
     return Models(place).find(f"late@{number}")[1]
+
+
+def verdict_of(record: RunRecord) -> VerdictNote:
+    """Return the verdict of a run that has given one."""
+    assert record.outcome == "done", record.message
+    assert record.verdict is not None
+    assert record.verdict.given
+    return record.verdict
+
+
+def left(place: Path, record: RunRecord) -> set[str]:
+    """Return what is in the folder of a run."""
+    return {path.name for path in (place / ".firedoor" / "runs" / record.id).iterdir()}

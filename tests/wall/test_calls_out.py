@@ -23,6 +23,7 @@ from firedoor.spec.wall import WallOptions
 from firedoor.wire.records import GuardOrder
 from wall import calls_out
 
+pytestmark = pytest.mark.usefixtures("kept_fork_servers")
 OPEN_S = 60.0
 ROWS = pl.DataFrame({"x": list(range(20, 60))})
 

@@ -146,6 +146,6 @@ async def until(happens: Any, limit_s: float = 30.0) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(limit_s):
         while not happens():
-            turn = loop.create_future()
-            loop.call_later(0.01, turn.set_result, None)
-            await turn
+            turn = asyncio.Event()
+            loop.call_later(0.01, turn.set)
+            await turn.wait()

@@ -20,13 +20,13 @@ from firedoor.wire.bundle import encode_manifest
 from firedoor.wire.route import Arm
 from firedoor.wire.serving import Ask, Form
 
-lightgbm = pytest.importorskip("lightgbm")
 INPUTS = {f"f{number}": "Float64" for number in range(6)}
 
 
 def test_a_booster_forked_from_its_library_gives_each_row_its_own_prediction(
     tmp_path: Path,
 ) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
     drawn = np.random.default_rng(7)
     rows = drawn.normal(size=(900, len(INPUTS)))
     booster = lightgbm.train(
