@@ -236,7 +236,7 @@ def test_a_successor_has_to_do_well_what_made_the_last_one_go(begin: Begin) -> N
 
 def test_after_two_rollbacks_a_second_person_has_to_agree(begin: Begin) -> None:
     served = begin(shadow=False)
-    with under_load(served, BIAS, rate=100.0) as load:
+    with under_load(served, BIAS, 21.0, 22.0, rate=100.0) as load:
         for count in (1, 2):
             # Of what comes soon: so that the second does well what the first was given.
             served.shop.add(20.0 + count, f"raise:>{load.asked + 200}")
