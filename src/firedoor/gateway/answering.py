@@ -115,7 +115,10 @@ class Answering:
                 call.because = reason(told)
                 rung = await self._fall(call, held, told)
         if rung is None:
-            status, said, wait_s = nobody(call, call.told or told, self._plan.name, self._now())
+            status, said, wait_s = nobody(
+                call, call.told or told, self._plan.name, self._now(),
+                function=parts.ladder.function_because,
+            )  # fmt: skip
             return _not(status, call.id, said, wait_s), False
         if rung.told.outcome is Outcome.REFUSED:
             return _not(400, call.id, rung.told.message), False
