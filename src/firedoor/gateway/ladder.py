@@ -20,7 +20,7 @@ from firedoor.errors import shorten
 from firedoor.gateway.attempt import BREAKER, NO_TIME, NOT_ASKED, Attempts, Call
 from firedoor.gateway.caching import AnswerCache, Cached
 from firedoor.gateway.constant import constant, rows_of
-from firedoor.gateway.exchange import ArmUsed
+from firedoor.gateway.exchange import ArmUsed, Request
 from firedoor.gateway.versions import Held, Live
 from firedoor.guards import budget
 from firedoor.guards.budget import BudgetPolicy
@@ -120,14 +120,26 @@ class Ladder:
         if cached is not None:
             by = Arm(model=cached.model, version=cached.version, digest=cached.digest)
             return Rung(cached.told, "cached", "cached", by)
-        request = call.request
+        return await self.declared(
+            call.request, call.deadline_s, extra=call.extra, function=function
+        )
+
+    async def declared(
+        self, request: Request, deadline_s: float, *, extra: bytes = b"", function: bool = True
+    ) -> Rung | None:
+        """Return what is declared as the answer; None: nothing is, or nothing in time.
+
+        Raises:
+            ValueError: if the request has no rows that a constant could be given to.
+        """
         if self._plan.constant is not None:
             rows = rows_of(request.form, request.body, request.json_bytes)
             told = constant(request.form, self._plan.constant, rows)
             return Rung(told, "constant", "constant")
-        if function and self._function is not None:
-            return await self._by_function(call, self._function)
-        return None
+        if not function or self._function is None:
+            return None
+        ask = Ask(request.form, request.body, request.json_bytes, deadline_s, extra)
+        return await self._by_function(ask, self._function)
 
     def cached(self, call: Call) -> Cached | None:
         """Return the answer to this very request, if there is one that is young enough."""
@@ -159,12 +171,10 @@ class Ladder:
         """Return whether this is the version that the request was meant for all the same."""
         return held is call.live.champion and call.group != "candidate" and not call.tester
 
-    async def _by_function(self, call: Call, function: Variant) -> Rung | None:
+    async def _by_function(self, ask: Ask, function: Variant) -> Rung | None:
         """Have the declared function answer."""
-        request = call.request
-        if self._clock.now_s() + FUNCTION_MIN_S > call.deadline_s:
+        if self._clock.now_s() + FUNCTION_MIN_S > ask.deadline_s:
             return None
-        ask = Ask(request.form, request.body, request.json_bytes, call.deadline_s, call.extra)
         try:
             told = await function.ask(ask)
         except Exception as error:  # noqa: BLE001 - the last rung; nobody answered
