@@ -70,9 +70,14 @@ class Answering:
                 free = await wait_for_place(slots, rank, timeout_s)
                 call.live = parts.versions.live or live
             answer, good = await self._serve(call)
-        except Overloaded as error:
+        except Overloaded:
             roomy = rank > 0 and slots.inflight < slots.size
-            said = f"{error}; send it again later, or as more important"
+            more = ", or as more important (X-Firedoor-Priority)" if rank else ""
+            said = (
+                f"{self._plan.name} has no room for a {request.priority} request: of "
+                f"{slots.size} at once, {slots.inflight} are under way and {slots.waiting} wait; "
+                f"send it again after {AGAIN_S:g} s{more}"
+            )
             return _not(429 if roomy else 503, call.id, said, AGAIN_S)
         else:
             return answer
