@@ -151,3 +151,7 @@ def test_services_are_told_of_by_each_gateway_that_runs_and_by_none_that_is_gone
         f"late     1        {said['late']}",
     ]
     assert told["services"] == {"1": said}
+    project.status_file.write_bytes(encode_snapshot(Snapshot(pipeline=plan.pipeline, at_s=0.0)))
+    alone = firedoor(tmp_path, "status").output.splitlines()
+    assert alone[0].startswith("services are answered, and no zone runs")
+    assert "gone" not in "".join(alone)

@@ -453,3 +453,20 @@ def test_the_log_has_what_a_constant_said_row_by_row() -> None:
         assert record.scores == (0.125, 0.125)
 
     run(main())
+
+
+def test_before_there_is_a_version_what_is_declared_is_the_answer() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, of=plan(fallback=CONSTANT)) as path:
+            answer = await path.answer(ask(1, id="order-7"))
+            assert (answer.status, answer.id, answer.degraded) == (200, "order-7", "constant")
+            assert (answer.arm, answer.version, score(answer)) == ("constant", "", 0.125)
+            assert not path.facts().ready
+            refused = await path.answer(Request(Form.ROWS, b"[]"))
+            assert refused.status == 400
+        (record,) = stage.log.records
+        assert (record.id, record.scores) == (answer.prediction, (0.125,))
+        assert "no route yet" in record.because
+
+    run(main())

@@ -51,6 +51,11 @@ def test_less_important_requests_are_refused_first_and_told_when_to_come_back() 
             assert {answer.status for answer in answers["default"]} == {200}
             assert {answer.status for answer in answers["critical"]} == {200}
             assert {answer.status for answer in answers["sheddable"]} <= {429, 503}
+            said = answers["sheddable"][-1].message
+            assert said.startswith("predict has no room for a sheddable request: of ")
+            assert said.endswith(
+                "send it again after 1 s, or as more important (X-Firedoor-Priority)"
+            )
             assert all(answer.retry_after_s for answer in answers["sheddable"])
             assert path.facts().shed == 5
             assert (await path.answer(ask(1, priority="sheddable"))).status == 200

@@ -424,3 +424,22 @@ def test_a_fallback_function_that_cannot_run_is_told_of() -> None:
             assert said == "the fallback function is failed: ValueError at steps.py:3"
 
     run(main())
+
+
+def test_a_fallback_function_that_does_not_answer_is_told_of_until_it_does() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = always(Act("raise"))
+        stage.function = ScriptedVariant(
+            CHAMPION, lambda _, number: Act("answer" if number else "misshape")
+        )
+        async with serving(stage, route(), of=plan(fallback=NOTHING)) as path:
+            answer = await path.answer(ask(1))
+            assert answer.status == 503
+            assert "nor did the fallback function (misshaped, 2 for 1" in answer.message
+            told = "the fallback function did not answer: misshaped, 2 for 1"
+            assert told in path.facts().because
+            assert (await path.answer(ask(2))).degraded == "function"
+            assert "fallback function" not in path.facts().because
+
+    run(main())

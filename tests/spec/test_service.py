@@ -97,6 +97,7 @@ def test_a_service_can_be_all_that_there_is_and_its_plan_survives_json() -> None
     )
     assert ladder.function is not None
     assert ladder.function.name == "usual"
+    assert ladder.takes == "polars", "as it annotates them, whatever predict takes"
     assert service.step.name == "predict"
     assert service.where.startswith(__file__)
 

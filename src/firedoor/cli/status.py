@@ -43,8 +43,11 @@ def status(
         print(msgspec.json.encode({"running": sight.running, **told}).decode())
         return
     now_s = SystemClock().utc_s()
-    for line in show_board(sight.plan, sight.snapshot, now_s=now_s, running=sight.running):
-        print(line)
+    if gateways and not sight.snapshot.zones:
+        print("services are answered, and no zone runs: firedoor up starts them, if there are any")
+    else:
+        for line in show_board(sight.plan, sight.snapshot, now_s=now_s, running=sight.running):
+            print(line)
     for line in _services(gateways):
         print(line)
 

@@ -57,7 +57,10 @@ class Champions:
         except ModelsUnavailable as error:
             if model not in self._away:
                 self._away.add(model)
-                self._tell(f"goes on with what the registry said last of {model}: {error}")
+                way = f"nothing is known of model {model}"
+                if seen is not None:
+                    way = f"goes on with what the registry said last of {model}"
+                self._tell(f"{way}: {error}")
             return Kept() if seen is None else seen.kept
         self._away.discard(model)
         return seen.kept

@@ -10,7 +10,7 @@ from firedoor.compose.noting import beside, hash_of, note, sources_of
 from firedoor.spec.checking import check_bytes
 from firedoor.spec.fallback import CACHED_BYTES, Fallback
 from firedoor.spec.features import MEMORY_BYTES, Features
-from firedoor.spec.service import Service
+from firedoor.spec.service import Service, form_of
 from firedoor.spec.service_plan import FallbackPlan, FeaturesPlan, ServicePlan
 
 
@@ -71,6 +71,7 @@ def _fallback(fallback: Fallback, whose: str, memory_bytes: int, file: Path) -> 
     return FallbackPlan(
         constant=None if fallback.constant is None else dict(fallback.constant),
         function=function,
+        takes=None if fallback.function is None else form_of(fallback.function, 0),
         previous=fallback.previous,
         cached_max_s=fallback.cached_s,
         cached_bytes=check_bytes("cached", fallback.cached, *CACHED_BYTES),

@@ -100,7 +100,7 @@ def open_fallback(
         name=f"{plan.name}.fallback",
         step=function,
         limits=plan.limits,
-        takes=plan.takes,
+        takes=plan.fallback.takes or plan.takes,
         nan_is_missing=plan.nan_is_missing,
         signature=signature,
         sys_path=sys_path,

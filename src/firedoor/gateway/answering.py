@@ -13,7 +13,7 @@ from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.identity import clean
 from firedoor.gateway.ladder import Rung, arm_of, nobody, reason
 from firedoor.gateway.parts import Parts
-from firedoor.gateway.recording import answer_of, record_of
+from firedoor.gateway.recording import answer_of, record_of, unserved_record
 from firedoor.gateway.trial import Trial
 from firedoor.gateway.versions import Held, Live
 from firedoor.guarding.fuse_async import wait_for_place
@@ -60,8 +60,7 @@ class Answering:
             timeout_s = longest_s
         live = parts.versions.live
         if live is None:
-            known = clean(request.id) or parts.ids.make(self._utc())
-            return _not(503, known, telling.not_begun(parts), AGAIN_S)
+            return await self._unserved(request, began_s, began_s + timeout_s)
         prediction = parts.ids.make(self._utc())
         call = Call(request, live, prediction, began_s, began_s + timeout_s)
         slots, rank, good = parts.slots, RANK[request.priority], False
@@ -71,15 +70,45 @@ class Answering:
                 free = await wait_for_place(slots, rank, timeout_s)
                 call.live = parts.versions.live or live
             answer, good = await self._serve(call)
-        except Overloaded as error:
+        except Overloaded:
             roomy = rank > 0 and slots.inflight < slots.size
-            said = f"{error}; send it again later, or as more important"
+            more = ", or as more important (X-Firedoor-Priority)" if rank else ""
+            said = (
+                f"{self._plan.name} has no room for a {request.priority} request: of "
+                f"{slots.size} at once, {slots.inflight} are under way and {slots.waiting} wait; "
+                f"send it again after {AGAIN_S:g} s{more}"
+            )
             return _not(429 if roomy else 503, call.id, said, AGAIN_S)
         else:
             return answer
         finally:
             if free is not None:
                 slots.give(free, good=good)
+
+    async def _unserved(self, request: Request, began_s: float, deadline_s: float) -> Answer:
+        """Answer by what is declared, where no version has ever been there."""
+        parts, because = self._parts, telling.not_begun(self._parts)
+        prediction = parts.ids.make(self._utc())
+        known = clean(request.id) or prediction
+        try:
+            rung = await parts.ladder.declared(request, deadline_s)
+        except ValueError as error:
+            return _not(400, known, str(error))
+        if rung is None:
+            return _not(503, known, because, AGAIN_S)
+        told = rung.told
+        if told.outcome is Outcome.REFUSED:
+            return _not(400, known, told.message)
+        answer = Answer(200, known, prediction, told.rows, told.fragment, told.tail)
+        answer = answer._replace(arm=rung.arm, degraded=rung.degraded)
+        if parts.log is not None and not parts.killed("log"):
+            parts.log.put(
+                unserved_record(
+                    request, rung, answer, plan=self._plan, gateway=parts.gateway, because=because,
+                    utc_s=self._utc(), seconds=self._now() - began_s,
+                )
+            )  # fmt: skip
+        return answer
 
     async def _serve(self, call: Call) -> tuple[Answer, bool]:
         """Answer a request that has a place; return whether the champion did it at once."""
@@ -115,7 +144,10 @@ class Answering:
                 call.because = reason(told)
                 rung = await self._fall(call, held, told)
         if rung is None:
-            status, said, wait_s = nobody(call, call.told or told, self._plan.name, self._now())
+            status, said, wait_s = nobody(
+                call, call.told or told, self._plan.name, self._now(),
+                function=parts.ladder.function_because,
+            )  # fmt: skip
             return _not(status, call.id, said, wait_s), False
         if rung.told.outcome is Outcome.REFUSED:
             return _not(400, call.id, rung.told.message), False

@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from firedoor.errors import shorten
 from firedoor.gateway.attempt import BREAKER, NO_TIME, NOT_ASKED, Attempts, Call
 from firedoor.gateway.caching import AnswerCache, Cached
 from firedoor.gateway.constant import constant, rows_of
-from firedoor.gateway.exchange import ArmUsed
+from firedoor.gateway.exchange import ArmUsed, Request
 from firedoor.gateway.versions import Held, Live
 from firedoor.guards import budget
 from firedoor.guards.budget import BudgetPolicy
@@ -59,7 +60,7 @@ class Ladder:
     """The ladder of one service."""
 
     __slots__ = ("_attempts", "_budget", "_cache", "_clock", "_function", "_plan", "_tokens",
-                 "broken")  # fmt: skip
+                 "broken", "function_because")  # fmt: skip
 
     def __init__(
         self,
@@ -77,6 +78,8 @@ class Ladder:
         self._budget, self._tokens = budget_policy, budget_policy.tokens
         self.broken = 0
         """Calls of the declared function that brought no answer."""
+        self.function_because = ""
+        """Why the last one brought none; empty: it did, or there was none."""
 
     @property
     def tokens(self) -> int:
@@ -117,14 +120,26 @@ class Ladder:
         if cached is not None:
             by = Arm(model=cached.model, version=cached.version, digest=cached.digest)
             return Rung(cached.told, "cached", "cached", by)
-        request = call.request
+        return await self.declared(
+            call.request, call.deadline_s, extra=call.extra, function=function
+        )
+
+    async def declared(
+        self, request: Request, deadline_s: float, *, extra: bytes = b"", function: bool = True
+    ) -> Rung | None:
+        """Return what is declared as the answer; None: nothing is, or nothing in time.
+
+        Raises:
+            ValueError: if the request has no rows that a constant could be given to.
+        """
         if self._plan.constant is not None:
             rows = rows_of(request.form, request.body, request.json_bytes)
             told = constant(request.form, self._plan.constant, rows)
             return Rung(told, "constant", "constant")
-        if function and self._function is not None:
-            return await self._by_function(call, self._function)
-        return None
+        if not function or self._function is None:
+            return None
+        ask = Ask(request.form, request.body, request.json_bytes, deadline_s, extra)
+        return await self._by_function(ask, self._function)
 
     def cached(self, call: Call) -> Cached | None:
         """Return the answer to this very request, if there is one that is young enough."""
@@ -156,20 +171,20 @@ class Ladder:
         """Return whether this is the version that the request was meant for all the same."""
         return held is call.live.champion and call.group != "candidate" and not call.tester
 
-    async def _by_function(self, call: Call, function: Variant) -> Rung | None:
+    async def _by_function(self, ask: Ask, function: Variant) -> Rung | None:
         """Have the declared function answer."""
-        request = call.request
-        if self._clock.now_s() + FUNCTION_MIN_S > call.deadline_s:
+        if self._clock.now_s() + FUNCTION_MIN_S > ask.deadline_s:
             return None
-        ask = Ask(request.form, request.body, request.json_bytes, call.deadline_s, call.extra)
         try:
             told = await function.ask(ask)
-        except Exception:  # noqa: BLE001 - the last rung; its caller says that nobody answered
-            self.broken += 1
-            return None
+        except Exception as error:  # noqa: BLE001 - the last rung; nobody answered
+            name = type(error).__name__
+            told = Told(Outcome.RAISED, message=shorten(str(error)), signature=name)
         if told.outcome in (Outcome.OK, Outcome.REFUSED):
+            self.function_because = ""
             return Rung(told, "function", "function")
         self.broken += 1
+        self.function_because = reason(told)
         return None
 
 
@@ -187,11 +202,23 @@ def reason(told: Told) -> str:
     return f"{told.outcome.name.lower()}, {told.signature}: {told.message}".rstrip(": ,")
 
 
-def nobody(call: Call, told: Told, service: str, now_s: float) -> tuple[int, str, float]:
-    """Return status, message and time to wait, where nobody answered; ``told`` came last."""
+def nobody(
+    call: Call, told: Told, service: str, now_s: float, *, function: str = ""
+) -> tuple[int, str, float]:
+    """Return status, message and time to wait, where nobody answered.
+
+    Args:
+        call: what was tried.
+        told: what came last of a version.
+        service: its name.
+        now_s: on the clock of the call.
+        function: why the declared function did not answer; empty: there is none.
+    """
     live = call.live
     held = call.asked[-1] if call.asked else live.champion
     remedy = "declare fallback=fd.Fallback(constant=...) for an answer at such times"
+    if function:
+        remedy = f"nor did the fallback function ({shorten(function)}): a constant always does"
     if told.signature == NOT_ASKED:
         return 503, f"no version of {service} may answer: {told.message}; {remedy}", 1.0
     if told.outcome is Outcome.DIED and call.repeat:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firedoor.gateway.attempt import Call
-from firedoor.gateway.exchange import Answer
+from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.ladder import Rung
 from firedoor.gateway.pairing import unpack
 from firedoor.spec.service_plan import ServicePlan
@@ -56,5 +56,31 @@ def record_of(
         key=request.key or call.key.decode("utf-8", "replace"),
         source=request.source,
         rollout=call.live.route.rollout,
+        code=plan.version,
+    )
+
+
+def unserved_record(
+    request: Request, rung: Rung, answer: Answer, *, plan: ServicePlan, gateway: str, because: str,
+    utc_s: float, seconds: float,
+) -> PredictionRecord:  # fmt: skip
+    """Return the copy for the log of an answer that was given while no version was there."""
+    body = request.body
+    return PredictionRecord(
+        id=answer.prediction,
+        at_s=utc_s,
+        service=plan.name,
+        gateway=gateway,
+        arm=rung.arm,
+        degraded=answer.degraded,
+        because=because[:BECAUSE_MAX],
+        form=int(request.form),
+        json_bytes=request.json_bytes,
+        body=body if len(body) <= BODY_BYTES_MAX else b"",
+        body_bytes=len(body),
+        scores=tuple(unpack(rung.told.scores[: 8 * SCORES_MAX])),
+        seconds=seconds,
+        key=request.key,
+        source=request.source,
         code=plan.version,
     )

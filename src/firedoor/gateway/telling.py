@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from firedoor.errors import shorten
 from firedoor.gateway.features import GroupFacts
 from firedoor.gateway.parts import Parts
 from firedoor.gateway.services import Sample, ServiceFacts, ServiceMetadata, VariantShown
@@ -170,6 +171,9 @@ def _beside(parts: Parts) -> list[str]:
         how = parts.function.facts
         if how.state in ("backing_off", "failed"):
             said.append(f"the fallback function is {how.state}: {how.because}")
+        elif parts.ladder.function_because:
+            why = shorten(parts.ladder.function_because.partition("\n")[0])
+            said.append(f"the fallback function did not answer: {why}")
     for name, group in parts.lookups.facts().items() if parts.lookups is not None else ():
         if group.breaker != "closed":
             said.append(f"features {name} are not looked up: {group.because}")

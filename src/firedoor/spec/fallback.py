@@ -33,7 +33,7 @@ class Fallback:
     """A value an output, for each row: ``{"chance": 0.2}``."""
     function: Callable[..., object] | None = None
     """``def usual(rows)`` returns outputs, as ``predict`` does: it is called in a worker of its
-    own, which holds no model."""
+    own, which holds no model. Rows come as it annotates them, else as ``predict`` has them."""
     previous: bool = True
     """Whether the version that was live before may answer, while it is kept warm."""
     cached_s: float | None = 300.0

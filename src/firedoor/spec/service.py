@@ -275,9 +275,18 @@ def takes_of(step: Callable[..., object]) -> Takes:
     Raises:
         DeclarationError: for an annotation that is none of the three.
     """
-    annotation = _second_annotation(step)
+    return form_of(step, 1) or "polars"
+
+
+def form_of(step: Callable[..., object], at: int) -> Takes | None:
+    """Return in which form a function wants its rows, by its argument ``at``; None: it says not.
+
+    Raises:
+        DeclarationError: for an annotation that is none of the three.
+    """
+    annotation = _annotation(step, at)
     if annotation is inspect.Parameter.empty:
-        return "polars"
+        return None
     for takes, named in _NAMED.items():
         if isinstance(annotation, str):
             if named.search(annotation):
@@ -292,8 +301,8 @@ def takes_of(step: Callable[..., object]) -> Takes:
     raise DeclarationError("rows", shown, "is no form in which rows can be handed over", remedy)
 
 
-def _second_annotation(step: Callable[..., object]) -> object:
-    """Return the annotation of the second argument; a string where it cannot be evaluated."""
+def _annotation(step: Callable[..., object], at: int) -> object:
+    """Return the annotation of an argument; a string where it cannot be evaluated."""
     try:
         parameters = inspect.signature(step, eval_str=True).parameters
     except Exception:  # noqa: BLE001 - annotations are the user's code, and may name what is not there
@@ -306,4 +315,4 @@ def _second_annotation(step: Callable[..., object]) -> object:
         for each in parameters.values()
         if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}
     ]
-    return places[1].annotation if len(places) > 1 else inspect.Parameter.empty
+    return places[at].annotation if len(places) > at else inspect.Parameter.empty

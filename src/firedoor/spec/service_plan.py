@@ -50,6 +50,8 @@ class FallbackPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """A row of outputs."""
     function: StepNote | None = None
     """``fallback(rows) -> outputs``: called in a worker that holds no model."""
+    takes: Takes | None = None
+    """In which form the function wants its rows; None: as the service's own does."""
     previous: bool = True
     """Whether the version before may answer."""
     cached_max_s: float | None = 300.0

@@ -179,7 +179,8 @@ def test_a_body_larger_than_every_buffer_goes_through(tmp_path: Path) -> None:
 
 def test_a_fallback_function_answers_without_a_model() -> None:
     async def main() -> None:
-        service = plan(fallback=FallbackPlan(function=note("constant")))
+        fallback = FallbackPlan(function=note("constant"), takes="polars")
+        service = plan(fallback=fallback, takes="numpy")  # of which it knows no height
         signature = Signature(inputs=parse_fields("inputs", {"x": "Float64"}))
         async with asyncio.TaskGroup() as tasks:
             variant = open_fallback(service, signature, tasks=tasks)
