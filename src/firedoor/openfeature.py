@@ -3,8 +3,11 @@
 from openfeature import api
 from firedoor.openfeature import FiredoorProvider
 
-api.set_provider(FiredoorProvider(), domain="firedoor")
+api.set_provider_and_wait(FiredoorProvider(), domain="firedoor")
 api.get_client("firedoor").get_boolean_value("new.colour", False)
+
+Wait for it: ``set_provider`` begins it in a thread, and until then every flag has its default,
+kill switches among them.
 """
 
 from __future__ import annotations

@@ -64,6 +64,10 @@ def test_a_flag_is_set_listed_confirmed_exported_imported_and_unset(folder: Path
     assert [line.split("  ")[2] for line in log.splitlines()] == [
         "flag set", "flag unset", "flag set",
     ]  # fmt: skip
+    assert told(folder, "changes", "--about", "colour") == log
+    everything = json.loads(told(folder, "changes", "--json"))
+    assert {change["about"] for change in everything} >= {"colour", "count"}
+    assert all(change["by"] and change["because"] for change in everything)
 
 
 def test_what_cannot_be_is_refused(folder: Path) -> None:

@@ -422,26 +422,6 @@ def test_next_is_not_opened_before_a_route_names_it() -> None:
     run(main())
 
 
-def test_workers_of_a_candidate_yield_while_nobody_waits_for_them_and_not_when_callers_do() -> None:
-    async def main() -> None:
-        stage = Stage()
-        async with serving(stage, shadow()) as path:
-            nices = {known: nice for known, nice, _ in stage.opened}
-            assert nices[CANDIDATE] > nices[CHAMPION] == 0
-            path.set_route(canary(2, weight=1.0))
-            assert (await path.answer(ask(1))).version == "3", "at once, by those that are there"
-            (_, yields), (nice, fresh) = [(n, v) for arm, n, v in stage.opened if arm == CANDIDATE]
-            assert nice == 0
-            await CLOCK.wait(2)
-            before = fresh.number
-            await path.answer(ask(2))
-            assert fresh.number == before + 1
-            await CLOCK.wait(1)
-            assert yields.facts.state == "closed"
-
-    run(main())
-
-
 def test_the_log_has_what_a_constant_said_row_by_row() -> None:
     async def main() -> None:
         stage = Stage()

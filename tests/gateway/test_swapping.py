@@ -184,6 +184,42 @@ def test_a_promotion_answers_at_once_and_then_by_workers_that_yield_to_nobody() 
     run(main())
 
 
+def test_workers_of_a_candidate_yield_while_nobody_waits_for_them_and_not_when_callers_do() -> None:
+    async def main() -> None:
+        stage = Stage()
+        async with serving(stage, shadow()) as path:
+            nices = {known: nice for known, nice, _ in stage.opened}
+            assert nices[CANDIDATE] > nices[CHAMPION] == 0
+            path.set_route(canary(2, weight=1.0))
+            assert (await path.answer(ask(1))).version == "3", "at once, by those that are there"
+            (_, yields), (nice, fresh) = [(n, v) for arm, n, v in stage.opened if arm == CANDIDATE]
+            assert nice == 0
+            await CLOCK.wait(2)
+            before = fresh.number
+            await path.answer(ask(2))
+            assert fresh.number == before + 1
+            await CLOCK.wait(1)
+            assert yields.facts.state == "closed"
+
+    run(main())
+
+
+def test_what_the_breaker_of_an_arm_refuses_counts_as_failed() -> None:
+    """Or a version that fails for a minute at a time would look as if it had failed ten times."""
+
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CANDIDATE] = always(Act("raise"))
+        async with serving(stage, canary(weight=1.0)) as path:
+            for number in range(40):
+                assert (await path.answer(ask(number))).arm == "champion"
+            counts = path.evidence(0.0).arms["candidate"]
+            assert (counts.n, counts.error) == (40, 40)
+            assert stage.of(CANDIDATE).number < 40
+
+    run(main())
+
+
 def test_a_request_whose_champion_was_replaced_meanwhile_is_answered_by_the_new_one() -> None:
     async def main() -> None:
         stage = Stage()

@@ -1,4 +1,4 @@
-"""``firedoor flag``: the table of flags, who changed what, and other tools' files."""
+"""``firedoor flag``: the table of flags, and other tools' files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, answer, ask
+from firedoor.cli.changed import changed
 from firedoor.cli.flagging import (
     HOUR_S,
     BecauseOption,
@@ -20,8 +21,6 @@ from firedoor.cli.flagging import (
 )
 from firedoor.compose.flag_table import Changed
 from firedoor.control.board import align
-from firedoor.control.causes import clock
-from firedoor.control.changes import changes, show_changes
 from firedoor.control.flagd import Imported, export_flagd, import_flagd
 from firedoor.control.flags import Verb, known_switch
 from firedoor.errors import DeclarationError
@@ -118,29 +117,7 @@ def confirm(
     _tell(*ask(_change("confirm", name, because, project, nats, due_s)))
 
 
-@app.command()
-def log(
-    *,
-    about: Annotated[str, typer.Option("--about", help="Only of this flag, zone or service.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000, help="At most so many.")] = 50,
-    as_json: JsonOption = False,
-    project: ProjectOption = Path(),
-    nats: NatsOption = None,
-) -> None:
-    """Show who changed what and why, the newest first: flags, rollouts, zones."""
-
-    async def work() -> None:
-        async with desk(project, nats) as at:
-            found = await changes(at.streams().streams, limit, about=about)
-        if as_json:
-            print(msgspec.json.encode(found).decode())
-            return
-        told = zip(found, show_changes(found), strict=True)
-        rows = [(clock(change.at_s), *row) for change, row in told]
-        for line in align(rows) if rows else ["nothing was changed yet"]:
-            print(line)
-
-    ask(work())
+app.command(name="log")(changed)
 
 
 @app.command()

@@ -29,6 +29,7 @@ COMMANDS = {
     "mlflow": "firedoor.cli.mlflow:app",
     "flag": "firedoor.cli.flag:app",
     "kill": "firedoor.cli.kill:kill",
+    "changes": "firedoor.cli.changed:changed",
     "backfill": "firedoor.cli.backfill:backfill",
     "map": "firedoor.cli.map:draw",
     "check": "firedoor.cli.check:check",

@@ -1,8 +1,9 @@
 """Whether the champion itself is sick, told from a third of its requests that nothing else uses.
 
 While a dependency of both versions fails, both fail, and "as bad as the champion" would look like
-evidence for the candidate. Looks at such times are dropped. The third that decides on that is
-independent of what is compared, so dropping by it makes no evidence of its own.
+evidence for the candidate. Looks at such times are dropped from what speaks for it. They are not
+dropped from what speaks against it: requests of one process are sick together, so the sentinel's
+bad moments are the compared two thirds' as well, and leaving those out would leave the candidate's.
 """
 
 from __future__ import annotations
