@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
@@ -136,6 +137,7 @@ def register(registry: fd.Models, made: Path, model: Path, number: int) -> None:
     registry.add(
         MODEL, made, loader="benchmarks.serving.service:load",
         inputs=dict.fromkeys(FEATURES, "Float64"), outputs={"chance": "Float64"},
+        environment={name: version(name) for name in ("lightgbm", "numpy")},
     )  # fmt: skip
 
 

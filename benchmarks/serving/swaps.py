@@ -1,7 +1,8 @@
 """Hot swaps under load: one version after the other goes live, and clients check every answer.
 
-Three versions go live in turn, in the registry, as by hand. Each time gateways load the one that
-they let go two swaps before, so that workers are started and ended at every swap.
+Versions go live in the registry, as by hand: two of them by turns, of which the one that does not
+answer is kept warm, and every tenth time a third, so that at three swaps of ten a version is loaded
+and another one ended.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from benchmarks.serving.servers import WAYS, Server, prepare_project, promote, s
 NAMES = ("first", "stable", "canary")
 RATE = 100.0
 SWAP_MAX_S = 30.0
+COLD_EVERY = 10
+"""One swap of so many is to the third version."""
 SAMPLES = 20
 """Looks at memory, evenly over all swaps."""
 
@@ -70,7 +73,7 @@ async def run(
     async with asyncio.TaskGroup() as group:
         group.create_task(clients.send(RATE, over))
         for turn in range(swaps):
-            number = turn % len(NAMES) + 1
+            number = len(NAMES) if turn % COLD_EVERY == COLD_EVERY - 1 else turn % 2 + 1
             began_s = time.monotonic()
             await asyncio.to_thread(swap, number)
             if await until(partial(is_seen, seen, str(number)), SWAP_MAX_S):

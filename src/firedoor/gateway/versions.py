@@ -154,7 +154,7 @@ class Versions:
         self.live = Live(route, wanted, candidate, previous, rules, nothing, pending)
         if not pending:
             self.followed = route.generation
-        self._let_go(route, wanted, candidate)
+        self._let_go(route, wanted)
 
     def close(self, grace_s: float) -> None:
         """End everything, within the grace."""
@@ -188,17 +188,17 @@ class Versions:
     def _open_missing(self, route: Route) -> None:
         """Open what the route names and nobody holds.
 
-        Copies are answered by workers that yield. A candidate that was given requests answers at
-        once, and again by workers that yield to nobody as soon as there are such: callers wait for
-        them, and how slow they are is compared with the champion's.
+        A worker of a candidate yields once it takes more than its processors, and not before: how
+        slow it is is compared with the champion's. A candidate that was promoted answers at once,
+        and again by workers that yield to nobody as soon as there are such.
         """
         wanted = [(route.champion, 0)]
         if route.candidate is not None:
-            wanted.append((route.candidate, 0 if route.weight > 0 else CANDIDATE_NICE))
+            wanted.append((route.candidate, CANDIDATE_NICE))
         if route.previous is not None:
             wanted.append((route.previous, 0))
         for arm, nice in wanted:
-            exact = nice == 0 and arm != route.previous
+            exact = arm == route.champion
             if not any(one.arm == arm and (one.nice == 0 or not exact) for one in self._held):
                 self._open(arm, nice)
 
@@ -236,14 +236,12 @@ class Versions:
                 self._refuse(held.arm, held.variant.facts.because or "it failed", waited_s)
                 self._drop(held)
 
-    def _let_go(self, route: Route, champion: Held, candidate: Held | None) -> None:
+    def _let_go(self, route: Route, champion: Held) -> None:
         """Close what neither the route names nor answers, and what another one replaces."""
         named = {route.champion, route.candidate, route.previous}
-        answering = [one for one in (champion, candidate) if one is not None]
-        instead = {one.arm for one in answering if one.nice == 0}
         for held in list(self._held):
-            replaced = held.nice > 0 and held.arm in instead
-            if held not in answering and (replaced or held.arm not in named):
+            replaced = held.nice > 0 and champion.nice == 0 and held.arm == champion.arm
+            if held is not champion and (replaced or held.arm not in named):
                 self._drop(held)
 
     def _drop(self, held: Held) -> None:
