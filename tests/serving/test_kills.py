@@ -49,8 +49,8 @@ def load(served: Served) -> Iterator[Load]:
 def tell(load: Load) -> None:
     """Print what a soak is looked at for."""
     print(
-        f"asked {load.asked}, slowest {load.slowest_s:.2f} s, closed {load.closed}, "
-        f"{dict(load.degraded)}"
+        f"asked {load.asked}, failed {len(load.failed)}, slowest {load.slowest_s:.2f} s, "
+        f"closed {load.closed}, {dict(load.degraded)}"
     )
 
 
@@ -155,6 +155,7 @@ def test_a_gateway_begins_anew_while_broker_and_control_do_nothing(served: Serve
             lambda: (state := served.state(1)) is not None and state.pid != old.pid and state.ready
         )
         asked_for(served, shared, 60)
+    tell(shared)
     assert beside.failed == [], "the other gateway notices nothing"
     # What had been sent to the one that was killed, and not been answered, is lost.
     assert len(shared.failed) <= shared.rate / 2
