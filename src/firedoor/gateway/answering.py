@@ -213,12 +213,12 @@ class Answering:
     def judge(self, call: Call, first: First) -> None:
         """Take the first attempt as evidence, and for the limit."""
         live, held, told, trial = first
-        parts, took_s = self._parts, call.took_s
+        parts, took_s, tester = self._parts, call.took_s, call.tester
         if held is live.champion:
             if told.outcome is Outcome.OK:
                 parts.latency.add(took_s)
                 parts.ladder.succeeded()
-                if parts.cache is not None and not call.tester:
+                if parts.cache is not None and not tester:
                     arm = held.arm
                     kept = Cached(told, arm.model, arm.version, arm.digest, call.began_s)
                     parts.cache.put(call.same, kept)
@@ -226,7 +226,7 @@ class Answering:
                 parts.slots.cut()
             if took_s > parts.slow_s:
                 parts.slots.cut()
-        if not call.tester and not call.repeat:
+        if not tester and not call.repeat:
             trial.saw(call, call.group, told, took_s, cutoffs=live.route.cutoffs, at_s=self._utc())
         if held is live.candidate and told.outcome is Outcome.DIED:
             parts.look_for_trips()

@@ -60,7 +60,7 @@ class AnswerCache:
 
     def __init__(self, *, bytes_max: int, max_s: float) -> None:
         """Begin empty. Answers older than ``max_s`` are not given."""
-        self._entries: OrderedDict[Same, Cached] = OrderedDict()
+        self._entries: OrderedDict[Same, tuple[Cached, int]] = OrderedDict()
         self._bytes_max, self._max_s = bytes_max, max_s
         self.bytes = self.hits = 0
 
@@ -73,36 +73,36 @@ class AnswerCache:
         entries = self._entries
         before = entries.pop(request, None)
         if before is not None:
-            self.bytes -= _size(request, before)
-        size = _size(request, cached)
+            self.bytes -= before[1]
+        size = _size(request, cached.told)
         if size > self._bytes_max // 16:
             return  # one giant answer is not worth many small ones
-        entries[request] = cached
+        entries[request] = cached, size
         self.bytes += size
         while self.bytes > self._bytes_max:
-            self.bytes -= _size(*entries.popitem(last=False))
+            _, (_, size) = entries.popitem(last=False)
+            self.bytes -= size
 
     def get(self, request: Same, now_s: float) -> Cached | None:
         """Return the answer to this request, if there is one that is young enough."""
-        found = self._entries.get(request)
+        found, size = self._entries.get(request, (None, 0))
         if found is None:
             return None
         if now_s - found.at_s > self._max_s:
             del self._entries[request]
-            self.bytes -= _size(request, found)
+            self.bytes -= size
             return None
         self.hits += 1
         return found
 
     def forget_version(self, digest: str) -> None:
         """Forget what a version answered that was taken back."""
-        gone = [key for key, cached in self._entries.items() if cached.digest == digest]
+        gone = [key for key, (cached, _) in self._entries.items() if cached.digest == digest]
         for key in gone:
-            self.bytes -= _size(key, self._entries.pop(key))
+            self.bytes -= self._entries.pop(key)[1]
 
 
-def _size(request: Same, cached: Cached) -> int:
+def _size(request: Same, told: Told) -> int:
     """Return the bytes that an entry is taken to need."""
-    told = cached.told
     sent = len(request) if isinstance(request, bytes) else len(request[2]) + len(request[3])
     return ENTRY_BYTES + sent + len(told.fragment) + len(told.tail) + len(told.scores)

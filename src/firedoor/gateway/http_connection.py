@@ -144,12 +144,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self._stuck = False
-        if self.waits != "reading":
-            return
-        if self._turn is None:
-            self._next()
-        else:
-            self._wait_for_answer()
+        if self.waits == "reading":
+            (self._next if self._turn is None else self._wait_for_answer)()
 
     # ------------------------------------------------------------------- called by the reader
 
@@ -167,7 +163,7 @@ class Connection(asyncio.Protocol):
         if hub.held_bytes + held > hub.limits.arriving_bytes or self._room(endpoint) is not None:
             return False
         hub.held_bytes += held
-        self._take(Turn(endpoint, body, None, keep=True, bare=False, held=held))
+        self._begin(endpoint, Turn(endpoint, body, None, True, False, held))  # noqa: FBT003 - quick
         return True
 
     def admitted(self) -> Endpoint | None:
@@ -306,12 +302,16 @@ class Connection(asyncio.Protocol):
         if endpoint is None or said is not None:
             hub.held_bytes -= turn.held
             self._send(said or _FAILED, keep=turn.keep, bare=turn.bare)
-            return
-        hub.under_way += endpoint.counted
+        else:
+            self._begin(endpoint, turn)
+
+    def _begin(self, endpoint: Endpoint, turn: Turn) -> None:
+        """Have a request answered for which there is room."""
+        self._hub.under_way += endpoint.counted
         self._wait_for_answer()
         self._turn = turn
         if endpoint.begin is None or not endpoint.begin(turn.body, self._answered):
-            self._task = hub.tasks.create_task(self._answer(endpoint, turn))
+            self._task = self._hub.tasks.create_task(self._answer(endpoint, turn))
 
     async def _answer(self, endpoint: Endpoint, turn: Turn) -> None:
         """Have one request answered, and send that."""
