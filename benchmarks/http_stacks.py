@@ -32,7 +32,7 @@ from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.front import front
 from firedoor.gateway.http_message import Endpoint, Head, HttpLimits, Response
 from firedoor.gateway.http_server import HttpServer, bind, new_event_loop
-from firedoor.gateway.services import Label, Labelled, ServiceFacts, ServiceMetadata
+from firedoor.gateway.services import Answered, Label, Labelled, ServiceFacts, ServiceMetadata
 from firedoor.spec.service_plan import ServiceLimits
 from firedoor.wire.serving import Form
 
@@ -60,6 +60,9 @@ class _TrivialService:
 
     name = "delays"
     limits = ServiceLimits()
+
+    def begin(self, request: Request, answered: Answered) -> bool:  # noqa: ARG002 - never
+        return False
 
     async def answer(self, request: Request) -> Answer:
         answered = await answer(request)

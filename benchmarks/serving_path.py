@@ -12,6 +12,7 @@ import statistics
 import struct
 import sys
 import time
+from collections.abc import Callable
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.gateway.exchange import Request
@@ -41,6 +42,10 @@ class Instant:
     async def ask(self, _ask: Ask) -> Told:
         """Answer."""
         return self.told
+
+    def post(self, _ask: Ask, told: Callable[[Told], None]) -> None:
+        """Answer."""
+        told(self.told)
 
     async def ready(self, _wait_s: float) -> bool:
         """It is."""

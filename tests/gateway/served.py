@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -130,6 +131,14 @@ async def serving(
             path.set_route(first)
             await clock.wait(0.01)
         yield path
+
+
+async def quickest(path: ServicePath, request: Request) -> Answer:
+    """Answer as a face does: without a task where that can be done."""
+    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    if path.begin(request, answered.set_result):
+        return await answered
+    return await path.answer(request)
 
 
 def body(number: int, **more: object) -> bytes:

@@ -111,6 +111,13 @@ class CopiedVariant:
         future.set_result(NOT_READY)
         return future
 
+    def post(self, ask: Ask, told: Callable[[Told], None]) -> None:
+        """Have one request answered, see ``ports.variants``."""
+        if self._inner is not None and not self._because:
+            self._inner.post(ask, told)
+        else:
+            told(NOT_READY)
+
     async def ready(self, wait_s: float) -> bool:
         """Wait until it is loaded and warmed; False: it is not."""
         loop = asyncio.get_running_loop()

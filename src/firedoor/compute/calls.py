@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from hashlib import blake2b
 
 from firedoor.wire.serving import Ask, Outcome, Told
@@ -14,15 +15,35 @@ STALE_S = 30.0
 """How long it is worth finding out whether a request is guilty for which nobody waits."""
 
 
+Tell = Callable[[Told], None]
+"""Takes what is said to a request."""
+
+
 class Call:
     """One request, until it is answered and no worker holds it any more."""
 
-    __slots__ = ("alone", "alone_external", "ask", "ends_s", "external", "future", "told")
+    __slots__ = ("_answer", "_answered", "_future", "alone", "alone_external", "ask", "ends_s",
+                 "external", "told")  # fmt: skip
 
-    def __init__(self, ask: Ask, future: asyncio.Future[Told], ends_s: float) -> None:
-        """Wait for an answer until ``ends_s``, of the loop's clock."""
+    def __init__(
+        self,
+        ask: Ask,
+        answer: Tell,
+        ends_s: float,
+        future: asyncio.Future[Told] | None = None,
+    ) -> None:
+        """Wait for an answer until ``ends_s``, of the loop's clock.
+
+        Args:
+            ask: the request.
+            answer: is called with what is said to it, once.
+            ends_s: when its time is over.
+            future: of whom waits in a task, and may leave; None: nobody does.
+        """
         self.ask = ask
-        self.future = future
+        self._answer = answer
+        self._answered = False
+        self._future = future
         self.ends_s = ends_s
         self.external = 0
         """Workers that were killed from outside with it in their hands."""
@@ -36,22 +57,28 @@ class Call:
     @property
     def open(self) -> bool:
         """Whether somebody still waits for its answer."""
-        return not self.future.done()
+        if self._answered:
+            return False
+        return self._future is None or not self._future.done()
 
     def stale(self, now_s: float) -> bool:
         """Return whether nobody has waited for it for long."""
-        return self.future.done() and now_s > self.ends_s + STALE_S
+        return not self.open and now_s > self.ends_s + STALE_S
 
     def tell(self, told: Told) -> None:
         """Answer it, unless it was answered, or nobody waits any more."""
-        if not self.future.done():
-            self.future.set_result(told)
+        if self.open:
+            self._answered = True
+            self._answer(told)
 
     def end(self) -> None:
         """Say that its time is over."""
         self.tell(self.told or LATE)
 
 
+BUSY = Told(Outcome.BUSY, message="no worker of this version has room; try again")
+NOT_READY = Told(Outcome.BUSY, message="this version is not ready")
+EXPIRED = Told(Outcome.EXPIRED, message="its deadline passed before it was begun")
 LATE = Told(
     Outcome.LATE,
     message="no answer within the time of one attempt (attempt_s)",

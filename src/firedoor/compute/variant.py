@@ -14,7 +14,7 @@ from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
-from firedoor.compute.calls import Call, Guilty
+from firedoor.compute.calls import BUSY, EXPIRED, NOT_READY, Call, Guilty, Tell
 from firedoor.compute.launch import Launched, Launcher, ServingOrder
 from firedoor.compute.recruiting import BECAUSE_CHARACTERS, Recruiter
 from firedoor.compute.replica import Death, Replica
@@ -40,10 +40,6 @@ CONTRAST = 3
 CONTRAST_ANSWERS = 20
 """Answers between two of them, after which they are not one after the other."""
 THREADS = 6
-
-BUSY = Told(Outcome.BUSY, message="no worker of this version has room; try again")
-NOT_READY = Told(Outcome.BUSY, message="this version is not ready")
-EXPIRED = Told(Outcome.EXPIRED, message="its deadline passed before it was begun")
 
 
 class WorkerVariant:
@@ -119,24 +115,12 @@ class WorkerVariant:
     def ask(self, ask: Ask) -> asyncio.Future[Told]:
         """Have one request answered."""
         future: asyncio.Future[Told] = self._loop.create_future()
-        now_s = self._loop.time()
-        ends_s = now_s + self._limits.attempt_s
-        if ask.deadline_s:
-            ends_s = min(ends_s, ask.deadline_s)
-        told = self._refuse(ask, now_s, ends_s)
-        if told is not None:
-            future.set_result(told)
-            return future
-        call = Call(ask, future, ends_s)
-        if ask.suspect:
-            self._suspect(call)
-            self._assign()
-        elif not self._dispatch(call):
-            future.set_result(BUSY)
-        if self._quiet.is_set() and not future.done():
-            self._quiet.clear()
-            self._loop.call_later(SWEEP_S, self._sweep)
+        self._take(ask, future.set_result, future)
         return future
+
+    def post(self, ask: Ask, told: Tell) -> None:
+        """Have one request answered, see ``ports.variants``."""
+        self._take(ask, told, None)
 
     async def ready(self, wait_s: float) -> bool:
         """Wait until a worker answers; False if it has failed, or does not by then."""
@@ -173,6 +157,26 @@ class WorkerVariant:
             self._threads.shutdown(wait=False)
 
     # ---- requests
+
+    def _take(self, ask: Ask, answer: Tell, future: asyncio.Future[Told] | None) -> None:
+        """Give a request to a worker, or say at once why not."""
+        now_s = self._loop.time()
+        ends_s = now_s + self._limits.attempt_s
+        if ask.deadline_s and ask.deadline_s < ends_s:
+            ends_s = ask.deadline_s
+        told = self._refuse(ask, now_s, ends_s)
+        if told is not None:
+            answer(told)
+            return
+        call = Call(ask, answer, ends_s, future)
+        if ask.suspect:
+            self._suspect(call)
+            self._assign()
+        elif not self._dispatch(call):
+            call.tell(BUSY)
+        if self._quiet.is_set() and call.open:
+            self._quiet.clear()
+            self._loop.call_later(SWEEP_S, self._sweep)
 
     def _refuse(self, ask: Ask, now_s: float, ends_s: float) -> Told | None:
         """Return what is said at once to a request that is not run; None: it is."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 from firedoor.errors import Overloaded
 from firedoor.gateway import split, telling
 from firedoor.gateway.attempt import BREAKER, NOT_ASKED, Call
-from firedoor.gateway.caching import Cached, mark
+from firedoor.gateway.caching import Cached
 from firedoor.gateway.constant import rows_of
 from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.identity import clean
@@ -112,47 +112,46 @@ class Answering:
 
     async def _serve(self, call: Call) -> tuple[Answer, bool]:
         """Answer a request that has a place; return whether the champion did it at once."""
-        parts, request = self._parts, call.request
+        parts = self._parts
         if parts.lookups is not None or (self._split_names and call.live.candidate is not None):
             refused = await self._prepare(call)
             if refused is not None:
                 return refused, False
-        call.mark = mark(request.form, request.body, request.json_bytes, call.extra)
-        key = request.key.encode() or call.key or call.mark
-        held = self._choose(call, key)
+        held = self._choose(call)
         if held is None:
             return self._no_version(call), False
         live, trial = call.live, parts.trial
         call.arm = arm_of(live, held)
         suspicions = parts.attempts.suspicions
-        call.suspect = suspicions.suspect(call.mark, call.began_s)
-        no_worker = parts.killed("model", key)
-        if call.abstain or no_worker or parts.killed("route", key):
+        call.suspect = bool(suspicions) and suspicions.suspect(call.mark, call.began_s)
+        killed = bool(parts.switches)
+        no_worker = killed and parts.killed("model", call.subject)
+        if call.abstain or no_worker or (killed and parts.killed("route", call.subject)):
             why = call.abstain or "; ".join(parts.switches.told())
             call.because = why
             told = Told(Outcome.BUSY, message=why, signature=NOT_ASKED)
             rung = await self._without_model(call, function=not no_worker)
-        else:
-            told = await parts.attempts.make(call, held)
-            if call.asked:
-                self._judge(call, live, held, told, trial)
-            elif told.signature == BREAKER and not call.tester:
-                trial.turned_away(call, call.group, cutoffs=live.route.cutoffs)
-            if told.outcome is Outcome.OK:
-                rung = Rung(told, call.arm, by=held.arm)
-            else:
-                call.because = reason(told)
-                rung = await self._fall(call, held, told)
+            return self.finish(call, First(live, held, told, trial), rung)
+        first = First(live, held, await parts.attempts.make(call, held), trial)
+        if call.asked:
+            self.judge(call, first)
+        elif first.told.signature == BREAKER and not call.tester:
+            trial.turned_away(call, call.group, cutoffs=live.route.cutoffs)
+        return self.finish(call, first, await self.fall(call, first))
+
+    def finish(self, call: Call, first: First, rung: Rung | None) -> tuple[Answer, bool]:
+        """Say what came of it, and record that; return as well whether all went well at once."""
+        live, held, told, _ = first
         if rung is None:
             status, said, wait_s = nobody(
                 call, call.told or told, self._plan.name, self._now(),
-                function=parts.ladder.function_because,
+                function=self._parts.ladder.function_because,
             )  # fmt: skip
             return _not(status, call.id, said, wait_s), False
         if rung.told.outcome is Outcome.REFUSED:
             return _not(400, call.id, rung.told.message), False
         answer = answer_of(call, rung)
-        self._copy_or_record(call, First(live, held, told, trial), rung, answer)
+        self._copy_or_record(call, first, rung, answer)
         return answer, held is live.champion and told.outcome is Outcome.OK
 
     async def _prepare(self, call: Call) -> Answer | None:
@@ -185,14 +184,15 @@ class Answering:
         call.live = self._parts.versions.live or live  # it may have changed meanwhile
         return None
 
-    def _choose(self, call: Call, key: bytes) -> Held | None:
+    def _choose(self, call: Call) -> Held | None:
         """Return the version that is to answer; None: the caller names one that is not here."""
         live, request = call.live, call.request
         candidate = live.candidate
-        if candidate is not None and not self._usable(live, key):
+        if candidate is not None and not self._usable(live, call.subject):
             candidate = None
-        rule = live.unsplit if candidate is None else live.split
-        call.group = split.choose(key, rule, call.slices)
+        if live.route.candidate is not None:  # else there is nobody to be compared with
+            rule = live.unsplit if candidate is None else live.split
+            call.group = split.choose(call.subject, rule, call.slices)
         if request.version:
             named = (live.champion, candidate, live.previous)
             return next((h for h in named if h and str(h.arm.version) == request.version), None)
@@ -210,28 +210,33 @@ class Answering:
             return False
         return not parts.killed("candidate", key)
 
-    def _judge(self, call: Call, live: Live, held: Held, told: Told, trial: Trial) -> None:
+    def judge(self, call: Call, first: First) -> None:
         """Take the first attempt as evidence, and for the limit."""
-        parts, took_s = self._parts, call.took_s
+        live, held, told, trial = first
+        parts, took_s, tester = self._parts, call.took_s, call.tester
         if held is live.champion:
             if told.outcome is Outcome.OK:
                 parts.latency.add(took_s)
                 parts.ladder.succeeded()
-                if parts.cache is not None and not call.tester:
+                if parts.cache is not None and not tester:
                     arm = held.arm
                     kept = Cached(told, arm.model, arm.version, arm.digest, call.began_s)
-                    parts.cache.put(call.mark, kept)
+                    parts.cache.put(call.same, kept)
             elif told.outcome in OVERLOADED and held.state == "ready":
                 parts.slots.cut()
             if took_s > parts.slow_s:
                 parts.slots.cut()
-        if not call.tester and not call.repeat:
+        if not tester and not call.repeat:
             trial.saw(call, call.group, told, took_s, cutoffs=live.route.cutoffs, at_s=self._utc())
         if held is live.candidate and told.outcome is Outcome.DIED:
             parts.look_for_trips()
 
-    async def _fall(self, call: Call, held: Held, told: Told) -> Rung | None:
-        """Find who answers instead; a refusal is the caller's own, and no case for it."""
+    async def fall(self, call: Call, first: First) -> Rung | None:
+        """Find who answers: whoever was asked, or else another; a refusal is the caller's own."""
+        held, told = first.held, first.told
+        if told.outcome is Outcome.OK:
+            return Rung(told, call.arm, by=held.arm)
+        call.because = reason(told)
         if told.outcome is Outcome.REFUSED:
             return Rung(told, "none")
         parts = self._parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from firedoor.errors import shorten
+from firedoor.gateway.caching import Same, mark, same
 from firedoor.gateway.exchange import ArmUsed, Request
 from firedoor.gateway.identity import clean
 from firedoor.gateway.split import Group
@@ -21,11 +22,25 @@ BREAKER, NO_TIME, NOT_ASKED = "breaker", "no time", "not asked"
 
 
 class Call:
-    """One request on its way: what is known of it so far."""
+    """One request on its way: what is known of it so far.
 
-    __slots__ = ("abstain", "arm", "asked", "because", "began_s", "deadline_s", "extra",
-                 "features", "group", "id", "key", "live", "mark", "prediction", "quality",
-                 "repeat", "request", "slices", "suspect", "told", "took_s", "worse")  # fmt: skip
+    What most requests never learn is not set in each of them, but stands here.
+    """
+
+    extra, key = b"", b""
+    features: tuple[Feature, ...] = ()
+    quality = abstain = because = ""
+    """``because``: why the version that was asked first did not answer."""
+    worse = suspect = repeat = False
+    slices: tuple[str, ...] = ()
+    group: Group = "baseline"
+    arm: ArmUsed = "none"
+    """Which arm the version was that was asked first."""
+    asked: tuple[Held, ...] = ()
+    took_s = 0.0
+    told: Told | None = None
+    """What the latest attempt brought, made or not."""
+    _mark = b""
 
     def __init__(
         self, request: Request, live: Live, prediction: str, began_s: float, deadline_s: float
@@ -33,22 +48,27 @@ class Call:
         """Begin: nothing was looked up or asked."""
         self.request, self.live = request, live
         self.prediction = prediction
-        self.id = clean(request.id) or prediction
+        self.id = (clean(request.id) or prediction) if request.id else prediction
         self.began_s, self.deadline_s = began_s, deadline_s
-        self.extra, self.mark, self.key = b"", b"", b""
-        self.features: tuple[Feature, ...] = ()
-        self.quality = self.abstain = ""
-        self.because = ""
-        """Why the version that was asked first did not answer."""
-        self.worse = self.suspect = self.repeat = False
-        self.slices: tuple[str, ...] = ()
-        self.group: Group = "baseline"
-        self.arm: ArmUsed = "none"
-        """Which arm the version was that was asked first."""
-        self.asked: list[Held] = []
-        self.took_s = 0.0
-        self.told: Told | None = None
-        """What the latest attempt brought, made or not."""
+
+    @property
+    def mark(self) -> bytes:
+        """What stands for the request, made when it is wanted: see ``caching.mark``."""
+        if not self._mark:
+            request = self.request
+            self._mark = mark(request.form, request.body, request.json_bytes, self.extra)
+        return self._mark
+
+    @property
+    def subject(self) -> bytes:
+        """What a split sticks to: the caller's key, or the declared column's value, or itself."""
+        return self.request.key.encode() or self.key or self.mark
+
+    @property
+    def same(self) -> Same:
+        """The request, for the same one to be found by."""
+        request = self.request
+        return same(request.form, request.body, request.json_bytes, self.extra)
 
     @property
     def tester(self) -> bool:
@@ -88,7 +108,7 @@ class Attempts:
             return Told(Outcome.BUSY, message=why, signature=BREAKER)
         request = call.request
         until_s = min(now_s + self._attempt_s, call.deadline_s)
-        call.asked.append(held)
+        call.asked = (*call.asked, held)
         ask = Ask(request.form, request.body, request.json_bytes, until_s, call.extra, call.suspect)
         try:
             told = await held.variant.ask(ask)
@@ -96,10 +116,14 @@ class Attempts:
             circuit.neutral(ticket, self._now())
             raise
         except Exception as error:  # noqa: BLE001 - whatever breaks in a version stays there
-            name = type(error).__name__
-            told = Told(Outcome.RAISED, message=shorten(f"{name}: {error}"), signature=name)
-        end_s = self._now()
-        call.took_s = end_s - now_s
+            told = broke(error)
+        self.judge(call, held, told, ticket, now_s)
+        return told
+
+    def judge(self, call: Call, held: Held, told: Told, ticket: int, began_s: float) -> None:
+        """Tell the breaker how an attempt ended that was made, and whom a worker died of."""
+        circuit, end_s = held.circuit, self._now()
+        call.took_s = end_s - began_s
         outcome = told.outcome
         outcomes = held.trouble.outcomes
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
@@ -111,7 +135,6 @@ class Attempts:
             self._failed(call, held, told, ticket, end_s)
         else:
             circuit.neutral(ticket, end_s)
-        return told
 
     def _failed(self, call: Call, held: Held, told: Told, ticket: int, now_s: float) -> None:
         """Note it, and tell the breaker, unless it is known that it is the request that kills."""
@@ -125,3 +148,9 @@ class Attempts:
             held.circuit.neutral(ticket, now_s)
         else:
             held.circuit.bad(ticket, now_s, told.signature or told.outcome.name)
+
+
+def broke(error: Exception) -> Told:
+    """Return what is taken to have been said by a version that raised, as none should."""
+    name = type(error).__name__
+    return Told(Outcome.RAISED, message=shorten(f"{name}: {error}"), signature=name)

@@ -1,7 +1,8 @@
 """Answers to the very same request, for when no version can answer it again.
 
-Keyed by a hash of everything that an answer depends on: form, body and looked-up columns. So an
-answer is only ever given to the request that it was made for.
+Keyed by everything that an answer depends on: form, body and looked-up columns, themselves and no
+hash of theirs, which would cost more than all else here. So an answer is only ever given to the
+request that it was made for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ ENTRY_BYTES = 400
 """What an entry costs besides what it holds."""
 JOINED_MAX = 1 << 16
 """Size of a body from which it is not copied to be hashed."""
+
+
+Same = bytes | tuple[int, int, bytes, bytes]
+"""A request, for the same one to be found by."""
 
 
 class Cached(NamedTuple):
@@ -41,6 +46,13 @@ def mark(form: Form, body: bytes, json_bytes: int, extra: bytes) -> bytes:
     return hashed.digest()
 
 
+def same(form: Form, body: bytes, json_bytes: int, extra: bytes) -> Same:
+    """Return a request as it is looked up; of plain rows that is the body."""
+    if form is Form.ROWS and not extra:
+        return body
+    return (int(form), json_bytes, extra, body)
+
+
 class AnswerCache:
     """The latest answers, as many as fit into so many bytes."""
 
@@ -48,7 +60,7 @@ class AnswerCache:
 
     def __init__(self, *, bytes_max: int, max_s: float) -> None:
         """Begin empty. Answers older than ``max_s`` are not given."""
-        self._entries: OrderedDict[bytes, Cached] = OrderedDict()
+        self._entries: OrderedDict[Same, tuple[Cached, int]] = OrderedDict()
         self._bytes_max, self._max_s = bytes_max, max_s
         self.bytes = self.hits = 0
 
@@ -56,40 +68,41 @@ class AnswerCache:
         """Return how many answers there are."""
         return len(self._entries)
 
-    def put(self, mark: bytes, cached: Cached) -> None:
+    def put(self, request: Same, cached: Cached) -> None:
         """Keep an answer; the ones not asked for longest make room."""
-        before = self._entries.pop(mark, None)
+        entries = self._entries
+        before = entries.pop(request, None)
         if before is not None:
-            self.bytes -= _size(before)
-        size = _size(cached)
+            self.bytes -= before[1]
+        size = _size(request, cached.told)
         if size > self._bytes_max // 16:
             return  # one giant answer is not worth many small ones
-        self._entries[mark] = cached
+        entries[request] = cached, size
         self.bytes += size
         while self.bytes > self._bytes_max:
-            _, oldest = self._entries.popitem(last=False)
-            self.bytes -= _size(oldest)
+            _, (_, size) = entries.popitem(last=False)
+            self.bytes -= size
 
-    def get(self, mark: bytes, now_s: float) -> Cached | None:
+    def get(self, request: Same, now_s: float) -> Cached | None:
         """Return the answer to this request, if there is one that is young enough."""
-        found = self._entries.get(mark)
+        found, size = self._entries.get(request, (None, 0))
         if found is None:
             return None
         if now_s - found.at_s > self._max_s:
-            del self._entries[mark]
-            self.bytes -= _size(found)
+            del self._entries[request]
+            self.bytes -= size
             return None
         self.hits += 1
         return found
 
     def forget_version(self, digest: str) -> None:
         """Forget what a version answered that was taken back."""
-        gone = [key for key, cached in self._entries.items() if cached.digest == digest]
+        gone = [key for key, (cached, _) in self._entries.items() if cached.digest == digest]
         for key in gone:
-            self.bytes -= _size(self._entries.pop(key))
+            self.bytes -= self._entries.pop(key)[1]
 
 
-def _size(cached: Cached) -> int:
+def _size(request: Same, told: Told) -> int:
     """Return the bytes that an entry is taken to need."""
-    told = cached.told
-    return ENTRY_BYTES + len(told.fragment) + len(told.tail) + len(told.scores)
+    sent = len(request) if isinstance(request, bytes) else len(request[2]) + len(request[3])
+    return ENTRY_BYTES + sent + len(told.fragment) + len(told.tail) + len(told.scores)

@@ -32,6 +32,11 @@ class Circuit:
         self.cause = ""
 
     @property
+    def closed(self) -> bool:
+        """Whether every call may be made."""
+        return self._closed
+
+    @property
     def word(self) -> Word:
         """How it is, in one word."""
         return breakers.word(self._breaker)

@@ -212,12 +212,31 @@ class Face:
         except Refusal as refusal:
             return refusal.response
 
-        async def handle(body: bytes) -> Response:
-            timeout_s = shorter(asked.timeout_s, None, service.limits)
-            request = _request(Form.ROWS, body, asked, timeout_s)
-            return rows_response(await self._answer(service, request))
+        counts, like = (
+            self.counts[service.name],
+            _request(Form.ROWS, b"", asked, shorter(asked.timeout_s, None, service.limits)),
+        )
+        before, after = like[:1], like[2:]
 
-        return Endpoint(handle, service.limits.body_bytes)
+        async def handle(body: bytes) -> Response:
+            return rows_response(await self._answer(service, like._replace(body=body)))
+
+        def begin(body: bytes, respond: Callable[[Response], None]) -> bool:
+            if counts.in_flight >= service.limits.concurrency:
+                return False
+            began_s = self._now_s()
+
+            def answered(answer: Answer) -> None:
+                counts.in_flight -= 1
+                counts.answered(answer, self._now_s() - began_s)
+                respond(rows_response(answer))
+
+            counts.in_flight += 1
+            begun = service.begin(Request._make((*before, body, *after)), answered)
+            counts.in_flight -= not begun
+            return begun
+
+        return Endpoint(handle, service.limits.body_bytes, begin=begin)
 
     def _open_v2(self, service: Service, version: str, head: Head) -> Endpoint | Response:
         """Let tensors in."""

@@ -39,11 +39,15 @@ class ServiceCounts:
 
     def answered(self, answer: Answer, seconds: float) -> None:
         """Count an answer that took so long."""
-        series = Series(answer.arm, answer.status, answer.degraded)
+        series = (answer.arm, answer.status, answer.degraded)
         counts = self.requests
-        if series not in counts and len(counts) >= SERIES_MAX:
-            series = Series("other", answer.status, "other")
-        counts[series] = counts.get(series, 0) + 1
+        if series in counts:
+            counts[series] += 1
+        else:
+            named = Series(*series)
+            if len(counts) >= SERIES_MAX:
+                named = Series("other", answer.status, "other")
+            counts[named] = counts.get(named, 0) + 1
         self.rows += answer.rows
         self.seconds += seconds
         self.buckets[bisect.bisect_left(BUCKETS_S, seconds)] += 1

@@ -162,10 +162,14 @@ def _judge_content(said: bytes, *, binary: bool) -> Response | None:
 def answer_headers(answer: Answer) -> bytes:
     """Return the headers that say what an answer is."""
     lines = _variant_lines(answer.model, answer.version, answer.arm, answer.degraded)
-    if answer.id:
-        lines += header_line("X-Request-Id", answer.id)
-    if answer.prediction:
-        lines += header_line("X-Firedoor-Prediction-Id", answer.prediction)
+    if answer.id and answer.id is answer.prediction and is_plain(answer.id):
+        made = answer.id.encode()
+        lines = b"%bX-Request-Id: %b\r\nX-Firedoor-Prediction-Id: %b\r\n" % (lines, made, made)
+    else:
+        if answer.id:
+            lines += header_line("X-Request-Id", answer.id)
+        if answer.prediction:
+            lines += header_line("X-Firedoor-Prediction-Id", answer.prediction)
     if answer.features:
         lines += header_line("X-Firedoor-Features", answer.features)
     return lines

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import Literal, Protocol, cast
 
 from firedoor.gateway.http_message import (
     Application,
@@ -17,11 +17,12 @@ from firedoor.gateway.http_message import (
     Head,
     HttpLimits,
     Response,
+    Turn,
     encode_response,
     error_response,
     retry_after,
 )
-from firedoor.gateway.http_reading import Reader, too_large
+from firedoor.gateway.http_reading import Heads, Reader, too_large
 
 LINGER_S = 1.0
 """Longest that a client who is refused is listened to, so that it reads why instead of a reset."""
@@ -49,6 +50,7 @@ class Hub(Protocol):
     application: Application
     tasks: asyncio.TaskGroup
     connections: set[Connection]
+    heads: Heads
     date: bytes
     draining: bool
     parting_s: float
@@ -71,49 +73,21 @@ class Hub(Protocol):
         ...
 
 
-class _Turn(NamedTuple):
-    """A request whose turn comes."""
-
-    endpoint: Endpoint | None
-    body: bytes
-    said: Response | None
-    keep: bool
-    bare: bool
-    held: int
-    """Bytes of body that it holds."""
-
-
 class Connection(asyncio.Protocol):
     """One client."""
 
-    __slots__ = (
-        "_arriving",
-        "_crowded",
-        "_endpoint",
-        "_expects",
-        "_head",
-        "_held",
-        "_hub",
-        "_keep",
-        "_queue",
-        "_reader",
-        "_refusal",
-        "_stuck",
-        "_task",
-        "_transport",
-        "_turn",
-        "until_s",
-        "waits",
-    )
+    __slots__ = ("_arriving", "_crowded", "_endpoint", "_expects", "_head", "_held", "_hub",
+                 "_keep", "_queue", "_reader", "_refusal", "_stuck", "_task", "_transport",
+                 "_turn", "until_s", "waits")  # fmt: skip
 
     def __init__(self, hub: Hub) -> None:
         """Wait for a client."""
         self._hub = hub
         self._transport = cast("asyncio.Transport", None)
-        self._reader = Reader(self, hub.limits)
-        self._queue: deque[_Turn] = deque()
+        self._reader = Reader(self, hub.limits, hub.heads)
+        self._queue: deque[Turn] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._turn: _Turn | None = None
+        self._turn: Turn | None = None
         self._arriving = False
         self._head: Head | None = None
         self._endpoint: Endpoint | None = None
@@ -170,20 +144,34 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self._stuck = False
-        if self.waits != "reading":
-            return
-        if self._task is None:
-            self._next()
-        else:
-            self._wait_for_answer()
+        if self.waits == "reading":
+            (self._next if self._turn is None else self._wait_for_answer)()
 
     # ------------------------------------------------------------------- called by the reader
 
     def begun(self) -> None:
         """Give a request its time to arrive."""
         self._arriving = True
-        if self._task is None and not self._queue and not self._stuck:
+        if self._turn is None and not self._queue and not self._stuck:
             self._wait("arrival", self._hub.limits.body_s)
+
+    def quick(self, endpoint: Endpoint, body: bytes) -> bool:
+        """Answer a whole request at once, where it is this one's turn and there is room."""
+        hub, held = self._hub, len(body)
+        if self.waits != "request" or self._crowded or hub.draining:
+            return False
+        if hub.held_bytes + held > hub.limits.arriving_bytes or self._room(endpoint) is not None:
+            return False
+        hub.held_bytes += held
+        self._begin(endpoint, Turn(endpoint, body, None, True, False, held))  # noqa: FBT003 - quick
+        return True
+
+    def admitted(self) -> Endpoint | None:
+        """Return who answers the head that was taken last, where any such head is answered so."""
+        head = self._head
+        if head is None or head.method != "POST" or b"expect" in head.headers:
+            return None
+        return self._endpoint
 
     def headed(self, head: Head, length: int, *, keep: bool) -> int:
         """Decide whether a request is let in, before its body is read."""
@@ -284,11 +272,11 @@ class Connection(asyncio.Protocol):
     def _enqueue(self, body: bytes, *, keep: bool) -> None:
         """Let what was read last wait for its turn."""
         bare = self._head is not None and self._head.method == "HEAD"
-        turn = _Turn(self._endpoint, body, self._refusal, keep, bare, self._held)
+        turn = Turn(self._endpoint, body, self._refusal, keep, bare, self._held)
         self._endpoint = self._refusal = self._head = None
         self._held = 0
         self._expects = self._arriving = False
-        if self._task is None and not self._queue and not self._stuck:
+        if self._turn is None and not self._queue and not self._stuck:
             self._take(turn)
             return
         self._queue.append(turn)
@@ -306,7 +294,7 @@ class Connection(asyncio.Protocol):
         else:
             self._wait("request", self._hub.limits.idle_s)
 
-    def _take(self, turn: _Turn) -> None:
+    def _take(self, turn: Turn) -> None:
         """Answer one request."""
         hub, endpoint = self._hub, turn.endpoint
         # Judged again: it may have been let in while there was room, and have taken its time since.
@@ -314,13 +302,18 @@ class Connection(asyncio.Protocol):
         if endpoint is None or said is not None:
             hub.held_bytes -= turn.held
             self._send(said or _FAILED, keep=turn.keep, bare=turn.bare)
-            return
-        hub.under_way += endpoint.counted
+        else:
+            self._begin(endpoint, turn)
+
+    def _begin(self, endpoint: Endpoint, turn: Turn) -> None:
+        """Have a request answered for which there is room."""
+        self._hub.under_way += endpoint.counted
         self._wait_for_answer()
         self._turn = turn
-        self._task = hub.tasks.create_task(self._answer(endpoint, turn))
+        if endpoint.begin is None or not endpoint.begin(turn.body, self._answered):
+            self._task = self._hub.tasks.create_task(self._answer(endpoint, turn))
 
-    async def _answer(self, endpoint: Endpoint, turn: _Turn) -> None:
+    async def _answer(self, endpoint: Endpoint, turn: Turn) -> None:
         """Have one request answered, and send that."""
         try:
             response = await endpoint.handle(turn.body)
@@ -328,6 +321,13 @@ class Connection(asyncio.Protocol):
             self._hub.failed(error)
             response = _FAILED
         self._task = None
+        self._answered(response)
+
+    def _answered(self, response: Response) -> None:
+        """Send the answer to the request whose turn it is, unless its client is gone."""
+        turn = self._turn
+        if turn is None:
+            return
         self._release()
         try:
             self._send(response, keep=turn.keep, bare=turn.bare)
@@ -364,7 +364,7 @@ class Connection(asyncio.Protocol):
 
     def _encourage(self) -> None:
         """Tell a client that waits for leave to send its body that it may."""
-        if self._expects and self._task is None and not self._queue:
+        if self._expects and self._turn is None and not self._queue:
             self._expects = False
             self._transport.write(_CONTINUE)
 

@@ -90,6 +90,11 @@ class Response(NamedTuple):
     content_type: bytes = JSON
 
 
+Begin = Callable[[bytes, Callable[[Response], None]], bool]
+"""Begins to answer a body, and calls what it is given once with the response, perhaps before it
+returns. False: nothing was done, ``Endpoint.handle`` has to."""
+
+
 class Endpoint(NamedTuple):
     """Whoever answers one request whose head was accepted."""
 
@@ -99,6 +104,20 @@ class Endpoint(NamedTuple):
     """The largest body that it takes."""
     counted: bool = True
     """Whether it is one of those that ``HttpLimits.concurrency`` counts."""
+    begin: Begin | None = None
+    """Does the same without a task, where that can be done; None: it never can."""
+
+
+class Turn(NamedTuple):
+    """A request whose turn comes."""
+
+    endpoint: Endpoint | None
+    body: bytes
+    said: Response | None
+    keep: bool
+    bare: bool
+    held: int
+    """Bytes of body that it holds."""
 
 
 class Application(Protocol):
@@ -152,17 +171,23 @@ def encode_response(
         connection: the line ``Connection: ...``, if one is needed.
         bare: whether the body is left out: of ``HEAD``.
     """
-    body = response.body
-    return b"".join(
-        (
-            _STATUS_LINES.get(response.status, _STATUS_LINES[500]),
-            b"Content-Type: ",
-            response.content_type,
-            b"\r\nContent-Length: %d\r\n" % len(body),
-            date,
-            connection,
-            response.headers,
-            b"\r\n",
-            b"" if bare else body,
-        )
+    status, body, headers, content_type = response
+    lines = (
+        _OK_JSON if status == 200 and content_type is JSON else _first_lines(status, content_type),  # noqa: PLR2004 - OK
+        b"%d\r\n" % len(body),
+        date,
+        connection,
+        headers,
+        b"\r\n",
+        b"" if bare else body,
     )
+    return b"".join(lines)
+
+
+def _first_lines(status: int, content_type: bytes) -> bytes:
+    """Return how a response begins, up to the number of its bytes."""
+    line = _STATUS_LINES.get(status, _STATUS_LINES[500])
+    return b"%bContent-Type: %b\r\nContent-Length: " % (line, content_type)
+
+
+_OK_JSON = _first_lines(200, JSON)

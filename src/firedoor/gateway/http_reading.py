@@ -6,7 +6,7 @@ chunks, no host) is refused: that is how requests are smuggled past a proxy.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 try:
     import httptools
@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - the test environment 
     raise ModuleNotFoundError(message, name="httptools") from error
 
 from firedoor.errors import shorten
-from firedoor.gateway.http_message import Head, HttpLimits, target_of
+from firedoor.gateway.http_message import Endpoint, Head, HttpLimits, target_of
 
 ONCE = frozenset(
     (
@@ -37,11 +37,55 @@ ONCE = frozenset(
 LENGTH_DIGITS_MAX = 15
 
 
+HEADS_MAX = 256
+HEAD_BYTES_MAX = 2_048
+
+
+class Known(NamedTuple):
+    """What was made of a head."""
+
+    endpoint: Endpoint
+    length: int
+    """Of the body behind it."""
+
+
+class Heads:
+    """Heads that were read lately, by their very bytes: a client's requests have the same again.
+
+    Only of the plainest kind: each line ends by CRLF and is a header, the body's length is told,
+    and the connection goes on. The same bytes mean the same, so what they were found to mean need
+    not be found again.
+    """
+
+    __slots__ = ("_known", "find")
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._known: dict[bytes, Known] = {}
+        self.find = self._known.get
+
+    def __len__(self) -> int:
+        """Return how many are known."""
+        return len(self._known)
+
+    def learn(self, raw: bytes, lines: int, known: Known) -> None:
+        """Keep a head of so many lines, the empty one included; when there are many, begin anew."""
+        if len(raw) > HEAD_BYTES_MAX or not raw.count(b"\r\n") == raw.count(b"\n") == lines:
+            return
+        if len(self._known) >= HEADS_MAX:
+            self._known.clear()
+        self._known[raw] = known
+
+
 class Reads(Protocol):
     """Who is told of requests."""
 
     def begun(self) -> None:
         """Take note that the first byte of a request came."""
+        ...
+
+    def quick(self, endpoint: Endpoint, body: bytes) -> bool:
+        """Take a whole request at once; False: not now, it has to be read step by step."""
         ...
 
     def headed(self, head: Head, length: int, *, keep: bool) -> int:
@@ -52,6 +96,10 @@ class Reads(Protocol):
             length: of the body as it was announced; -1: it comes in chunks.
             keep: whether the client wants another answer on this connection.
         """
+        ...
+
+    def admitted(self) -> Endpoint | None:
+        """Return who answers the head that was taken last; None: nobody does."""
         ...
 
     def grown(self, size: int) -> bool:
@@ -75,11 +123,14 @@ class Reader:
         "_body",
         "_body_max",
         "_chunked",
+        "_data",
         "_fresh",
         "_head_bytes",
         "_headed",
         "_headers",
+        "_heads",
         "_limits",
+        "_lines",
         "_parser",
         "_rest",
         "_target",
@@ -87,8 +138,10 @@ class Reader:
         "deaf",
     )
 
-    def __init__(self, told: Reads, limits: HttpLimits) -> None:
-        """Begin a connection."""
+    def __init__(self, told: Reads, limits: HttpLimits, heads: Heads) -> None:
+        """Begin a connection; ``heads`` are those of all connections."""
+        self._heads = heads
+        self._data = b""
         self._told = told
         self._limits = limits
         self._parser = httptools.HttpRequestParser(self)
@@ -102,7 +155,7 @@ class Reader:
         """Forget the request before."""
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        self._head_bytes = self._lines = 0
         self._headed = False
         self._chunked = False
         self._body = b""
@@ -113,6 +166,13 @@ class Reader:
         """Parse more bytes."""
         if self.deaf:
             return
+        if not self._began:
+            end = data.find(b"\r\n\r\n") + 4
+            known = self._heads.find(data[:end])
+            whole = known is not None and len(data) - end == known.length
+            if known is not None and whole and self._told.quick(known.endpoint, data[end:]):
+                return
+            self._data = data
         before = self._head_bytes
         self._fresh = False
         try:
@@ -130,6 +190,7 @@ class Reader:
             if self._began and not (self._headed or self._fresh or self._head_bytes != before):
                 self._head_bytes += len(data)
                 self._judge_head()
+        self._data = b""
 
     # ------------------------------------------------------------------ called by the parser
 
@@ -153,6 +214,7 @@ class Reader:
         if self.deaf:
             return
         self._head_bytes += len(name) + len(value) + 4
+        self._lines += 1
         headers = self._headers
         name = name.lower()
         if name in headers:
@@ -168,6 +230,7 @@ class Reader:
         """Judge the head, and ask whether the body is wanted."""
         if self.deaf:
             return
+        data, self._data = self._data, b""  # a second request in one piece does not begin it
         self._headed = True
         length = self._length()
         if self.deaf:
@@ -178,6 +241,8 @@ class Reader:
         keep = self._parser.should_keep_alive() and not self._parser.should_upgrade()
         self._body_max = self._told.headed(head, length, keep=keep)
         self.deaf = self._body_max < 0
+        if keep and length > 0 and data and not self.deaf:
+            self._learn(data, length)
 
     def on_body(self, piece: bytes) -> None:
         """Take a piece of the body: the first as it is, further ones in one buffer."""
@@ -203,6 +268,13 @@ class Reader:
         self._body, self._rest = b"", None
         self._began = False
         self._told.complete(body)
+
+    def _learn(self, data: bytes, length: int) -> None:
+        """Remember a head that a piece of bytes began with, and what was made of it."""
+        endpoint = self._told.admitted()
+        if endpoint is not None:
+            raw = data[: data.find(b"\r\n\r\n") + 4]
+            self._heads.learn(raw, self._lines + 2, Known(endpoint, length))
 
     # ----------------------------------------------------------------------------- judgement
 

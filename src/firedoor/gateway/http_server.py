@@ -12,6 +12,7 @@ from typing import Self
 
 from firedoor.gateway.http_connection import Connection
 from firedoor.gateway.http_message import Application, HttpLimits
+from firedoor.gateway.http_reading import Heads
 from firedoor.ports.clock import Clock
 
 BACKLOG = 1_024
@@ -92,6 +93,7 @@ class HttpServer:
         self.limits = limits
         self.tasks = asyncio.TaskGroup()
         self.connections: set[Connection] = set()
+        self.heads = Heads()
         self.date = b""
         self.draining = False
         self.under_way = 0

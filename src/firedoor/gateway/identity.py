@@ -13,17 +13,21 @@ _ID = re.compile(r"(?P<ms>[0-9a-f]{12})-(?P<tag>[0-9a-z]{1,24})-(?P<chance>[0-9a
 class Identities:
     """Makes the ids of one gateway's predictions."""
 
-    __slots__ = ("_chance", "_middle", "tag")
+    __slots__ = ("_chance", "_head", "_middle", "_ms", "tag")
 
     def __init__(self, gateway: str, chance: random.Random) -> None:
         """Begin; ids of two gateways differ if their names or their chances do."""
         self.tag = tag_of(gateway)
         self._middle = f"-{self.tag}-"
         self._chance = chance
+        self._ms, self._head = -1, ""
 
     def make(self, utc_s: float) -> str:
         """Return an id: 12 hexadecimal digits of milliseconds since 1970, tag, chance."""
-        return f"{int(utc_s * 1000):012x}{self._middle}{self._chance.getrandbits(48):012x}"
+        ms = int(utc_s * 1000)
+        if ms != self._ms:  # many ids are made in one millisecond
+            self._ms, self._head = ms, f"{ms:012x}{self._middle}"
+        return f"{self._head}{self._chance.getrandbits(48):012x}"
 
 
 def tag_of(gateway: str) -> str:

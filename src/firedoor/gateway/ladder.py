@@ -143,9 +143,7 @@ class Ladder:
 
     def cached(self, call: Call) -> Cached | None:
         """Return the answer to this very request, if there is one that is young enough."""
-        if self._cache is None or not call.mark:
-            return None
-        return self._cache.get(call.mark, self._clock.now_s())
+        return None if self._cache is None else self._cache.get(call.same, self._clock.now_s())
 
     async def _again(self, call: Call, held: Held, told: Told) -> tuple[Told, int]:
         """Ask the same version once more, if the retry budget has it."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 
 from firedoor.wire.evidence import LATENCY_BASE_S, LATENCY_BUCKETS, LATENCY_GROWTH
 
 KEPT = 20_000
 """Answers that are looked back at: between half of it and all."""
-_SCALE = 1 / math.log(LATENCY_GROWTH)
+_ENDS = [LATENCY_BASE_S * LATENCY_GROWTH**number for number in range(LATENCY_BUCKETS - 1)]
+"""Of all buckets but the last."""
 
 
 def bucket(seconds: float) -> int:
@@ -17,9 +18,7 @@ def bucket(seconds: float) -> int:
     >>> bucket(0.0), bucket(1e-5), bucket(0.01), bucket(1e9)
     (0, 0, 142, 299)
     """
-    if seconds <= LATENCY_BASE_S:
-        return 0
-    return min(math.ceil(math.log(seconds / LATENCY_BASE_S) * _SCALE), LATENCY_BUCKETS - 1)
+    return bisect_left(_ENDS, seconds)
 
 
 class Latency:

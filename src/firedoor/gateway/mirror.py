@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 
-from firedoor.errors import shorten
-from firedoor.gateway.attempt import Call
+from firedoor.gateway.attempt import Call, broke
 from firedoor.gateway.versions import Held, Live
 from firedoor.ports.clock import Clock
 from firedoor.wire.serving import Ask, Outcome, Told
@@ -63,6 +62,5 @@ class Mirror:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever breaks in a version stays there
-            name = type(error).__name__
-            told = Told(Outcome.RAISED, message=shorten(f"{name}: {error}"), signature=name)
+            told = broke(error)
         return told, self._clock.now_s() - now_s

@@ -19,7 +19,8 @@ from firedoor.gateway.features import FeatureLookups
 from firedoor.gateway.labels import Forward, take_labels
 from firedoor.gateway.parts import Parts
 from firedoor.gateway.replay import replay
-from firedoor.gateway.services import Label, Labelled, ServiceFacts, ServiceMetadata
+from firedoor.gateway.services import Answered, Label, Labelled, ServiceFacts, ServiceMetadata
+from firedoor.gateway.steady import Steady
 from firedoor.gateway.switches import Switches
 from firedoor.gateway.trial import Trial
 from firedoor.gateway.versions import OpenVariant
@@ -78,6 +79,7 @@ class ServicePath:
         self._group: asyncio.TaskGroup | None = None
         self._tending: asyncio.Task[None] | None = None
         self._answering = Answering(parts)
+        self._steady = Steady(parts, self._answering)
 
     # ---- what it is told
 
@@ -116,6 +118,10 @@ class ServicePath:
     def answer(self, request: Request) -> Awaitable[Answer]:
         """Have one request answered, always, within its deadline and a little."""
         return self._answering.answer(request)
+
+    def begin(self, request: Request, answered: Answered) -> bool:
+        """Begin to answer a request without a task; False: nothing was done, ``answer`` has to."""
+        return self._steady.begin(request, answered)
 
     async def label(self, labels: Sequence[Label]) -> list[Labelled]:
         """Take labels, and say of each what became of it, in their order."""

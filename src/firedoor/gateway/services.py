@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from firedoor.gateway.exchange import Answer, Request
 from firedoor.spec.service_plan import ServiceLimits
 from firedoor.wire.bundle import Field
+
+Answered = Callable[[Answer], None]
+"""Takes an answer; raises nothing."""
 
 
 class Label(NamedTuple):
@@ -125,6 +128,14 @@ class Service(Protocol):
         """Have one request answered, always: never raises but for cancellation.
 
         Cancelled when the caller hangs up.
+        """
+        ...
+
+    def begin(self, request: Request, answered: Answered) -> bool:
+        """Begin to answer a request without a task, where nothing special holds.
+
+        Returns False where something does: nothing was done, and ``answer`` has to. Else
+        ``answered`` is called once with what ``answer`` would return, perhaps before this returns.
         """
         ...
 

@@ -25,6 +25,10 @@ class Suspicions:
         """Begin knowing of none."""
         self._died: OrderedDict[bytes, tuple[float, tuple[str, ...]]] = OrderedDict()
 
+    def __bool__(self) -> bool:
+        """Return whether any request is known."""
+        return bool(self._died)
+
     def __len__(self) -> int:
         """Return how many requests are known."""
         return len(self._died)

@@ -46,15 +46,16 @@ class Tally:
 
         ``degraded``: with features worse than live. Failures count as slow where anything does.
         """
-        if outcome not in COUNTED:
-            return
         failed = outcome is not Outcome.OK
+        if failed and outcome not in COUNTED:
+            return
         non_finite = outcome is Outcome.NON_FINITE
         q95_s, q99_s = cutoffs.q95_s, cutoffs.q99_s
         slow95 = q95_s is not None and (failed or seconds > q95_s)
         slow99 = q99_s is not None and (failed or seconds > q99_s)
-        cells = [self._cell(self._whole, arm)]
-        cells += [self._cell(self._slice(name), arm) for name in slices if self._known(name)]
+        cells = [self._whole.get(arm) or self._cell(self._whole, arm)]
+        if slices:
+            cells += [self._cell(self._slice(name), arm) for name in slices if self._known(name)]
         for cell in cells:
             cell[_N] += 1
             cell[_ERROR] += failed and not non_finite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -54,6 +54,14 @@ class Variant(Protocol):
         It finds out by itself which request its workers die of: ``DIED`` is said to a request that
         was proven to kill, and at once to every copy of it, or to one whose time was over before
         that was known.
+        """
+        ...
+
+    def post(self, ask: Ask, told: Callable[[Told], None]) -> None:
+        """Have one request answered as ``ask`` does, and call ``told`` with that, once.
+
+        For whoever has no task to wait in, which costs as much as all the rest. Perhaps ``told`` is
+        called before this returns; it raises nothing, and nobody can cancel it.
         """
         ...
 

@@ -96,6 +96,7 @@ class ScriptedVariant:
         self._because, self._fails = "", fails
         self._settled = asyncio.Event()
         self._deaths_s: list[float] = []
+        self._posted: set[asyncio.Task[Told]] = set()
         self.asks: list[Ask] = []
         """Every ask that came, the latest 10,000 of them."""
         self.number = self.waiting = self.deaths = 0
@@ -126,19 +127,21 @@ class ScriptedVariant:
 
     async def ask(self, ask: Ask) -> Told:
         """Do as the script says."""
-        number, self.number = self.number, self.number + 1
-        self.asks.append(ask)
-        del self.asks[:-10_000]
-        if self._state != "ready" or self.waiting >= self._waiting_max:
-            return Told(Outcome.BUSY, message=self._because or f"it is {self._state}")
-        act = WELL if self.script is None else self.script(ask, number)
-        if act is WELL:
-            return self._answer(ask)
-        self.waiting += 1
-        try:
-            return await self._do(ask, act)
-        finally:
-            self.waiting -= 1
+        act = self._act(ask)
+        return act if isinstance(act, Told) else await self._do(ask, act)
+
+    def post(self, ask: Ask, told: Callable[[Told], None]) -> None:
+        """Do as the script says, and tell."""
+        act = self._act(ask)
+        if isinstance(act, Told):
+            told(act)
+        elif act.kind == "break":
+            raise RuntimeError(self._broken())
+        else:
+            task = self._loop.create_task(self._do(ask, act))
+            self._posted.add(task)
+            task.add_done_callback(self._posted.discard)
+            task.add_done_callback(lambda done: None if done.cancelled() else told(done.result()))
 
     async def ready(self, wait_s: float) -> bool:
         """Wait until it is ready, or will never be."""
@@ -158,8 +161,26 @@ class ScriptedVariant:
 
     # ---- acts
 
+    def _act(self, ask: Ask) -> Told | Act:
+        """Return what is said at once, or else what is done."""
+        number, self.number = self.number, self.number + 1
+        self.asks.append(ask)
+        del self.asks[:-10_000]
+        if self._state != "ready" or self.waiting >= self._waiting_max:
+            return Told(Outcome.BUSY, message=self._because or f"it is {self._state}")
+        act = WELL if self.script is None else self.script(ask, number)
+        return self._answer(ask) if act is WELL else act
+
     async def _do(self, ask: Ask, act: Act) -> Told:
         """Do something else than answer at once."""
+        self.waiting += 1
+        try:
+            return await self._done(ask, act)
+        finally:
+            self.waiting -= 1
+
+    async def _done(self, ask: Ask, act: Act) -> Told:
+        """Return what comes of an act."""
         left_s = ask.deadline_s - self._loop.time()
         if left_s < 0:
             return Told(Outcome.EXPIRED, message="its deadline had passed")
@@ -168,12 +189,15 @@ class ScriptedVariant:
             return Told(Outcome.LATE, message="no answer in time", signature="late")
         await self._wait(act.seconds)
         if act.kind == "break":
-            message = f"{self.arm.name} broke its promise"
-            raise RuntimeError(message)
+            raise RuntimeError(self._broken())
         if act.kind == "die":
             self.deaths += 1
             self._deaths_s = [*self._deaths_s, self._loop.time()][-100:]
         return _TOLD[act.kind] if act.kind in _TOLD else self._answer(ask)
+
+    def _broken(self) -> str:
+        """Return what is raised where nothing should be."""
+        return f"{self.arm.name} broke its promise"
 
     def _answer(self, ask: Ask) -> Told:
         """Return the prediction."""

@@ -50,6 +50,8 @@ class Outcome(enum.IntEnum):
     """No answer within the time of one attempt."""
 
 
+_FORMS = {form.value: form for form in Form}
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 FAILURES = frozenset(outcome for outcome in Outcome if outcome >= Outcome.RAISED)
 
 
@@ -99,13 +101,9 @@ def decode_ask(frame: memoryview) -> tuple[int, Ask]:
     """Return number and ask of a whole frame, its length included."""
     _, number, form, flags, deadline_s, extra, json_bytes = ASK.unpack_from(frame)
     at = ASK.size + extra
+    beside = bytes(frame[ASK.size : at]) if extra else b""
     return number, Ask(
-        form=Form(form),
-        body=bytes(frame[at:]),
-        json_bytes=json_bytes,
-        deadline_s=deadline_s,
-        extra=bytes(frame[ASK.size : at]),
-        suspect=bool(flags & 1),
+        _FORMS[form], bytes(frame[at:]), json_bytes, deadline_s, beside, bool(flags & 1)
     )
 
 
@@ -132,9 +130,13 @@ def decode_told(frame: memoryview) -> tuple[int, Told]:
     if last > len(frame):
         message = f"sections of {scores} and {fragment} bytes in a frame of {len(frame)}"
         raise ValueError(message)
-    kind, said = Outcome(outcome), bytes(frame[first:last])
+    kind, said = _OUTCOMES.get(outcome), bytes(frame[first:last])
+    if kind is None:
+        message = f"an outcome {outcome}, which is none"
+        raise ValueError(message)
     if kind is Outcome.OK:
-        scored, tail = bytes(frame[TELL.size : first]), bytes(frame[last:])
-        return number, Told(kind, rows, scored, said, tail, seconds=seconds)
+        scored = bytes(frame[TELL.size : first])
+        tail = bytes(frame[last:]) if last < len(frame) else b""
+        return number, Told(kind, rows, scored, said, tail, "", "", seconds)
     signature, _, message = said.decode(errors="replace").partition("\0")
     return number, Told(kind, rows, message=message, signature=signature, seconds=seconds)

@@ -141,3 +141,17 @@ def test_a_value_that_an_enum_does_not_have_is_a_bad_request() -> None:
     signature = Signature(inputs=(Field(name="a", dtype="Enum(categories=['a', 'b'])"),))
     with pytest.raises(BadPayload, match="do not make a frame"):
         Framer(signature, "polars").frame(("a",), [("c",)])
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_an_array_of_floats_has_the_numbers_of_the_frame_that_was_not_made(
+    names: tuple[str, str],
+) -> None:
+    inputs = tuple(Field(name=name, dtype="Float64") for name in ("a", "b"))
+    rows = [(1.5, None), (-0.0, 2.0**60), (None, 1e308)]
+    found = Framer(Signature(inputs=inputs), "numpy").frame(names, rows)
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.Float64), orient="row")
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_array_equal(found, frame.select("a", "b").to_numpy())
+    assert found.dtype == np.float64
+    assert found.flags.writeable
