@@ -14,6 +14,7 @@ from firedoor.adapters.memory import MemoryStore, MemoryStreams
 from firedoor.compose.deploying import prepare_deploy
 from firedoor.compose.loading import load_plan
 from firedoor.compose.operating import Verb, give_order
+from firedoor.control.changes import changes
 from firedoor.control.status import KEEPER_KEY, KeeperWord, read_order
 from firedoor.errors import NotKnown, StoreRefused, StreamsUnavailable
 from firedoor.spec.plan import LadderPlan
@@ -41,6 +42,8 @@ def test_each_order_is_kept_with_who_and_why_and_only_some_try_again_what_had_ha
         kept = read_order(await world.streams.get("order.clean"))
         assert kept == given[-1]
         assert (kept.by, kept.because, kept.at_s) == ("ann", "restart", 7.0)
+        told = [(one.by, one.what, one.about, one.because) for one in await changes(world.streams)]
+        assert told == [("ann", f"zone {verb}", "clean", verb) for verb in reversed(verbs)]
 
     asyncio.run(main())
 

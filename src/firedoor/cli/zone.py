@@ -345,7 +345,7 @@ _GUARD_SAID: dict[GuardVerb, str] = {
 }
 _SAID: dict[Verb, str] = {
     "pause": "takes no more; `firedoor zone resume {name}` lets it go on",
-    "resume": "goes on",
+    "resume": "goes on, if no kill switch holds it: `firedoor status` says so",
     "drain": "finishes what it has begun and ends; `firedoor zone resume {name}` starts it again",
     "restart": "makes room for a fresh process",
 }

@@ -11,10 +11,12 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from firedoor.control.changes import record
 from firedoor.control.status import KEEPER_KEY, read_order, read_past, read_word
 from firedoor.errors import NotKnown, StreamsUnavailable
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan, ZonePlan
+from firedoor.wire.change import Change
 from firedoor.wire.records import GuardOrder, Order
 
 Verb = Literal["pause", "resume", "drain", "restart"]
@@ -25,7 +27,7 @@ PAST_MAX = 50
 async def give_order(
     streams: Streams, plan: Plan, zone: str, verb: Verb, *, because: str, by: str, at_s: float
 ) -> Order:
-    """Keep an order for a zone, which follows it within a second; return it.
+    """Keep an order for a zone, which follows it within a second, and who gave it; return it.
 
     Raises:
         NotKnown: if there is no such zone.
@@ -44,6 +46,13 @@ async def give_order(
         guards=before.guards,
     )
     await _keep(streams, zone, order)
+    await record(
+        streams,
+        Change(
+            at_s=at_s, by=by, because=because or "no reason was given", what=f"zone {verb}",
+            about=zone, before=before.want, after=order.want,
+        ),
+    )  # fmt: skip
     return order
 
 
