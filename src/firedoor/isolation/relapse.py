@@ -13,7 +13,7 @@ class RelapsePolicy:
     """Deaths that are mended at once. Range 0 to 100."""
     first_s: float = 0.1
     """Wait after the next one; each further one doubles it. Range 0.01 to 10."""
-    brief_s: float = 2.0
+    brief_s: float = 1.0
     """Longest wait for one that starts quickly. Range 0.1 to 600."""
     starts: float = 2.0
     """Longest wait for one that does not, in times of what a start takes: whoever starts for long
@@ -52,9 +52,9 @@ def wait_s(state: Relapses, policy: RelapsePolicy, *, start_s: float = 0.0) -> f
             nobody else tells: a wait that is long beside a start is time without an answer.
 
     >>> [wait_s(Relapses(count), RelapsePolicy()) for count in (4, 5, 6, 20)]
-    [0.0, 0.1, 0.2, 2.0]
+    [0.0, 0.1, 0.2, 1.0]
     >>> [wait_s(Relapses(20), RelapsePolicy(), start_s=start_s) for start_s in (0.5, 5.0, 60.0)]
-    [2.0, 10.0, 30.0]
+    [1.0, 10.0, 30.0]
     """
     beyond = state.count - policy.free
     if beyond <= 0:

@@ -84,14 +84,14 @@ async def ill(over_s: float, start_s: float) -> tuple[float, int]:
 
 
 @pytest.mark.parametrize("over_s", [1.0, 5.0, 9.0, 13.0, 60.0, 600.3])
-def test_a_version_is_back_within_3_s_however_long_it_was_ill(over_s: float) -> None:
+def test_a_version_is_back_within_2_s_however_long_it_was_ill(over_s: float) -> None:
     back_s, _ = run(ill(over_s, start_s=0.1))
-    assert 0 <= back_s <= 3.0
+    assert 0 <= back_s <= 2.0
 
 
 def test_a_version_that_never_stops_hanging_starts_few_workers() -> None:
     _, deaths = run(ill(600.0, start_s=0.1))
-    assert deaths <= 2 * 600 / 2.0
+    assert deaths <= 2 * 600 / 1.5 + 8
 
 
 def test_a_start_that_takes_long_is_repeated_less_often() -> None:
