@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firedoor.gateway.caching import AnswerCache, Cached, mark
 from firedoor.gateway.capture import FAILING_MAX, GOOD_MAX, Capture
-from firedoor.gateway.circuit import Circuit
+from firedoor.gateway.circuit import POLICY, Circuit
 from firedoor.gateway.identity import Identities, clean, gateway_of, tag_of
 from firedoor.gateway.latency import KEPT, Latency, bucket
 from firedoor.gateway.lease import Lease
@@ -309,3 +309,17 @@ def test_pairs_are_bounded_and_the_oldest_are_unknown(monkeypatch: pytest.Monkey
     assert pairs.label(Label("p999", 1.0)).outcome == "joined"
     pairs.compared("odd", bytes(8), bytes(16))
     assert pairs.label(Label("odd", 1.0)) is None
+
+
+def test_a_version_that_is_asked_seldom_is_tried_again_within_seconds_of_being_well() -> None:
+    one = Circuit(POLICY, 0.0, lease_s=0.25, chance=random.Random(7))
+    well_s, now_s = 300.0, 0.0
+    while now_s < well_s + 60 and not (now_s >= well_s and one.closed):
+        now_s += 0.5
+        ticket = one.admit(now_s)
+        if ticket is not None and now_s < well_s:
+            one.bad(ticket, now_s, "late")
+        elif ticket is not None:
+            one.good(ticket, now_s)
+    assert one.openings == 1
+    assert now_s <= well_s + 3.0

@@ -18,7 +18,7 @@ def test_the_first_deaths_are_mended_at_once_and_then_the_wait_doubles_to_its_bo
         state = died(state, POLICY, float(second))
         waits.append(wait_s(state, POLICY))
     assert waits[:7] == [0.0, 0.0, 0.0, 0.0, 0.1, 0.2, 0.4]
-    assert waits[-2:] == [30.0, 30.0]
+    assert waits[-2:] == [1.0, 1.0]
     assert all(after <= 2 * before or before == 0 for before, after in pairwise(waits))
 
 
@@ -33,6 +33,13 @@ def test_a_death_that_is_explained_does_not_count() -> None:
     assert explained(Relapses()) == Relapses()
 
 
-@given(st.integers(0, 10**9))
-def test_the_wait_has_a_bound_however_many_died(count: int) -> None:
-    assert 0 <= wait_s(Relapses(count), POLICY) <= POLICY.most_s
+def test_who_starts_for_long_is_waited_for_longer_up_to_a_bound() -> None:
+    many = Relapses(count=100)
+    waits = [wait_s(many, POLICY, start_s=start_s) for start_s in (0.1, 1.0, 4.0, 14.0, 300.0)]
+    assert waits == [1.0, 2.0, 8.0, 28.0, 30.0]
+    assert wait_s(Relapses(count=5), POLICY, start_s=300.0) == 0.1
+
+
+@given(st.integers(0, 10**9), st.floats(0, 10**6))
+def test_the_wait_has_a_bound_however_many_died(count: int, start_s: float) -> None:
+    assert 0 <= wait_s(Relapses(count), POLICY, start_s=start_s) <= POLICY.most_s

@@ -62,6 +62,8 @@ class Recruiter:
         self._loop = asyncio.get_running_loop()
         self._relapses = Relapses()
         self._failures = self._kills = 0
+        self._start_s = 0.0
+        """What the last start took."""
         self._ready = False
         self._loads: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -80,7 +82,9 @@ class Recruiter:
         missing = self._employer.missing(len(self._loads))
         if self._closed or self.failed or missing <= 0:
             return
-        until_s = self._relapses.last_s + wait_s(self._relapses, self._policy)
+        until_s = self._relapses.last_s + wait_s(
+            self._relapses, self._policy, start_s=self._start_s
+        )
         if self._relapses.count and until_s > self._loop.time():
             self._timer = self._loop.call_at(until_s, self.fill)
             return
@@ -122,10 +126,14 @@ class Recruiter:
     async def _start(self) -> None:
         """Start one worker; whatever comes of it is kept here."""
         limit_s = LOAD_S if self.proven else FORKED_LOAD_S
+        began_s = self._loop.time()
         try:
-            launched = await self._loop.run_in_executor(
-                self._threads, self._launcher.launch, self.way, limit_s
-            )
+            try:
+                launched = await self._loop.run_in_executor(
+                    self._threads, self._launcher.launch, self.way, limit_s
+                )
+            finally:
+                self._start_s = self._loop.time() - began_s
         except Unready as error:
             self._unloaded(str(error))
         except WorkerDied as dead:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Protocol
 
 from firedoor.compute import limits
+from firedoor.compute.burning import END, YIELD, Burning
 from firedoor.compute.calls import Call
 from firedoor.compute.launch import Launched
 from firedoor.compute.serving_line import read_progress
@@ -26,12 +26,6 @@ from firedoor.wire.serving import FRAME_BYTES_MAX, TELL, Outcome, Told, decode_t
 from firedoor.wire.serving_frames import Frames
 
 OUTGOING_BYTES_MAX = FRAME_BYTES_MAX
-CPU_WINDOW_S = 2.0
-CPU_LOOK_S = 0.25
-CPU_YIELD_S = 0.5
-"""After so long beyond its processors it yields, if it is to."""
-CPU_SLACK = 1.1
-"""One thread at work, and what its interpreter does besides."""
 IDLE_LOOK_S = 0.5
 """How often one that has nothing to do is looked at: a look costs 0.1 ms."""
 STEP_S = 0.2
@@ -53,6 +47,12 @@ class Death:
     def external(self) -> bool:
         """Whether somebody outside ended it: it blames nobody."""
         return self.failure.external
+
+    @property
+    def told(self) -> str:
+        """How it died, with what it said last."""
+        last = self.last_lines.rpartition("\n")[2]
+        return f"{self.failure.message}{f' (it said last: {last})' if last else ''}"
 
 
 class Watcher(Protocol):
@@ -115,9 +115,9 @@ class Replica:
         self._flushing = False
         self._sent = 0
         self._seen = (0, 0)
-        self._looked_s = self._looked_cpu_s = self.ready_s
+        self._looked_s = self.ready_s
         self._answers_seen = 0
-        self._cpu: deque[tuple[float, float]] = deque()
+        self._burning = Burning(told.cpus)
         self._progress = launched.progress_fd
         loop.add_reader(self._line.fileno(), self._readable)
         loop.add_reader(process.log.fd, self._heard)
@@ -217,8 +217,8 @@ class Replica:
             self.condemn("memory", f"exceeded {format_bytes(told.memory_bytes)}")
         elif usage.processes > told.processes_max:
             self.condemn("processes", f"exceeded {told.processes_max} processes")
-        elif self._burns(now_s):
-            what = f"kept more than {told.cpus:g} processors busy for {CPU_WINDOW_S:g} s"
+        elif burnt_s := self._burns():
+            what = f"kept more than {told.cpus:g} processors busy for {burnt_s:g} s"
             self.condemn("cpu", what)
         elif self._hangs(now_s):
             self.condemn("hang", f"exceeded {format_seconds(told.hang_s)}")
@@ -236,26 +236,20 @@ class Replica:
         self.still_s += min(STEP_S, now_s - self._looked_s)
         return self.still_s > self._limits.hang_s
 
-    def _burns(self, now_s: float) -> bool:
-        """Return whether it keeps more processors busy than it may."""
-        if now_s - self._looked_cpu_s < CPU_LOOK_S:
-            return False
-        self._looked_cpu_s = now_s
-        self._cpu.append((now_s, sum(limits.cpu_times(self.pid))))
-        while len(self._cpu) > 1 and self._cpu[1][0] <= now_s - CPU_WINDOW_S:
-            self._cpu.popleft()
-        if self._nice and self._kept_busy(CPU_YIELD_S):
-            limits.lower_priority(self.pid, self._nice)
-        return self._kept_busy(CPU_WINDOW_S)
+    def _burns(self) -> float:
+        """Return for how long it has kept more processors busy than it may; 0: not long enough."""
+        from_s = self._loop.time()
+        used_s = sum(limits.cpu_times(self.pid))
+        self._burning.look(from_s, self._loop.time(), used_s)
+        if self._burning.beyond(YIELD):
+            self.yield_processors()
+        end = self._burning.beyond(END)
+        return end.window_s if end else 0.0
 
-    def _kept_busy(self, window_s: float) -> bool:
-        """Return whether it had more processors than it may for all of a time until now."""
-        now_s, used_s = self._cpu[-1]
-        for seen_s, seen_used_s in reversed(self._cpu):
-            span_s = now_s - seen_s
-            if span_s >= window_s:
-                return used_s - seen_used_s > span_s * self._limits.cpus * CPU_SLACK
-        return False
+    def yield_processors(self) -> None:
+        """Have it yield to everybody from now on, if it is one that is to."""
+        if self._nice and self.alive:
+            limits.lower_priority(self.pid, self._nice)
 
     def _heard(self) -> None:
         """Log what it prints."""

@@ -73,7 +73,7 @@ class WorkerVariant:
         """What workers held of which it is not known yet how they died."""
         self._guilty = Guilty()
         self._answers = self._answers_then = self._guilty_in_a_row = 0
-        self._closed = False
+        self._closed = self._burns = False
         self._deaths: Counter[str] = Counter()
         self._recent: deque[float] = deque(maxlen=10_000)
         self._kills: deque[float] = deque(maxlen=EXTERNAL_FREE + 1)
@@ -253,7 +253,7 @@ class WorkerVariant:
         """Record a death, and judge those that the worker held."""
         suspects = self._dying.pop(replica, [])
         self._count("killed" if death.external else death.cause)
-        why = self._explain(death)
+        why = shorten(self._launcher.hide(death.told), BECAUSE_CHARACTERS)
         if death.external:
             now_s = self._loop.time()
             self._kills.append(now_s)
@@ -262,6 +262,10 @@ class WorkerVariant:
         else:
             if not replica.alone or self._guilty_in_a_row >= CONTRAST:
                 self._recruiter.relapsed(why)
+            if death.cause == "cpu":
+                self._burns = True  # its successors yield before they begin to burn
+                for worker in self._workers():
+                    worker.yield_processors()
             unproven = not self._recruiter.proven and not replica.answers
             if unproven and death.cause == "hang":
                 self._recruiter.spawn_from_now("a forked one hung at its first request")
@@ -355,6 +359,8 @@ class WorkerVariant:
             launched, self._limits, self, loop=self._loop, threads=self._threads,
             hide=self._launcher.hide, nice=self._nice,
         )  # fmt: skip
+        if self._burns:
+            replica.yield_processors()
         self._spares.append(replica)
         self._assign()
 
@@ -392,9 +398,3 @@ class WorkerVariant:
         """Count a death."""
         self._deaths[cause] += 1
         self._recent.append(self._loop.time())
-
-    def _explain(self, death: Death) -> str:
-        """Return how a worker died, with what it said last."""
-        last = death.last_lines.rpartition("\n")[2]
-        said = f"{death.failure.message}{f' (it said last: {last})' if last else ''}"
-        return shorten(self._launcher.hide(said), BECAUSE_CHARACTERS)

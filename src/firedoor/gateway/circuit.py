@@ -11,6 +11,9 @@ from firedoor.guards import breaker as breakers
 from firedoor.guards.breaker import Breaker, BreakerPolicy, Word
 from firedoor.guards.window import Window
 
+POLICY = BreakerPolicy(open_max_s=2.0)
+"""Somebody else answers meanwhile, so a probe that fails costs little; a version that is well again
+and not asked costs an answer that is as good as it could be."""
 TURN_S = 1.0
 """What a refused caller is told to wait where nobody knows better."""
 

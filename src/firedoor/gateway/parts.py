@@ -8,6 +8,7 @@ from typing import Any
 
 from firedoor.gateway.attempt import Attempts
 from firedoor.gateway.caching import AnswerCache
+from firedoor.gateway.circuit import POLICY
 from firedoor.gateway.features import FeatureLookups
 from firedoor.gateway.identity import Identities
 from firedoor.gateway.ladder import Ladder
@@ -18,7 +19,6 @@ from firedoor.gateway.switches import Switches
 from firedoor.gateway.trial import Trial
 from firedoor.gateway.versions import OpenVariant, Versions
 from firedoor.guarding.slots import Slots
-from firedoor.guards.breaker import BreakerPolicy
 from firedoor.guards.budget import BudgetPolicy
 from firedoor.guards.limit import LimitPolicy
 from firedoor.guards.shedding import SheddingPolicy
@@ -71,7 +71,7 @@ class Parts:
             budget_policy=BudgetPolicy(),
         )  # fmt: skip
         self.versions = Versions(
-            open_variant, clock=clock, breaker=BreakerPolicy(),
+            open_variant, clock=clock, breaker=POLICY,
             probe_s=attempt_s, grace_s=plan.limits.timeout_s + 1.0, chance=chance, spawn=spawn,
         )  # fmt: skip
         self.mirror = Mirror(clock, attempt_s=attempt_s, chance=chance)

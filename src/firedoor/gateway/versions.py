@@ -21,7 +21,7 @@ from firedoor.ports.clock import Clock
 from firedoor.ports.variants import Variant, VariantState
 from firedoor.wire.route import Arm, Route
 
-CANDIDATE_NICE = 10
+CANDIDATE_NICE = 19
 """By how much a worker of a candidate yields to others once it takes more than it may."""
 READY_LOOK_S = 30.0
 REOPEN_S = 5.0

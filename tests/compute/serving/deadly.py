@@ -58,8 +58,8 @@ def _do(what: str) -> None:
             os._exit(3)
         case "hang":
             time.sleep(600)
-        case "burn":
-            _burn()
+        case "burn" | "work":
+            _burn(alone=what == "work")
         case "leak":
             while True:
                 LEAKED.append(bytearray(os.urandom(1) * 2**24))
@@ -72,9 +72,9 @@ def _do(what: str) -> None:
             return
 
 
-def _burn() -> None:
-    """Keep two processors busy for as long as one is let."""
-    if os.fork() == 0:
+def _burn(*, alone: bool) -> None:
+    """Keep one processor busy, or two, for as long as one is let."""
+    if not alone and os.fork() == 0:
         while True:
             pass
     until = time.monotonic() + 20

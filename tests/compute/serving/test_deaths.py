@@ -75,6 +75,9 @@ def test_a_candidate_yields_only_once_it_takes_more_than_its_processors(tmp_path
     def priorities(pids: tuple[int, ...]) -> set[int]:
         return {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids}
 
+    def yields(pids: tuple[int, ...]) -> set[bool]:
+        return {os.sched_getscheduler(pid) == os.SCHED_IDLE for pid in pids}
+
     async def main() -> None:
         limits = msgspec.structs.replace(QUICK, cpus=0.1, hang_s=30.0)
         service = plan(limits=limits)
@@ -86,7 +89,31 @@ def test_a_candidate_yields_only_once_it_takes_more_than_its_processors(tmp_path
             assert priorities(pids) == {own}
             asked = variant.ask(ask(1.0, "burn"))
             await until(lambda: priorities(pids) == {own, min(own + 5, 19)})
+            assert yields(pids) == {False, True}
             await until(lambda: variant.facts.deaths_by.get("cpu", 0) >= 1)
+            asked.cancel()
+            # one has burned: its successors yield before they are asked anything
+            await until(lambda: yields(variant.facts.pids) == {True})
+
+    asyncio.run(main())
+
+
+def test_a_candidate_at_full_load_within_its_processors_does_not_yield(tmp_path: Path) -> None:
+    def used_s(pid: int) -> float:
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+
+    async def main() -> None:
+        limits = msgspec.structs.replace(QUICK, cpus=1, hang_s=30.0)
+        service = plan(limits=limits)
+        async with opened(tmp_path / "b", bundle(tmp_path / "b"), service, nice=5) as variant:
+            await until(lambda: len(variant.facts.pids) == 2)
+            pids = variant.facts.pids
+            before_s = {pid: used_s(pid) for pid in pids}
+            asked = variant.ask(ask(1.0, "work"))
+            await until(lambda: any(used_s(pid) - before_s[pid] > 0.8 for pid in pids))
+            assert {os.sched_getscheduler(pid) for pid in pids} == {os.SCHED_OTHER}
+            assert variant.facts.deaths == 0
             asked.cancel()
 
     asyncio.run(main())
