@@ -120,6 +120,21 @@ def test_the_default_of_null_is_a_value_and_without_any_default_the_service_abst
     told(story)
 
 
+def test_a_null_that_the_store_says_is_live_where_null_is_the_default() -> None:
+    def nothing(ask: Fetch) -> Fetched:
+        return Fetched(values={"temp": [None for _ in ask.keys["origin"]]})
+
+    async def story() -> None:
+        store = ScriptedFetcher(reply=nothing)
+        looked = await ask(lookups(weather(default={"temp": None}), store), "EWR")
+        assert (temps(looked), looked.features[0].code) == ([None], "live")
+        assert not looked.degraded
+        other = await ask(lookups(weather(default={"temp": 7.5}), store), "EWR")
+        assert (temps(other), other.features[0].code) == ([7.5], "default")
+
+    told(story)
+
+
 @pytest.mark.parametrize(
     ("takes", "cached", "default"),
     [("live", True, True), ("cached", False, True), ("", False, False)],

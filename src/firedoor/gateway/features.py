@@ -284,9 +284,12 @@ def climb(
 def _of_store(
     plan: FeaturesPlan, kept: Kept, at: int, now_s: float, fetched_s: float | None
 ) -> Found | None:
-    """Return the value that the store gave, now or before; None: there is none to be used."""
+    """Return the value that the store gave, now or before; None: there is none to be used.
+
+    A null is one where null is what is declared for want of a value: it makes no difference then.
+    """
     value, at_s = kept.values[at], kept.at_s[at]
-    if value is None or at_s is None:
+    if at_s is None or (value is None and not passes_null(plan, tuple(plan.columns)[at])):
         return None
     if fetched_s is not None and at_s >= fetched_s:
         return Found(value, LIVE, 0.0)
@@ -296,6 +299,11 @@ def _of_store(
     if plan.stale_max_s is not None and age_s <= plan.stale_max_s:
         return Found(value, CACHED, age_s)
     return None
+
+
+def passes_null(plan: FeaturesPlan, column: str) -> bool:
+    """Return whether a null of the store is passed on as it is: it is declared as the default."""
+    return plan.default is not None and plan.default.get(column, 0) is None
 
 
 def beyond(plan: FeaturesPlan, rows: Sequence[Sequence[Found]], because: str) -> str:
