@@ -92,8 +92,14 @@ class Expected:
 class Load:
     """Clients that send flights at a rate, and tell what became of them."""
 
-    def __init__(self, address: str, project: Path, *, rate: float = RATE) -> None:
-        """Read the flights; nothing is sent yet."""
+    def __init__(
+        self, address: str, project: Path, *, rate: float = RATE, versions: Sequence[int] = ()
+    ) -> None:
+        """Read the flights; nothing is sent yet.
+
+        ``versions`` are asked beforehand what they say of each flight: later it would hold up the
+        clients.
+        """
         self.seen = Seen()
         self._place = urlsplit(address).netloc
         self._rate = rate
@@ -101,6 +107,8 @@ class Load:
         self._late = flights[delays.LABEL].to_list()
         self._bodies = [json.dumps(row) for row in flights.select(*SENT).iter_rows(named=True)]
         self._expected = Expected(project, flights)
+        for version in versions:
+            self._expected.of(str(version), 0)
         self._due: queue.Queue[tuple[int, float] | None] = queue.Queue()
         self._labels: queue.Queue[tuple[str, int] | None] = queue.Queue()
         self._over = threading.Event()

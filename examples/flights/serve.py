@@ -81,8 +81,10 @@ def main() -> int:
     show.registered(better, worse)
     forget_rollouts(project)
     with stream.started_weather() as weather, served(project, weather) as address:
+        _, champion = models.find(MODEL)
+        versions = (champion.number, better, worse)
+        load = Load(address, project.folder, rate=arguments.rate, versions=versions)
         began_s = time.monotonic()
-        load = Load(address, project.folder, rate=arguments.rate)
         load.start()
         show.act(f"2. Version {better} is let in")
         first = roll_out(project, better, "learnt with another seed")
