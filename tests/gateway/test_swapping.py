@@ -199,22 +199,6 @@ def test_a_candidate_keeps_its_workers_from_the_first_copy_to_the_last_step() ->
     run(main())
 
 
-def test_what_the_breaker_of_an_arm_refuses_counts_as_failed() -> None:
-    """Or a version that fails for a minute at a time would look as if it had failed ten times."""
-
-    async def main() -> None:
-        stage = Stage()
-        stage.scripts[CANDIDATE] = always(Act("raise"))
-        async with serving(stage, canary(weight=1.0)) as path:
-            for number in range(40):
-                assert (await path.answer(ask(number))).arm == "champion"
-            counts = path.evidence(0.0).arms["candidate"]
-            assert (counts.n, counts.error) == (40, 40)
-            assert stage.of(CANDIDATE).number < 40
-
-    run(main())
-
-
 def test_a_request_whose_champion_was_replaced_meanwhile_is_answered_by_the_new_one() -> None:
     async def main() -> None:
         stage = Stage()
