@@ -1,0 +1,28 @@
+"""Where it is told what was worked on, and what happened. Never awaited, never raises."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from firedoor.events.happened import Happened
+from firedoor.events.work import BatchWorked, RequestAnswered
+
+
+class Telemetry(Protocol):
+    """Takes events of work, for metrics and traces. Nobody has one where nobody listens."""
+
+    def batch(self, worked: BatchWorked) -> None:
+        """Take a batch that was worked on."""
+        ...
+
+    def request(self, answered: RequestAnswered) -> None:
+        """Take a request that was answered."""
+        ...
+
+
+class Journal(Protocol):
+    """Takes entries for the ledger: bounded, kept on disk until they are in the ledger."""
+
+    def note(self, happened: Happened) -> None:
+        """Take an entry, stamp it and keep it; what has no room is counted, and told as a gap."""
+        ...

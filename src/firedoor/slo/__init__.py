@@ -1,0 +1,1 @@
+"""Objectives: budgets, and when it is time to wake somebody. Pure."""
