@@ -151,6 +151,8 @@ class Gateway:
             turn += 1
 
     def _take(self, route: Route) -> None:
+        if self.route is not None and route.generation < self.route.generation:
+            return
         if route.rollout != self.rollout:
             self.rollout, self.arms = route.rollout, {}
         if self.route is None or route.weight != self.route.weight:

@@ -276,6 +276,27 @@ def test_a_successor_replays_what_made_the_last_one_go() -> None:
     run(story(ReplayOutcome(failing={"ValueError": (30, 0)}, good=10), "canary"))
 
 
+def test_gateways_are_led_on_after_the_brokers_store_was_wiped() -> None:
+    async def story() -> None:
+        async with world() as one:
+            await one.order("start", 2)
+            await one.until_over()
+            await one.clock.wait(5)
+            before = one.route().generation
+            await one.kill_control()
+            one.store.values.clear()
+            one.start_control()
+            await one.clock.wait(5)
+            route = one.route()
+            assert route.generation > before
+            assert route.champion.version == 2
+            assert all(gateway.route == route for gateway in one.gateways)
+            await one.clock.wait(5)
+            assert one.route() == route  # written once, and not again and again
+
+    run(story())
+
+
 def test_an_order_that_was_seen_to_is_not_seen_to_again() -> None:
     async def story() -> None:
         async with world() as one:

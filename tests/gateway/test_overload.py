@@ -7,11 +7,11 @@ import math
 from collections import Counter
 
 from firedoor.gateway.path import ServicePath
-from firedoor.spec.service_plan import FallbackPlan
+from firedoor.spec.service_plan import FallbackPlan, ServiceLimits
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.testing.variants import Act
 from firedoor.wire.serving import Ask
-from gateway.served import CHAMPION, Stage, ask, plan, route, serving
+from gateway.served import CHAMPION, OLD, Stage, ask, plan, route, serving
 
 ROW_S = 0.005
 CLOCK = VirtualClock()
@@ -63,3 +63,32 @@ def test_under_overload_the_version_goes_on_and_the_critical_are_answered_by_it(
     assert by_model > 0.7 * (END_S - CALM_S) / ROW_S, (answers, limit)
     critical = answers["critical"]
     assert critical["champion"] > 0.95 * critical.total(), (answers, limit)
+
+
+def test_nobody_is_refused_for_a_champion_that_is_late_while_the_version_before_has_room() -> None:
+    answers: Counter[tuple[int, str]] = Counter()
+    asked_s = [-math.inf]
+
+    def late_but_when_probed(_ask: Ask, _number: int) -> Act:
+        alone = CLOCK.now_s() - asked_s[-1] > 0.1
+        asked_s.append(CLOCK.now_s())
+        return Act("answer", 0.002) if alone else Act("hang")
+
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = late_but_when_probed
+        of = plan(fallback=FallbackPlan(cached_max_s=None), limits=ServiceLimits(attempt_s=0.3))
+
+        async def one(path: ServicePath, number: int) -> None:
+            answer = await path.answer(ask(number))
+            answers[answer.status, answer.arm] += 1
+
+        async with serving(stage, route(previous=OLD), of=of) as path, asyncio.TaskGroup() as group:
+            for number in range(2_700):
+                group.create_task(one(path, number))
+                await CLOCK.wait(1 / 300)
+
+    run(main())
+    assert answers.total() == 2_700
+    assert {status for status, _ in answers} == {200}, answers
+    assert answers[200, "previous"] > 2_000, answers

@@ -178,8 +178,17 @@ class RoutePost:
         if self._sent is None:
             self._sent = _read(await self._streams.get(route_key(self._plan.name)))
 
-    async def send(self, state: ServiceState, heading: Heading, now_s: float) -> None:
+    async def send(
+        self, state: ServiceState, heading: Heading, now_s: float, *, followed: int = 0
+    ) -> None:
         """Write the route that a state means, unless it is there.
+
+        Args:
+            state: of the service's rollouts.
+            heading: where the one under way has got to.
+            now_s: UTC.
+            followed: the newest generation that a gateway follows. Where the broker's store was
+                wiped, theirs is of the old one, and they follow none that is older.
 
         Raises:
             StreamsUnavailable: if the broker is away.
@@ -189,9 +198,9 @@ class RoutePost:
         if route is None:
             return
         await self.load()
-        if self._sent is not None and _same(self._sent, route):
+        if self._sent is not None and _same(self._sent, route) and self.generation >= followed:
             return
-        route = replace(route, generation=self.generation + 1)
+        route = replace(route, generation=max(self.generation, followed) + 1)
         try:
             await self._streams.put(route_key(self._plan.name), encode_route(route))
         except StreamsUnavailable:

@@ -278,7 +278,8 @@ class RolloutController:
             self._due.extend(self._fresh)
             self._fresh.clear()
             heading = heading_of(kept.state, self._plan.rollout, labels=self._judged.labels)
-            await self._post.send(kept.state, heading, self._now_s)
+            followed = max((said.generation for said in self._spoken()), default=0)
+            await self._post.send(kept.state, heading, self._now_s, followed=followed)
             before = kept
             while self._due and kept is before:
                 kept = await self._do(kept, self._due[0], group)

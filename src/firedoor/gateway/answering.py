@@ -222,14 +222,24 @@ class Answering:
                     arm = held.arm
                     kept = Cached(told, arm.model, arm.version, arm.digest, call.began_s)
                     parts.cache.put(call.same, kept)
-            elif told.outcome in OVERLOADED and held.state == "ready":
-                parts.slots.cut()
-            if took_s > parts.slow_s:
+            overloaded = told.outcome in OVERLOADED and held.state == "ready"
+            if (overloaded or took_s > parts.slow_s) and not self._relieved(live, told):
                 parts.slots.cut()
         if not tester and not call.repeat:
             trial.saw(call, call.group, told, took_s, cutoffs=live.route.cutoffs, at_s=self._utc())
         if held is live.candidate and told.outcome is Outcome.DIED:
             parts.look_for_trips()
+
+    def _relieved(self, live: Live, told: Told) -> bool:
+        """Return whether the version before takes what the champion is too late with.
+
+        Then the champion's breaker is all that it needs. A lower limit, besides, would refuse what
+        the version before has room for, over and over while the breaker opens and closes.
+        """
+        before = live.previous
+        if told.outcome is not Outcome.LATE or before is None or not self._plan.fallback.previous:
+            return False
+        return before.admitted and before.circuit.closed
 
     async def fall(self, call: Call, first: First) -> Rung | None:
         """Find who answers: whoever was asked, or else another; a refusal is the caller's own."""
