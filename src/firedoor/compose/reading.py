@@ -25,6 +25,7 @@ from firedoor.compute import ipc, letters
 from firedoor.compute.frames import fingerprint, to_polars
 from firedoor.compute.outputs import rule_reasons
 from firedoor.data import reader
+from firedoor.data.child import heard, say
 from firedoor.data.reading.admit import Admitted, Door
 from firedoor.data.reading.csv import CsvFile
 from firedoor.data.reading.cut import Cut, Supply, Unreadable
@@ -61,7 +62,7 @@ def main(descriptor: int) -> None:
     """Read and send until there is nothing more, or nobody listens."""
     line = socket.socket(fileno=descriptor)
     line.set_inheritable(False)
-    begin = _hear(line)
+    begin = reader.decode_told(heard(line)[0])
     assert isinstance(begin, reader.Begin), "a reader is told what to read first"
     credit: queue.Queue[None] = queue.Queue(CREDITS_MAX)
     threading.Thread(target=_listen, args=(line, credit), daemon=True).start()
@@ -69,15 +70,15 @@ def main(descriptor: int) -> None:
         for said, *payload in _said(begin):
             if isinstance(said, reader.Batch):
                 credit.get()
-            _send(line, reader.encode(said, *payload))
+            say(line, reader.encode(said, *payload))
             if isinstance(said, reader.Waiting):
                 threading.Event().wait(LOOK_S)
     except Unreadable as error:
         told = _remedied(error, begin.zone)
         failed = reader.Failed(code=error.code, message=told, columns=error.columns)
-        _send(line, reader.encode(failed))
+        say(line, reader.encode(failed))
     except PipelineUnloadable as error:
-        _send(line, reader.encode(reader.Failed(code="step_unloadable", message=str(error))))
+        say(line, reader.encode(reader.Failed(code="step_unloadable", message=str(error))))
     # What it said is read before its end is seen: nobody hears a process that goes on.
     line.shutdown(socket.SHUT_WR)
     threading.Event().wait()
@@ -228,43 +229,13 @@ def _listen(line: socket.socket, credit: queue.Queue[None]) -> None:
     """Take credit; end the process with the socket."""
     while True:
         try:
-            _hear(line)
+            heard(line)
         except (OSError, EOFError, msgspec.MsgspecError):
             os._exit(0)
         try:
             credit.put_nowait(None)
         except queue.Full:
             os._exit(1)  # more credit than batches were sent for: nobody sane is at the other end
-
-
-def _hear(line: socket.socket) -> reader.Told:
-    """Return the next message. Raises EOFError at the end."""
-    header, payload = reader.PREFIX.unpack(_receive(line, reader.PREFIX.size))
-    if header + payload > reader.MESSAGE_BYTES_MAX:
-        raise EOFError
-    told = reader.decode_told(_receive(line, header))
-    _receive(line, payload)
-    return told
-
-
-def _receive(line: socket.socket, size: int) -> bytes:
-    """Return so many bytes. Raises EOFError if they end before."""
-    data = bytearray()
-    while len(data) < size:
-        piece = line.recv(min(size - len(data), 2**20))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)
-
-
-def _send(line: socket.socket, pieces: list[bytes]) -> None:
-    """Send a message."""
-    try:
-        for piece in pieces:
-            line.sendall(piece)
-    except OSError:
-        os._exit(0)  # nobody listens any more
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from firedoor.compose import outfit
 from firedoor.compose.project import Project
 from firedoor.compute.comparing import compare
 from firedoor.data import beside
+from firedoor.data.child import heard, say
 from firedoor.errors import (
     DependencyDown,
     FiredoorError,
@@ -54,7 +55,7 @@ async def _main(line: socket.socket) -> None:
     plan = decode_plan(begin.plan)
     zone = plan.zone(begin.zone)
     stage = outfit.stage_of(zone, plan, Project(Path(begin.project)))
-    _send(line, await _loaded(stage))
+    say(line, beside.encode(await _loaded(stage)))
     warm = False
     while True:
         told, payload = await came.get()
@@ -64,7 +65,7 @@ async def _main(line: socket.socket) -> None:
             # The first batch pays for what libraries do when they are first used.
             said = beside.Tried(compared=replace(said.compared, step_s_new=0.0))
             warm = True
-        _send(line, said)
+        say(line, beside.encode(said))
 
 
 async def _loaded(stage: Stage) -> beside.Said:
@@ -121,34 +122,11 @@ def _listen(
     """Hand on what is told; end the process with the socket."""
     while True:
         try:
-            header, size = beside.PREFIX.unpack(_receive(line, beside.PREFIX.size))
-            if header + size > beside.MESSAGE_BYTES_MAX:
-                os._exit(1)
-            told = beside.decode_told(_receive(line, header))
-            message = told, _receive(line, size)
+            header, payload = heard(line)
+            message = beside.decode_told(header), payload
         except (OSError, EOFError, msgspec.MsgspecError):
             os._exit(0)
         loop.call_soon_threadsafe(came.put_nowait, message)
-
-
-def _receive(line: socket.socket, size: int) -> bytes:
-    """Return so many bytes. Raises EOFError if they end before."""
-    data = bytearray()
-    while len(data) < size:
-        piece = line.recv(min(size - len(data), 2**20))
-        if not piece:
-            raise EOFError
-        data += piece
-    return bytes(data)
-
-
-def _send(line: socket.socket, said: beside.Said) -> None:
-    """Say something."""
-    try:
-        for piece in beside.encode(said):
-            line.sendall(piece)
-    except OSError:
-        os._exit(0)  # nobody listens any more
 
 
 if __name__ == "__main__":

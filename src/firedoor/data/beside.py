@@ -8,25 +8,17 @@ the socket does. Whatever becomes of it, the live zone only hears of it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
-import socket
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import msgspec
 
+from firedoor.data.child import Child, NoMessage, framed
 from firedoor.flow.code import Compared
 from firedoor.ports.stage import DeadRows, Handled, Parcel
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.records import DeadGroup
-
-MESSAGE_BYTES_MAX = 64 * 2**20
-EXIT_S = 5.0
-PREFIX = struct.Struct("<IQ")
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
@@ -125,8 +117,7 @@ class Beside(Protocol):
 
 def encode(message: Told | Said, *payload: bytes) -> list[bytes]:
     """Return the pieces to write, in order."""
-    header = _encoder.encode(message)
-    return [PREFIX.pack(len(header), sum(map(len, payload))) + header, *payload]
+    return framed(_encoder.encode(message), *payload)
 
 
 def decode_told(header: bytes) -> Told:
@@ -161,38 +152,21 @@ class BesideProcess:
             load_s: longest time until its code is loaded.
             batch_s: longest time for a batch.
         """
-        self._command = tuple(command)
+        self._child = Child(command)
         self._begin = begin
         self._load_s = load_s
         self._batch_s = batch_s
-        self._child: asyncio.subprocess.Process | None = None
-        self._stream: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
 
     @property
     def pid(self) -> int | None:
         """The process, None if there is none."""
-        return self._child.pid if self._child is not None else None
+        return self._child.pid
 
     async def begin(self) -> Said:
         """Start a process. See ``Beside.begin``."""
-        await self.close()
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                self._child = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    str(theirs.fileno()),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
-            self._stream, self._writer = await asyncio.open_connection(
-                sock=ours, limit=MESSAGE_BYTES_MAX
-            )
+            await self._child.start()
         except OSError as error:
-            ours.close()
-            await self.close()
             message = f"no process can be started: {error}"
             raise BesideDied(message) from error
         return await self._ask(encode(self._begin), self._load_s)
@@ -218,15 +192,7 @@ class BesideProcess:
 
     async def close(self) -> None:
         """End the process and whatever it started. See ``Beside.close``."""
-        child, writer = self._child, self._writer
-        self._child = self._stream = self._writer = None
-        if writer is not None:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-        if child is not None:
-            _kill(child)
-            await child.wait()
+        await self._child.close()
 
     async def _ask(self, pieces: list[bytes], limit_s: float) -> Said:
         """Send a message, and return what is said to it.
@@ -234,43 +200,19 @@ class BesideProcess:
         Raises:
             BesideDied, BesideHangs: as they say.
         """
-        if self._stream is None or self._writer is None:
+        if not self._child.started:
             raise BesideDied("no process was started")
         try:
             async with asyncio.timeout(limit_s):
-                self._writer.writelines(pieces)
-                await self._writer.drain()
-                header, payload = PREFIX.unpack(await self._stream.readexactly(PREFIX.size))
-                if header + payload > MESSAGE_BYTES_MAX:
-                    raise BesideDied("what it said is no message")
-                return _said.decode(await self._stream.readexactly(header + payload))
+                await self._child.write(pieces)
+                header, _ = await self._child.read()
+                return _said.decode(header)
         except TimeoutError:
             message = f"nothing was heard of it for {limit_s:g} s"
             raise BesideHangs(message) from None
         except (asyncio.IncompleteReadError, OSError):
-            raise BesideDied(await self._how()) from None
-        except msgspec.MsgspecError as error:
+            message = f"it {await self._child.how()}"
+            raise BesideDied(message) from None
+        except (NoMessage, msgspec.MsgspecError) as error:
             message = f"what it said is no message: {error}"
             raise BesideDied(message) from error
-
-    async def _how(self) -> str:
-        """Return how it ended."""
-        child = self._child
-        if child is None:
-            return "it is gone"
-        try:
-            async with asyncio.timeout(EXIT_S):
-                code = await child.wait()
-        except TimeoutError:
-            _kill(child)
-            return "it closed its socket and went on"
-        if code < 0:
-            return f"it was killed by {signal.Signals(-code).name}"
-        return f"it ended with exit code {code}"
-
-
-def _kill(child: asyncio.subprocess.Process) -> None:
-    """End a process and its group."""
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import socket
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
+from firedoor.data.child import Child, NoMessage, framed
 from firedoor.errors import StepAtFault
 from firedoor.ports.stage import DeadRows, Parcel
 from firedoor.wire.records import DeadGroup, Position, Segment
@@ -27,9 +24,6 @@ AHEAD = 2
 """Batches that a reader makes before it is asked for them."""
 SILENCE_S = 120.0
 """Longest time that a reader of files may be silent. An iterable of a user's own may wait."""
-EXIT_S = 5.0
-MESSAGE_BYTES_MAX = 64 * 2**20
-PREFIX = struct.Struct("<IQ")
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag="begin"):
@@ -129,8 +123,7 @@ class Reader(Protocol):
 
 def encode(message: Told | Said, *payload: bytes) -> list[bytes]:
     """Return the pieces to write, in order."""
-    header = _encoder.encode(message)
-    return [PREFIX.pack(len(header), sum(map(len, payload))) + header, *payload]
+    return framed(_encoder.encode(message), *payload)
 
 
 def decode_told(header: bytes) -> Told:
@@ -152,38 +145,21 @@ class ReaderProcess:
             zone: the source.
             silence_s: longest time without a word from it, while it is owed one; None: any.
         """
-        self._command = tuple(command)
+        self._child = Child(command)
         self._plan = plan
         self._zone = zone
         self._silence_s = silence_s
-        self._child: asyncio.subprocess.Process | None = None
-        self._stream: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
 
     @property
     def pid(self) -> int | None:
         """The process, None if there is none."""
-        return self._child.pid if self._child is not None else None
+        return self._child.pid
 
     async def begin(self, position: Position | None, known: Sequence[str]) -> None:
         """Start a process. See ``Reader.begin``."""
-        await self.close()
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                self._child = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    str(theirs.fileno()),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
-            self._stream, self._writer = await asyncio.open_connection(
-                sock=ours, limit=MESSAGE_BYTES_MAX
-            )
+            await self._child.start()
         except OSError as error:
-            ours.close()
-            await self.close()
             message = f"no reader process can be started: {error}"
             raise ReaderDied(message) from error
         begin = Begin(plan=self._plan, zone=self._zone, position=position, known=tuple(known))
@@ -208,15 +184,7 @@ class ReaderProcess:
 
     async def close(self) -> None:
         """End the process and whatever it started. See ``Reader.close``."""
-        child, writer = self._child, self._writer
-        self._child = self._stream = self._writer = None
-        if writer is not None:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-        if child is not None:
-            _kill(child)
-            await child.wait()
+        await self._child.close()
 
     async def _hear(self) -> tuple[Said, memoryview]:
         """Return the next message.
@@ -224,52 +192,26 @@ class ReaderProcess:
         Raises:
             ReaderDied: if there comes none.
         """
-        if self._stream is None:
+        if not self._child.started:
             raise ReaderDied("no reader was started")
         try:
             async with asyncio.timeout(self._silence_s):
-                sizes = PREFIX.unpack(await self._stream.readexactly(PREFIX.size))
-                if sum(sizes) > MESSAGE_BYTES_MAX:
-                    raise ReaderDied("what the reader said is no message")
-                said = _said.decode(await self._stream.readexactly(sizes[0]))
-                payload = await self._stream.readexactly(sizes[1])
+                header, payload = await self._child.read()
+                return _said.decode(header), memoryview(payload)
         except TimeoutError:
             raise ReaderDied(f"the reader was silent for {self._silence_s:g} s") from None
         except (asyncio.IncompleteReadError, OSError):
-            raise ReaderDied(await self._how()) from None
-        except msgspec.MsgspecError as error:
+            message = f"the reader {await self._child.how()}"
+            raise ReaderDied(message) from None
+        except (NoMessage, msgspec.MsgspecError) as error:
             message = f"what the reader said is no message: {error}"
             raise ReaderDied(message) from error
-        return said, memoryview(payload)
 
     async def _tell(self, message: Told) -> None:
         """Send a message; whether the reader is gone shows when it is heard next."""
-        if self._writer is not None:
+        if self._child.started:
             with contextlib.suppress(OSError):
-                self._writer.writelines(encode(message))
-                await self._writer.drain()
-
-    async def _how(self) -> str:
-        """Return how the reader ended."""
-        child = self._child
-        if child is None:
-            return "the reader is gone"
-        try:
-            async with asyncio.timeout(EXIT_S):
-                code = await child.wait()
-        except TimeoutError:
-            _kill(child)
-            return "the reader closed its socket and went on"
-        if code < 0:
-            return f"the reader was killed by {signal.Signals(-code).name}"
-        return f"the reader ended with exit code {code}"
-
-
-def _kill(child: asyncio.subprocess.Process) -> None:
-    """End a process and its group."""
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+                await self._child.write(encode(message))
 
 
 def _fresh(batch: Batch, payload: memoryview) -> Fresh:
