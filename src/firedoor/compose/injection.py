@@ -102,6 +102,10 @@ class Injection:
         """Return the id of the fault that hit a batch lately."""
         return self._struck.get(batch, "")
 
+    def forget(self, batch: str) -> None:
+        """Take a batch, or its next attempt, for one that was not hit."""
+        self._struck.pop(batch, None)
+
     def over(self, fault: str) -> bool:
         """Return whether a fault is not injected any more."""
         active = leases.in_force(self.lease, self._clock.now_s())
@@ -136,7 +140,8 @@ class Injection:
             fault = None
         before = self.lease
         self.lease = leases.heard(before, fault, self._clock.now_s())
-        if self.lease.fault is None or self.lease.began_s == before.began_s:
+        known = "" if before.fault is None else before.fault.id
+        if self.lease.fault is None or self.lease.fault.id == known:
             return
         self._hits, self._since_s, self._ended_s = 0, self._clock.utc_s(), None
         self.lease = replace(self.lease, refused=self._why_not(self.lease.fault))

@@ -71,7 +71,8 @@ _LINK = (
         says="publishes a batch twice, and has one that was worked on come again",
     ),
     FaultKind(
-        name="reorder", of="link", at="link", kinds=DATA, of_what="messages", share=0.2,
+        name="reorder", of="link", at="link", kinds=STEPS, of_what="messages", share=0.2,
+        unit="seconds", low=0.1, high=30.0, usual=2.0,
         says="has a batch wait until others that came after it have passed",
     ),
     FaultKind(

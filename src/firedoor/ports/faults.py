@@ -27,6 +27,10 @@ class Faults(Protocol):
         """Return the id of the fault that hit a batch lately; empty: none did."""
         ...
 
+    def forget(self, batch: str) -> None:
+        """Take a batch, or its next attempt, for one that was not hit."""
+        ...
+
     def over(self, fault: str) -> bool:
         """Return whether a fault, by its id, is not injected any more."""
         ...
@@ -54,6 +58,9 @@ class NoFaults:
         """Return that none did."""
         del batch
         return ""
+
+    def forget(self, batch: str) -> None:
+        """Do nothing."""
 
     def over(self, fault: str) -> bool:
         """Return that it is."""
