@@ -31,7 +31,7 @@ def chosen(frame: pl.DataFrame, strike: Strike) -> pl.Series:
     if strike.share >= 1 or not strike.keys:
         return pl.repeat(value=strike.share >= 1, n=frame.height, dtype=pl.Boolean, eager=True)
     hashes = frame.select(_plain(frame, name) for name in strike.keys).hash_rows(seed=strike.seed)
-    return hashes < pl.lit(int(strike.share * _HASHES), dtype=pl.UInt64)
+    return hashes < int(strike.share * _HASHES)
 
 
 def keys_of(frame: pl.DataFrame) -> tuple[str, ...]:
