@@ -68,3 +68,15 @@ class StruckWork(Work):
             await CLOCK.wait(0.1)
             raise self.failure
         return await super().handle(envelope, payload, journal)
+
+
+class MarkingWork(Work):
+    """A stage in which the fault hits one batch, and changes nothing."""
+
+    injection: Injection
+    marks: str
+
+    async def handle(self, envelope: Envelope, payload: bytes, journal: Journal) -> Handled:
+        if envelope.batch == self.marks:
+            self.injection.strike(envelope.batch, 2)
+        return await super().handle(envelope, payload, journal)

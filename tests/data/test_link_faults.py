@@ -6,7 +6,14 @@ import asyncio
 
 import pytest
 
-from data.drilled_world import StruckWork, drilled, fault_of, hear, injection_of
+from data.drilled_world import (
+    MarkingWork,
+    StruckWork,
+    drilled,
+    fault_of,
+    hear,
+    injection_of,
+)
 from data.runner_world import (
     CLOCK,
     Work,
@@ -169,19 +176,12 @@ def test_a_zone_that_is_halted_for_another_reason_stays_halted_when_a_drill_is_o
 
 
 def test_a_record_says_by_which_fault_its_batch_was_hit() -> None:
-    class Hit(Work):
-        async def handle(self, envelope, payload, journal):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-            if envelope.batch == batch_name(1):
-                injection.strike(envelope.batch, 2)
-            return await super().handle(envelope, payload, journal)
-
-    injection = injection_of("mid", "transform")
-
     async def main() -> None:
-        world = World()
+        world, work, injection = World(), MarkingWork(), injection_of("mid", "transform")
+        work.injection, work.marks = injection, batch_name(1)
         await world.put(range(3))
         hear(injection, fault_of("unit_change"))
-        await run_through(world, drilled(world, injection, Hit()), 3)
+        await run_through(world, drilled(world, injection, work), 3)
         found = [world.record(number) for number in range(3)]
         assert [record.fault for record in found if record] == ["", "d1-1", ""]
 
