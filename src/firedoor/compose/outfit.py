@@ -49,7 +49,7 @@ def stage_of(
 
 def injection_of(zone: ZonePlan, clock: Clock) -> Injection:
     """Return what hears of the faults that a drill injects into a zone's process."""
-    places: list[Place] = ["link", "exporter"]
+    places: list[Place] = ["link"]
     if zone.kind == "source":
         places.append("source")
     if zone.step is not None:
