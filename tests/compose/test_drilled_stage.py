@@ -218,7 +218,7 @@ def test_what_no_batch_here_can_have_done_to_it_is_refused(drilled: Drilled) -> 
     assert "needs a column of times" in drilled.injection.lease.refused
 
 
-def test_a_sinks_function_is_hit_too_and_its_batch_comes_again(tmp_path: Path) -> None:
+def test_a_sinks_function_is_hit_too_and_its_batch_comes_again() -> None:
     injection = Injection("tell", "sink", SystemClock(), process="p", places=("worker",))
     injection.environment = "development"
     zone = replace_kind(zone_of(stage_steps.tell, wall=WALL))

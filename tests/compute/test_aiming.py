@@ -28,13 +28,15 @@ FRAME = pl.DataFrame(
 )
 
 
-def aimed(name: str, *, frame: pl.DataFrame = FRAME, batch: str = "f-000001", **asked: object) -> Aim:
+def aimed(
+    name: str, *, frame: pl.DataFrame = FRAME, batch: str = "f-000001", **asked: object
+) -> Aim:
     fault = make_fault(name, zone="z", zone_kind="transform", drill="d", **asked)  # type: ignore[arg-type]
     return aim(fault, batch, frame, memory_bytes=2**28)
 
 
 def changed(name: str, *, frame: pl.DataFrame = FRAME, **asked: object) -> pl.DataFrame:
-    strike = aimed(name, frame=frame, **asked).strike
+    strike = aimed(name, frame=frame, **asked).strike  # type: ignore[arg-type]
     assert strike is not None
     return Striking(strike, frame).changed(frame)
 

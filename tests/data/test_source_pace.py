@@ -40,11 +40,11 @@ def test_ten_times_the_rows_come_as_long_as_the_fault_holds() -> None:
         injection = injection_of("src", "source")
         async with working(source(world, injection)):
             await CLOCK.wait(5.5)
-            usual = len(world.records())
+            before = len(world.records())
             hear(injection, wanted("volume", intensity=10.0))
             await CLOCK.wait(5.0)
-            more = len(world.records()) - usual
-            assert 8 * usual < more < 12 * usual
+            more = len(world.records()) - before
+            assert 38 <= more <= 52, "ten a second, once the next one was due anyway"
             await CLOCK.wait(LEASE_S)
             before = len(world.records())
             await CLOCK.wait(5.0)

@@ -100,4 +100,4 @@ def test_in_production_nothing_is_injected_that_nobody_has_allowed(shop: Shop) -
     drilling.kill()
     assert "--allow-production" in said.refused
     assert said.hits == 0
-    shop.until(run, lambda: shop.every_row_once(), "every row once")
+    shop.until(run, shop.every_row_once, "every row once")

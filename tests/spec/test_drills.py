@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
 import pytest
 
 import firedoor as fd
 from firedoor.compose.planning import plan_of
 from firedoor.errors import DeclarationError
 from firedoor.spec.plan import decode_plan, encode_plan
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def pipeline(**declared: Any) -> fd.Pipeline:

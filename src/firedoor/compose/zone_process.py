@@ -168,7 +168,9 @@ class ZoneProcess:
         stack.callback(stage.close)
         await self._warm(stage)
         if zone.kind == "transform":
-            stage, self._shadowing = outfit.shadowed(stage, zone, plan, project, self._clock, faults)
+            stage, self._shadowing = outfit.shadowed(
+                stage, zone, plan, project, self._clock, faults
+            )
         workers = zone.wall.get("workers")
         return lambda streams: Runner(
             zone,

@@ -57,9 +57,10 @@ class Striking:
 
     def changed(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return what seems to have come, before its schema is checked."""
-        strike = self._strike
-        name = strike.column
-        match strike.name:
+        name = self._strike.column
+        if not name:
+            return frame
+        match self._strike.name:
             case "schema_rename":
                 return frame.rename({name: f"{name}_renamed"})
             case "schema_retype":
@@ -68,11 +69,9 @@ class Striking:
             case "schema_added":
                 return frame.with_columns(pl.lit(0).alias(name))
             case _:
-                value = self._value(frame)
-        if value is None:
-            return frame
-        hit = pl.lit(self._hit)
-        return frame.with_columns(pl.when(hit).then(value).otherwise(pl.col(name)).alias(name))
+                hit, value = pl.lit(self._hit), self._value(frame.schema[name])
+                changed = pl.when(hit).then(value).otherwise(pl.col(name))
+                return frame.with_columns(changed.alias(name))
 
     def keep(self, rejected: pl.DataFrame) -> None:
         """Go on with the rows that passed the gate."""
@@ -95,12 +94,9 @@ class Striking:
             self._done = True
             die(how, strike)
 
-    def _value(self, frame: pl.DataFrame) -> pl.Expr | None:
-        """Return what stands in the rows that are hit; None: what stood there."""
-        strike = self._strike
-        if strike.column not in frame.columns:
-            return None
-        dtype, column = frame.schema[strike.column], pl.col(strike.column)
+    def _value(self, dtype: pl.DataType) -> pl.Expr:
+        """Return what stands in the rows that are hit, in a column of this type."""
+        strike, column = self._strike, pl.col(self._strike.column)
         match strike.name:
             case "null_burst":
                 return pl.lit(None, dtype=dtype)
@@ -110,10 +106,8 @@ class Striking:
                 return _as(column.cast(pl.Float64) + strike.amount, dtype)
             case "out_of_order":
                 return (column - pl.duration(seconds=int(strike.amount))).cast(dtype)
-            case "label_flip":
-                return _flipped(column, dtype, strike)
             case _:
-                return None
+                return _flipped(column, dtype, strike)
 
 
 def die(how: str, strike: Strike) -> None:

@@ -208,9 +208,7 @@ class Shadowing:
 class ShadowedStage:
     """The live stage, of whose batches copies are offered. See ``ports.stage.Stage``."""
 
-    def __init__(
-        self, stage: Stage, shadowing: Shadowing, *, faults: Faults | None = None
-    ) -> None:
+    def __init__(self, stage: Stage, shadowing: Shadowing, *, faults: Faults | None = None) -> None:
         """Stand before the live one."""
         self._stage = stage
         self._shadowing = shadowing

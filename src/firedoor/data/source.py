@@ -158,9 +158,7 @@ class SourceRunner:
         """Take batches until there are no more (True), or the source drains (False)."""
         while not self.conduct.leaving:
             pull = self.conduct.pull()
-            wait_s = max(
-                self._not_before_s - self._clock.now_s(), self._drilled.hold_s(self._rate)
-            )
+            wait_s = max(self._not_before_s - self._clock.now_s(), self._drilled.hold_s(self._rate))
             if pull not in {"pull", "probe"} or wait_s > 0:
                 await self._look_again(wait_s)
                 continue

@@ -180,7 +180,9 @@ Probed = ProbeSent | ProbeVoid | Prompted | Relieved | Deferred
 Event = Ordered | Troubled | Passed | Cleared | Probed | Condition
 
 
-def step(state: ZoneState, event: Event, policy: ZonePolicy, now_s: float) -> ZoneState:
+def step(  # noqa: PLR0911 - a line an event
+    state: ZoneState, event: Event, policy: ZonePolicy, now_s: float
+) -> ZoneState:
     """Return the state after an event. What has stopped stays stopped."""
     if state.ended:
         return state

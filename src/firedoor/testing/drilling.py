@@ -61,7 +61,9 @@ class DrilledLinks:
     def _inject(self, injection: Injection, zone: str, number: int) -> None:
         """Inject a fault that is drawn; its drill is killed in the same moment."""
         kind = self._plan.zone(zone).kind
-        name = self._chance.choice([each for each in NAMES if kind != "sink" or each != "stream_full"])
+        name = self._chance.choice(
+            [each for each in NAMES if kind != "sink" or each != "stream_full"]
+        )
         timed = name in {"latency", "jitter", "reorder"}
         fault = make_fault(
             name,
