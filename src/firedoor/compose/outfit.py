@@ -68,7 +68,7 @@ def permit(injection: Injection | None, plan: Plan, *, foreign_broker: bool) -> 
         )
 
 
-def behind_a_link(
+def linked(
     streams: Streams, zone: ZonePlan, plan: Plan, clock: Clock, faults: Faults
 ) -> LinkFaults:
     """Return a zone's client of the broker, as its runner has it: behind a link that can fail."""

@@ -111,11 +111,10 @@ class ZoneProcess:
             await _either(self._go, self._leave)
             streams = await self._connect(stack, project, plan)
             if streams is not None and not self._leave.is_set():
-                link = outfit.behind_a_link(streams, zone, plan, self._clock, self._faults)
-                self._runner = make(link)
+                self._runner = make(outfit.linked(streams, zone, plan, self._clock, self._faults))
                 switches = Switches(zone, project.folder, self._clock)
                 self._runner.conduct.switch(await switches.look(streams))
-                await self._work(streams, switches)
+                await self._work(streams, switches, self._faults)
         return self.code
 
     # ---- preparing
@@ -276,16 +275,15 @@ class ZoneProcess:
 
     # ---- at work
 
-    async def _work(self, streams: Streams, switches: Switches) -> None:
+    async def _work(self, streams: Streams, switches: Switches, faults: Injection) -> None:
         """Run the runner; give it 30 s to drain once it is asked to."""
         assert self._runner is not None, "it was just made"
-        assert self._faults is not None, "likewise"
         async with asyncio.TaskGroup() as group:
             running = group.create_task(self._run_through(streams))
             watching = group.create_task(self._watch_restarts(streams))
             switching = group.create_task(switches.follow(streams, self._runner.conduct))
             leaving = group.create_task(self._leave.wait())
-            injecting = group.create_task(self._faults.follow(streams))
+            injecting = group.create_task(faults.follow(streams))
             aside = [watching, switching, leaving, injecting]
             if self._keep_fresh is not None:
                 aside.append(group.create_task(self._keep_fresh()))

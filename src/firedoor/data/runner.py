@@ -106,13 +106,8 @@ class Runner:
             degrading=self._degrading,
         )
         self._edges = [edge.name for edge in plan.inboxes(zone.name)]
-        self._probing = Probing(
-            streams,
-            [streams.inbox(edge) for edge in self._edges],
-            clock,
-            conduct=self.conduct,
-            replica=replica,
-        )
+        inboxes = [streams.inbox(edge) for edge in self._edges]
+        self._probing = Probing(streams, inboxes, clock, conduct=self.conduct, replica=replica)
         self._orders: tuple[GuardOrder, ...] = ()
         """What the guards of the step were told."""
         self._ready: dict[str, Held] = {}
