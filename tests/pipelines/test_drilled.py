@@ -90,6 +90,7 @@ def test_a_fault_whose_drill_is_killed_is_gone_within_its_lease_and_no_row_with_
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.soak
 def test_in_production_nothing_is_injected_that_nobody_has_allowed(shop: Shop) -> None:
     shop.write(GOOD, rate=2_000, follow=True)
     run = shop.start("up", "shop.py", env={"FIREDOOR_ENVIRONMENT": "production"})

@@ -25,7 +25,7 @@ def test_a_world_ends_with_every_row_once_where_it_belongs(seed: int) -> None:
     assert play(seed).complaints == []
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("seed", range(SEEDS // 2))
 def test_a_world_whose_links_are_drilled_ends_with_every_row_once(seed: int) -> None:
     assert play(seed, drilled=True).complaints == []
 

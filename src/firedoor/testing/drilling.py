@@ -18,7 +18,9 @@ NAMES = ("latency", "jitter", "drop", "duplicate", "reorder", "stream_full", "pa
 SHARED = frozenset(NAMES) - {"partition"}
 INTENSITY_MAX_S = 3.0
 LEASES_S = (1.0, 6.0)
-EACH_S = (0.2, 3.0)
+EACH_S = (0.1, 1.0)
+MET = 0.5
+"""Share of the processes that meet a fault each time."""
 
 
 class DrilledLinks:
@@ -55,7 +57,7 @@ class DrilledLinks:
             await clock.wait(self._chance.uniform(*EACH_S))
             number += 1
             for name in sorted(self._injections):
-                if self._chance.random() < 1 / len(self._injections):
+                if self._chance.random() < MET:
                     self._inject(self._injections[name], name.partition("-")[0], number)
 
     def _inject(self, injection: Injection, zone: str, number: int) -> None:
