@@ -45,7 +45,11 @@ def drilled(
         world.plan.zone("mid"),
         world.plan,
         LinkFaults(
-            MemoryStreams(world.store, CLOCK), injection, CLOCK, detaching=frozenset(detaching)
+            MemoryStreams(world.store, CLOCK),
+            injection,
+            CLOCK,
+            detaching=frozenset(detaching),
+            only_detaching=bool(tuple(detaching)),
         ),
         Work() if work is None else work,
         CLOCK,

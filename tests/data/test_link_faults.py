@@ -101,6 +101,7 @@ def test_an_edge_that_would_be_cut_for_good_is_not_said_to_be_full() -> None:
         await run_through(world, drilled(world, injection, detaching=["mid:out"]), 4)
         assert world.waiting("mid:out") == 4
         assert not [key for key in world.store.values if key.startswith("detached")]
+        assert "mid:out detaches" in injection.lease.refused
 
     run(main())
 

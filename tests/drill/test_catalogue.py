@@ -63,6 +63,12 @@ def test_what_cannot_be_injected_is_refused_with_field_and_range(
         make_fault(name, zone="enrich", zone_kind=zone_kind, drill="d1", **asked)  # type: ignore[arg-type]
 
 
+def test_a_sink_that_writes_files_has_no_worker_to_hit() -> None:
+    assert not [kind for kind in faults_of("sink", has_step=False) if kind.at == "worker"]
+    with pytest.raises(DeclarationError, match="which is a sink without code of yours"):
+        make_fault("poison_raise", zone="store", zone_kind="sink", drill="d1", has_step=False)
+
+
 def test_a_lease_longer_than_any_may_be_is_refused() -> None:
     fault = Fault(
         id="d-1", drill="d", name="kill", of="process", zone="z", by=SUPERVISOR, lease_s=601

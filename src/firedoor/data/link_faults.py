@@ -35,6 +35,7 @@ class LinkFaults:
         clock: Clock,
         *,
         detaching: frozenset[str] = frozenset(),
+        only_detaching: bool = False,
     ) -> None:
         """Stand before a client.
 
@@ -44,10 +45,13 @@ class LinkFaults:
             clock: the time.
             detaching: edges that are cut where they stay full. They are never said to be full: a
                 cut edge stays cut when the drill is over.
+            only_detaching: whether there are no others.
         """
         self._streams = streams
         self._clock = clock
         self._detaching = detaching
+        self._only_detaching = only_detaching
+        self._faults = faults
         self._lost: dict[str, None] = {}
         self._link = Disturbed(faults, clock)
 
@@ -67,11 +71,8 @@ class LinkFaults:
             return await self._streams.publish(edge, envelope, payload)
         key = f"publish/{edge}/{envelope.batch}"
         await self._link.pass_by(key)
-        full = fault.name == "stream_full" and edge not in self._detaching
-        if full and chance.hits(fault, key):
-            self._link.count()
-            message = f"{edge} takes no more: drill fault {fault.id} says that it is full"
-            raise StreamFull(message)
+        if fault.name == "stream_full":
+            self._refuse(fault, edge, key)
         stored = await self._streams.publish(edge, envelope, payload)
         if fault.name == "duplicate" and chance.hits(fault, key):
             self._link.count()
@@ -192,6 +193,22 @@ class LinkFaults:
     async def close(self) -> None:
         """Let go of the broker."""
         await self._streams.close()
+
+    def _refuse(self, fault: Fault, edge: str, key: str) -> None:
+        """Say that an inbox is full, but for one that would be cut for good.
+
+        Raises:
+            StreamFull: if the batch is hit.
+        """
+        if edge in self._detaching:
+            if self._only_detaching:
+                why = f"{edge} detaches, and would stay cut when the drill is over"
+                self._faults.unable(f"{why}: drill stream_full where when_full is block or shed")
+            return
+        if chance.hits(fault, key):
+            self._link.count()
+            message = f"{edge} takes no more: drill fault {fault.id} says that it is full"
+            raise StreamFull(message)
 
     def _loses(self, fault: Fault, key: str) -> bool:
         """Return whether the answer to a publishing is lost: the first one only."""

@@ -271,6 +271,10 @@ def fault_kind(name: object, *, field: str = "fault") -> FaultKind:
     return kind
 
 
-def faults_of(kind: ZoneKind) -> tuple[FaultKind, ...]:
-    """Return the faults that can be injected in a zone of this kind."""
-    return tuple(fault for fault in CATALOGUE.values() if kind in fault.kinds)
+def faults_of(kind: ZoneKind, *, has_step: bool = True) -> tuple[FaultKind, ...]:
+    """Return the faults that can be injected in a zone of this kind.
+
+    ``has_step``: whether code of a user's runs in it; none does in a sink that writes files.
+    """
+    found = (fault for fault in CATALOGUE.values() if kind in fault.kinds)
+    return tuple(fault for fault in found if has_step or not fault.needs_step)

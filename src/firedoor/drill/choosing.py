@@ -21,6 +21,7 @@ def make_fault(
     column: str = "",
     seed: int = 0,
     allowed: bool = False,
+    has_step: bool = True,
 ) -> Fault:
     """Return a fault to inject, with what the catalogue says where nothing is given.
 
@@ -35,6 +36,7 @@ def make_fault(
         column: which one, where the fault is about one.
         seed: chance.
         allowed: whether a person allowed it in production.
+        has_step: whether code of a user's runs in the zone.
 
     Raises:
         DeclarationError: for anything that cannot be injected there.
@@ -53,20 +55,22 @@ def make_fault(
         seed=seed,
         allowed=allowed,
     )
-    check_fault(fault, zone_kind)
+    check_fault(fault, zone_kind, has_step=has_step)
     return fault
 
 
-def check_fault(fault: Fault, zone_kind: ZoneKind) -> FaultKind:
+def check_fault(fault: Fault, zone_kind: ZoneKind, *, has_step: bool = True) -> FaultKind:
     """Return the catalogue's entry of a fault that can be injected in such a zone.
 
     Raises:
         DeclarationError: for one that is unknown, out of range, or not for such a zone.
     """
     kind = fault_kind(fault.name)
-    if zone_kind not in kind.kinds:
-        names = ", ".join(each.name for each in faults_of(zone_kind))
-        why = f"cannot be injected in {fault.zone!r}, which is a {zone_kind}"
+    possible = faults_of(zone_kind, has_step=has_step)
+    if kind not in possible:
+        names = ", ".join(each.name for each in possible)
+        what = zone_kind if zone_kind not in kind.kinds else f"{zone_kind} without code of yours"
+        why = f"cannot be injected in {fault.zone!r}, which is a {what}"
         raise DeclarationError("fault", fault.name, why, f"choose one of {names}")
     _check_intensity(fault, kind)
     _check_share(fault, kind)

@@ -54,6 +54,11 @@ class FaultKind:
         """Whether whoever supervises the zone's processes injects it."""
         return self.at == "supervisor"
 
+    @property
+    def needs_step(self) -> bool:
+        """Whether it is injected in a worker, which only zones with code of a user's have."""
+        return self.at == "worker"
+
     def by(self, zone: str) -> str:
         """Return what ``Fault.by`` is."""
         return SUPERVISOR if self.by_supervisor else zone
