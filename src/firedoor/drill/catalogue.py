@@ -163,12 +163,13 @@ _CHANGED = (
     FaultKind(
         name="volume", of="data", at="source", kinds=("source",),
         unit="as a factor", low=1.1, high=100.0, usual=10.0,
-        says="has the source read so many times faster than its rate, or as fast as it can",
+        says="has the source read so many times faster than its rate; without one, hold back what "
+        "comes and let it through in one second, so many times denser",
     ),
     FaultKind(
         name="late", of="data", at="source", kinds=("source",), of_what="batches", share=1.0,
         unit="seconds", low=0.1, high=3_600.0, usual=10.0,
-        says="has batches wait so long after they were cut before they are published",
+        says="has batches come that were cut so long ago",
     ),
     FaultKind(
         name="stale_features", of="data", at="gateway", kinds=SERVICE,
