@@ -210,13 +210,17 @@ class DependencyDown(FiredoorError):
 
     Attributes:
         retry_after_s: seconds after which to try again; None: not known.
+        dependency: its name: of a guard, lookup or model; empty: not known.
         frame: the caller's frame, untouched, where a wall raised it.
         undelivered: frames that ``map`` had taken and not yet given back, this one first.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, dependency: str = ""
+    ) -> None:
         """Say what is away."""
         self.retry_after_s = retry_after_s
+        self.dependency = dependency
         self.frame: object = None
         self.undelivered: tuple[object, ...] = ()
         super().__init__(message)
@@ -298,6 +302,7 @@ class StepAtFault(FiredoorError):
         line: ``file:line`` of the user's code, or None.
         columns: columns that the rule or the error names.
         failed_rows: how many rows are known to fail in this way.
+        of_input: whether what came in does not keep its schema: then its publisher is at fault.
         frame: the caller's frame, untouched.
         undelivered: frames that ``map`` had taken and not yet given back, this one first.
     """
@@ -312,6 +317,7 @@ class StepAtFault(FiredoorError):
         line: str | None = None,
         columns: tuple[str, ...] = (),
         failed_rows: int = 0,
+        of_input: bool = False,
     ) -> None:
         """Describe the fault; the wall adds the frame before it raises."""
         super().__init__(message)
@@ -321,6 +327,7 @@ class StepAtFault(FiredoorError):
         self.line = line
         self.columns = columns
         self.failed_rows = failed_rows
+        self.of_input = of_input
         self.frame: object = None
         self.undelivered: tuple[object, ...] = ()
 

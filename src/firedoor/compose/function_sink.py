@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 from firedoor.compose.aimed import Aimed
+from firedoor.compose.stage import runs_of
 from firedoor.compose.tagging import Tags
 from firedoor.compute.conversation import Manner
 from firedoor.compute.crew import Crew
@@ -71,10 +73,12 @@ class FunctionSink:
             attempt=envelope.attempt,
             orders=self._orders,
             strike=await self._aimed.at(envelope, payload, proven=self._effect.crew.proven),
+            runs=runs_of(envelope),
         )
         work = functools.partial(self._call, envelope, payload, manner)
-        await loop.run_in_executor(self._threads, work)
-        return Handled(Parcel(b"", 0, envelope.rows), sink=manner.key or "")
+        await loop.run_in_executor(self._threads, contextvars.copy_context().run, work)
+        ran = () if manner.runs is None else manner.runs.all()
+        return Handled(Parcel(b"", 0, envelope.rows), sink=manner.key or "", ran=ran)
 
     def _call(self, envelope: Envelope, payload: bytes, manner: Manner) -> None:
         """Call the function, in a thread of the stage."""

@@ -194,7 +194,8 @@ class ParquetSink:
         why = error.strerror or str(error)
         if error.errno in _FULL:
             return DependencyDown(
-                f"there is no room for {path} ({why}): make some; what is not written waits"
+                f"there is no room for {path} ({why}): make some; what is not written waits",
+                dependency="storage",
             )
         if error.errno in _FORBIDDEN:
             message = (
@@ -204,7 +205,7 @@ class ParquetSink:
             return StepAtFault(message, code="no_permission", signature=why)
         if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
             return self._occupied(path, f"that cannot be ({why})")
-        return DependencyDown(f"{path} cannot be written: {why}")
+        return DependencyDown(f"{path} cannot be written: {why}", dependency="storage")
 
 
 def _is_alive(pid: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import io
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
+from firedoor.adapters.clock import SystemClock
 from firedoor.compose.aimed import Aimed
 from firedoor.compose.pinned import PinnedLookups
 from firedoor.compose.serving import ServedModels
@@ -23,9 +25,11 @@ from firedoor.compute.held import Held
 from firedoor.compute.models import DAMAGED
 from firedoor.compute.outputs import Settled
 from firedoor.compute.passage import Passage
+from firedoor.compute.runs import Runs
 from firedoor.compute.step import StepReference
 from firedoor.compute.suspicion import Rules
 from firedoor.errors import DependencyDown, StepAtFault
+from firedoor.events.trace import is_sampled
 from firedoor.names import BatchId
 from firedoor.ports.faults import Faults
 from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
@@ -148,17 +152,19 @@ class WallStage:
             attempt=envelope.attempt,
             orders=self._orders,
             strike=await self._aimed.at(envelope, payload, proven=self._passage.crew.proven),
+            runs=runs_of(envelope),
         )
         work = functools.partial(self._work, envelope, payload, manner)
+        context = contextvars.copy_context()  # log lines of the batch name its trace
         try:
-            handled = await loop.run_in_executor(self._threads, work)
+            handled = await loop.run_in_executor(self._threads, context.run, work)
             return replace(
                 handled, quality=merged(handled.quality, joined.grades), lookups=joined.versions
             )
         except StepAtFault as fault:
             kind = fault.signature.partition(" at ")[0].rpartition(".")[2]
             if kind in DEPENDENCY_ERRORS or kind in self._failed_calls():
-                raise DependencyDown(str(fault)) from fault
+                raise DependencyDown(str(fault), dependency=self._suspect() or kind) from fault
             raise
 
     def workers_lost(self) -> int:
@@ -185,6 +191,15 @@ class WallStage:
         """End the workers."""
         Crew.close(self._passage.crew)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _suspect(self) -> str:
+        """Return the guard whose calls fail now; empty: none does."""
+        lately = (
+            note.explained.guard
+            for note in self.guards()
+            if any(call.ago_s < FAILED_LATELY_S for call in note.explained.last_bad)
+        )
+        return next(lately, "")
 
     def _failed_calls(self) -> set[str]:
         """Return the exceptions by which calls through guards failed lately."""
@@ -219,6 +234,7 @@ class WallStage:
             quality=settled.quality,
             models=served.versions,
             step_s=tally.step_s - began_s,
+            ran=() if manner.runs is None else manner.runs.all(),
         )
 
     def peak_bytes(self) -> int:
@@ -234,6 +250,11 @@ class WallStage:
         if numbers is not None:
             reasons = reasons.with_columns(row=numbers.gather(reasons["row"]))
         return letters.pack(rows, reasons, sensitive=self._zone.sensitive)
+
+
+def runs_of(envelope: Envelope) -> Runs | None:
+    """Return where the runs of a batch are noted; None: nobody wants to see them."""
+    return Runs(SystemClock().utc_s()) if is_sampled(envelope.traceparent) else None
 
 
 def decode_numbers(section: bytes) -> pl.Series:

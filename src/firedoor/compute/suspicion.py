@@ -129,6 +129,7 @@ class Suspicion:
             rule=rule,
             columns=schema.columns_of(rule),
             failed_rows=verdict.failed_rows,
+            of_input=True,
         )
 
     def look_around(self, kept: pl.DataFrame, failure: Failure, search: Search) -> bool:

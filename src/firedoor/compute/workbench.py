@@ -104,7 +104,7 @@ class Workbench:
                 self._strike.keep(rejected)
             self._models.check(batch.models, self._frame.schema)
         except gate.SchemaBroken as broken:
-            yield _broken(broken), ()
+            yield _broken(broken, of_input=True), ()
             return
         except models.ModelFails as fails:
             yield fails.reply, ()
@@ -218,7 +218,7 @@ class Workbench:
             self._last = (part, output, rows)
             output, rows, identity, rejected = self._judge(part, output, rows, identity)
         except gate.SchemaBroken as broken:
-            return _broken(broken), ()
+            return _broken(broken, of_input=False), ()
         except _Misshapen as wrong:
             return AtFault(code=wrong.code, message=str(wrong)), ()
         if identity in UNNAMED and rejected.height:
@@ -320,6 +320,7 @@ class Workbench:
             columns=said.columns,
             always=always,
             retry_after_s=None if away is None else away.retry_after_s,
+            dependency="" if away is None else away.guard,
             guards=self._outward.notes(),
         )
 
@@ -355,8 +356,13 @@ class _Misshapen(Exception):
         self.code = code
 
 
-def _broken(broken: gate.SchemaBroken) -> AtFault:
+def _broken(broken: gate.SchemaBroken, *, of_input: bool) -> AtFault:
     """Say that the schema cannot be applied."""
     return AtFault(
-        code=broken.code, message=str(broken), rule=broken.rule, columns=tuple(broken.columns)
+        code=broken.code,
+        message=str(broken),
+        rule=broken.rule,
+        columns=tuple(broken.columns),
+        # A rule that raises is the schema's fault, whose rows it is asked about.
+        of_input=of_input and broken.code == "wrong_schema",
     )

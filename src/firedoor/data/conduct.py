@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
 from firedoor.data.bell import Bell
 from firedoor.data.switches import Thrown
-from firedoor.flow import verdict, zone
+from firedoor.flow import blame, verdict, zone
 from firedoor.flow.probes import ZonePolicy
 from firedoor.flow.verdict import VerdictPolicy, Window
 from firedoor.flow.zone import Cleared, Event, Ordered, Pull, Throttled, ZoneState
@@ -66,6 +67,8 @@ class Conduct:
         self._signatures: Counter[str] = Counter()
         self._last_batch = ""
         self._last_s = 0.0
+        self._hindered = ("", -math.inf)
+        """Whose fault it was that the zone stood still when its state changed last, and when."""
 
     # ---- deciding
 
@@ -88,6 +91,10 @@ class Conduct:
         self.state = zone.step(before, event, self._policy, self._clock.now_s())
         if self.state == before:
             return
+        for state in (before, self.state):
+            standing = blame.standing(state)
+            if standing.how == "bad":
+                self._hindered = standing.cause, self._clock.now_s()
         shown = self._show()
         if shown[:2] != self._shown[:2]:
             now_s = self._clock.utc_s()
@@ -157,7 +164,24 @@ class Conduct:
         self.note(f"drill fault {self._drilled} is over: what it did here is forgotten")
         self._drilled = ""
 
+    def hindered_since(self, since_s: float) -> str:
+        """Return whose fault it is that the zone stood still since then; empty: its own, or none.
+
+        Args:
+            since_s: by ``now_s``.
+        """
+        standing = blame.standing(self.state)
+        if standing.how == "bad":
+            return standing.cause
+        cause, at_s = self._hindered
+        return cause if at_s >= since_s else ""
+
     # ---- telling
+
+    @property
+    def word(self) -> zone.Word:
+        """The state in a word."""
+        return self._shown[0]
 
     def count(self, record: BatchRecord) -> None:
         """Count a batch that is recorded."""

@@ -15,10 +15,14 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from firedoor.data.conduct import Conduct
 from firedoor.data.duties import Duties, bury
 from firedoor.data.faults import Leaving, trouble_of
+from firedoor.data.freshness import Freshness
 from firedoor.data.insist import Insist
+from firedoor.data.observing import Made, Visit
 from firedoor.data.outlets import Outlets, Shedder, keep_all
 from firedoor.data.progress import Progress
 from firedoor.data.reader import Fresh, Reader, ReaderDied
@@ -26,10 +30,12 @@ from firedoor.data.source_pace import DrilledPace
 from firedoor.data.source_records import entry_of, record_of, signatures_of
 from firedoor.data.tries import Tries
 from firedoor.errors import StepAtFault, StreamsUnavailable
+from firedoor.events.trace import CURRENT
 from firedoor.flow.zone import Drained, Ordered, Passed, ProbeSent, ProbeVoid, Troubled
 from firedoor.ports.clock import Clock
 from firedoor.ports.faults import Faults
 from firedoor.ports.streams import Streams
+from firedoor.ports.telemetry import Telemetry
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.envelope import Envelope, checksum
 from firedoor.wire.records import ZoneStatus
@@ -59,6 +65,7 @@ class SourceRunner:
         memory_bytes: Callable[[], int] = lambda: 0,
         faults: Faults | None = None,
         firedoor: str = "",
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Take what a source has.
 
@@ -75,6 +82,7 @@ class SourceRunner:
             memory_bytes: what the source's processes use, for its status.
             faults: what a drill injects here.
             firedoor: the version to put into envelopes.
+            telemetry: is told of each batch; None: nobody listens.
         """
         assert zone.source is not None, f"{zone.name} is a source"
         self.conduct = Conduct(
@@ -108,6 +116,10 @@ class SourceRunner:
             status=self.status,
             refresh=self._outlets.refresh,
         )
+        self.freshness = Freshness(
+            plan, streams, clock, conduct=self.conduct, replica=replica, telemetry=telemetry
+        )
+        self._observer = self.freshness.observer
         self._progress = Progress(streams, self._insist, zone=zone.name)
         self._reading = False
         self._died_here = 0
@@ -125,13 +137,17 @@ class SourceRunner:
         position = self._progress.position
         place = f"{position.file}, line {position.line:,}" if position else "at the beginning"
         wall = f"reader: {place}; {self.deaths} lost"
-        return self.conduct.status(wall=wall, workers_lost=self.deaths)
+        status = self.conduct.status(wall=wall, workers_lost=self.deaths)
+        return msgspec.structs.replace(status, work=self._observer.work())
 
     async def run(self) -> None:
         """Run until there is nothing more, or the source has drained."""
         try:
             async with asyncio.TaskGroup() as group:
-                aside = [group.create_task(self._duties.beat())]
+                aside = [
+                    group.create_task(self._duties.beat()),
+                    group.create_task(self.freshness.watch()),
+                ]
                 done = False
                 if await self._begin():
                     aside.append(group.create_task(self._duties.follow_orders()))
@@ -141,6 +157,7 @@ class SourceRunner:
                     task.cancel()
         finally:
             await self._reader.close()
+        await self.freshness.say()
         await self._duties.beat_once()
 
     async def _begin(self) -> bool:
@@ -280,16 +297,26 @@ class SourceRunner:
             StepAtFault: if too many rows are dead; nothing has happened then.
             Leaving, StreamsUnavailable: if the source drains and cannot finish it.
         """
-        began_s = self._clock.utc_s()
         batch = str(self._progress.batch)
-        signatures = signatures_of(fresh.dead)
-        self._judge(fresh, signatures)
+        visit = self._observer.arrived(("", batch), self._clock.now_s())
+        CURRENT.set(visit.own)
+        try:
+            self._judge(fresh)
+            await self._publish(fresh, batch, visit)
+        except StepAtFault as fault:
+            self._observer.failed(visit, trouble_of(fault, batch=batch), rows=fresh.lines)
+            raise
+        self._pace(fresh.lines)
+
+    async def _publish(self, fresh: Fresh, batch: str, visit: Visit) -> None:
+        """Publish, bury and record what was judged."""
         if self._files:
             await self._progress.note_file(fresh.segment.file)
         tries = Tries(self._streams, self._insist, zone=self._zone.name, batch=batch)
         if self._uncertain:
             await tries.load()
-        envelope = self._envelope(batch, fresh, began_s - self._drilled.late_s(batch))
+        cut_s = self._clock.utc_s() - self._drilled.late_s(batch)
+        envelope = self._envelope(batch, fresh, cut_s, visit)
         sent = await self._outlets.send(
             envelope, fresh.parcel.payload, tries=tries, again=self._uncertain
         )
@@ -318,15 +345,17 @@ class SourceRunner:
         if kept:
             self.conduct.count(record)
             self._progress.advance(fresh.position)
+            ran = () if fresh.read is None else (fresh.read,)
+            self._observer.done(visit, record, Made(dead=fresh.dead, ran=ran))
         else:
             # An answer was lost, or somebody else cut it: what is kept says where to go on.
             await self._stop_reading()
             await self._progress.load()
             self._uncertain = True
-        self._pace(fresh.lines)
 
-    def _judge(self, fresh: Fresh, signatures: dict[str, int]) -> None:
+    def _judge(self, fresh: Fresh) -> None:
         """Ask the gate before anything of the batch is published or buried."""
+        signatures = signatures_of(fresh.dead)
         halt = self.conduct.judge(fresh.lines, signatures)
         if halt is not None:
             where = f"{fresh.segment.file}, from line {fresh.segment.line:,}"
@@ -350,7 +379,7 @@ class SourceRunner:
             wait_s = max(wait_s, due_s - now_s)
         self._not_before_s = now_s + wait_s
 
-    def _envelope(self, batch: str, fresh: Fresh, cut_s: float) -> Envelope:
+    def _envelope(self, batch: str, fresh: Fresh, cut_s: float, visit: Visit) -> Envelope:
         """Return a batch's envelope."""
         return Envelope(
             batch=batch,
@@ -361,7 +390,9 @@ class SourceRunner:
             zone_version=self._zone.version,
             schema=fresh.parcel.schema,
             cut_s=cut_s,
+            sent_s=self._clock.utc_s(),
             deadline_s=self._plan.deadline_s(self._zone.name, cut_s),
             lookups=dict(self._lookups()),
+            traceparent=visit.onward,
             firedoor=self._firedoor,
         )

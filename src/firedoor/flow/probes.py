@@ -44,6 +44,8 @@ class Trouble:
     """When the dependency asks to be tried again."""
     fault: str = ""
     """Id of the fault that a drill injected, and that it came of: it ends with it."""
+    cause: str = ""
+    """Whose fault it is, see ``flow.blame``; empty: the zone's own."""
 
     @property
     def rank(self) -> int:

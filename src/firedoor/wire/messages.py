@@ -163,6 +163,8 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
     """The step raises the same on zero rows: no row can be to blame."""
     retry_after_s: float | None = None
     """Of a dependency: when it may be tried again; None: not known."""
+    dependency: str = ""
+    """Its guard."""
     guards: tuple[GuardNote, ...] = ()
 
 
@@ -174,6 +176,8 @@ class AtFault(msgspec.Struct, frozen=True, kw_only=True, tag="at_fault"):
     rule: str | None = None
     line: str | None = None
     columns: tuple[str, ...] = ()
+    of_input: bool = False
+    """What came in does not keep its schema."""
 
 
 class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):

@@ -156,6 +156,7 @@ def may_publish(
     # Beats are in memory: whoever notices first that the broker was restarted makes them again.
     allowed += [
         names.beat(f"zone.{zone}.>"),
+        names.beat(f"objective.{zone}.>"),
         names.beat(f"probe.{zone}"),
         names.beat(f"injected.{zone}.>"),
         f"{API}.STREAM.CREATE.{names.beats}",
