@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.compose import tether
+from firedoor.compose import log_lines, tether
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.control_lease import SAY_S, ControlLease
 from firedoor.compose.flag_table import flag_chores
@@ -195,10 +196,8 @@ class ControlProcess:
 
 def run_control(options: ControlOptions, serve_api: ServeApi) -> int:
     """Run until it is asked to end; return the exit code. Errors are printed."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
+        log_lines.set_up(os.environ, process="control")
         return asyncio.run(ControlProcess(options, serve_api).run())
     except BaseExceptionGroup as errors:
         known, rest = errors.split(FiredoorError)

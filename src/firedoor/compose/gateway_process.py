@@ -23,7 +23,7 @@ import psutil
 from msgspec.structs import replace
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.compose import outfit, tether
+from firedoor.compose import log_lines, outfit, tether
 from firedoor.compose.champions import Champions
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.evidence_packs import EvidencePacks
@@ -261,10 +261,8 @@ class GatewayProcess:
 
 def run_gateway(options: GatewayOptions) -> int:
     """Run a gateway until it is asked to end; return the exit code. Errors are printed."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
+        log_lines.set_up(os.environ, process="gateway")
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(GatewayProcess(options).run())
     except BaseExceptionGroup as errors:

@@ -182,7 +182,7 @@ class Supervisor:
             self._broker.keep(),
             lookups.keep_fresh(),
             self._bound_logs(),
-            *beside(streams, self.plan, clock=self.clock, tell=self.screen.tell),
+            *beside(streams, self.plan, self.project, clock=self.clock, tell=self.screen.tell),
             *flag_chores(
                 streams,
                 self.plan,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import os
 import random
 import signal
 import sys
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.compose import outfit, tether
+from firedoor.compose import log_lines, outfit, tether, zone_view
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.switching import Switches
 from firedoor.errors import (
@@ -36,6 +36,7 @@ from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.records import Order, ZoneStatus
 
 if TYPE_CHECKING:
+    from firedoor.adapters.otel.listening import Listening
     from firedoor.compose.injection import Injection
     from firedoor.data.runner import Runner
     from firedoor.data.shadowing import Shadowing
@@ -85,6 +86,7 @@ class ZoneProcess:
     _keep_fresh: Callable[[], Coroutine[None, None, None]] | None = None
     _shadowing: Shadowing | None = None
     _faults: Injection | None = None
+    _telemetry: Listening | None = None
 
     async def run(self) -> int:
         """Run until the zone has drained or a source has no more; return the exit code.
@@ -105,7 +107,14 @@ class ZoneProcess:
         self._faults = outfit.injection_of(zone, self._clock)
         async with AsyncExitStack() as stack:
             if self.options.health is not None:
-                await self._serve_health(stack, self.options.health)
+                from firedoor.compose.health import offered  # noqa: PLC0415 - see above
+
+                host, port = self.options.health_host, self.options.health
+                metrics = lambda: zone_view.exposed(self._runner)  # noqa: E731 - said in its place
+                await offered(stack, port, zone.name, self._status, host=host, metrics=metrics)
+            self._telemetry = zone_view.tell(
+                stack, plan, zone.name, lambda: self._runner, self._clock
+            )
             build = self._prepare_source if zone.kind == "source" else self._prepare_stage
             make = await build(stack, zone, plan, project)
             await _either(self._go, self._leave)
@@ -183,6 +192,7 @@ class ZoneProcess:
             shed=outfit.shedder_of(zone, plan),
             memory_bytes=lambda: outfit.memory_bytes(outfit.processes_of(stage)),
             faults=faults,
+            telemetry=self._telemetry,
         )
 
     async def _prepare_source(
@@ -209,6 +219,7 @@ class ZoneProcess:
             shed=outfit.shedder_of(zone, plan),
             memory_bytes=lambda: outfit.memory_bytes([] if reader.pid is None else [reader.pid]),
             faults=self._faults,
+            telemetry=self._telemetry,
             firedoor=outfit.version(),
         )
 
@@ -308,6 +319,7 @@ class ZoneProcess:
             key = f"zone.{self.options.zone}.{outfit.replica()}"
             with contextlib.suppress(StreamsUnavailable):
                 await streams.beat(key, msgspec.json.encode(_now(runner, self._clock)))
+            await runner.freshness.say()
             if await _either(self._leave, within_s=BEAT_S):
                 return
 
@@ -325,28 +337,9 @@ class ZoneProcess:
                     return
             await self._clock.wait(WATCH_S)
 
-    async def _serve_health(self, stack: AsyncExitStack, port: int) -> None:
-        """Answer whether the zone lives and is ready.
-
-        Raises:
-            DeclarationError: if the port is taken.
-        """
-        from firedoor.compose.health import HOST, served  # noqa: PLC0415 - see above
-
-        host = self.options.health_host or HOST
-
-        def status() -> ZoneStatus | None:
-            return None if self._runner is None else self._runner.status()
-
-        try:
-            serving = served(port, self.options.zone, status, host=host)
-            chosen = await stack.enter_async_context(serving)
-        except OSError as error:
-            why = f"cannot be listened to ({error.strerror})"
-            remedy = "end what listens there, or give 0 for any free port"
-            raise DeclarationError("health", f"{host}:{port}", why, remedy) from error
-        sys.stdout.write(f"health: http://{host}:{chosen}/readyz\n")
-        sys.stdout.flush()
+    def _status(self) -> ZoneStatus | None:
+        """Return what is known of the zone; None before its runner has begun."""
+        return None if self._runner is None else self._runner.status()
 
     def _drain(self) -> None:
         """Have it leave."""
@@ -356,10 +349,8 @@ class ZoneProcess:
 def run_zone(options: ZoneOptions) -> int:
     """Run one zone until it has drained; return the exit code. Errors are printed."""
     # What steps print and log comes from their workers as log records.
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
+        log_lines.set_up(os.environ, zone=options.zone)
         return asyncio.run(ZoneProcess(options).run())
     except BaseExceptionGroup as errors:
         known, rest = errors.split(FiredoorError)
