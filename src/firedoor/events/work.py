@@ -88,3 +88,5 @@ class RequestAnswered(NamedTuple):
     ran: tuple[Ran, ...] = ()
     traceparent: str = ""
     parent: str = ""
+    source: str = ""
+    """Where the caller says that its rows are from: ``flights-000123/17``."""

@@ -188,6 +188,8 @@ def _of_request(answered: RequestAnswered) -> dict[str, Value]:
         "http.request.method": "POST",
         "http.response.status_code": answered.status,
     }
+    if answered.source:
+        told["firedoor.source"] = answered.source
     if answered.degraded:
         told["firedoor.degraded"] = answered.degraded
     if answered.cause:
