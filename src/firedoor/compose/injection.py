@@ -129,7 +129,7 @@ class Injection:
         with contextlib.suppress(FiredoorError):
             self.hear((await streams.beats(key)).get(key))
         with contextlib.suppress(FiredoorError):
-            await self._say(streams)
+            await self.say(streams)
 
     def hear(self, value: bytes | None) -> None:
         """Take what is said under the zone's key; what cannot be read is nothing."""
@@ -158,7 +158,7 @@ class Injection:
             return ""
         return f"{fault.name} is injected by the {at} of a zone, and {self._zone} has none here"
 
-    async def _say(self, streams: Streams) -> None:
+    async def say(self, streams: Streams) -> None:
         """Say what is injected, what is refused, and for a while what is over."""
         fault = self.lease.fault
         if fault is None:
