@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 
+from firedoor.compute.affliction import Affliction
 from firedoor.wire.serving import Ask, Outcome, Told
 
 GUILTY_MAX = 10_000
@@ -90,10 +91,14 @@ LATE = Told(
 
 
 class Guilty:
-    """Requests that killed a worker twice while they were alone in it: bounded, and forgotten."""
+    """Requests that killed a worker twice while they were alone in it: bounded, and forgotten.
 
-    def __init__(self) -> None:
+    With a drill ends what it had them be guilty of.
+    """
+
+    def __init__(self, affliction: Affliction) -> None:
         """Remember none."""
+        self._affliction, self._ended = affliction, affliction.ended
         self.told: OrderedDict[bytes, tuple[float, Told]] = OrderedDict()
         """What is said to each, and until when; mostly empty, which each request asks."""
 
@@ -105,6 +110,9 @@ class Guilty:
 
     def find(self, ask: Ask, now_s: float) -> Told | None:
         """Return what is said to a request that is guilty, None to one that is not."""
+        if self._ended != self._affliction.ended:
+            self._ended = self._affliction.ended
+            self.told.clear()
         found = self.told.get(hash_of(ask))
         if found is None:
             return None

@@ -7,7 +7,6 @@ happens in a thread.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -118,7 +117,7 @@ class Replica:
         self._looked_s = self.ready_s
         self._answers_seen = 0
         self._burning = Burning(told.cpus)
-        self._progress = launched.progress_fd
+        self._progress, self._let_go = launched.progress_fd, launched.let_go
         loop.add_reader(self._line.fileno(), self._readable)
         loop.add_reader(process.log.fd, self._heard)
         if process.pidfd is not None:
@@ -286,7 +285,7 @@ class Replica:
         if why is None:
             self._drain()
         begun, answered = read_progress(self._progress, self._sent)
-        os.close(self._progress)
+        self._let_go()
         held, self.held = self.held, {}
         if why is not None and why[0] == "garbage":
             answered = 0  # what it says of itself is believed no more
@@ -305,7 +304,7 @@ class Replica:
         """Let it go for good; return what ends it, which blocks."""
         if self.alive:
             self._detach()
-            os.close(self._progress)
+            self._let_go()
         return self.process.end
 
     def _detach(self) -> None:

@@ -71,7 +71,7 @@ class WorkerVariant:
         self._suspects: deque[Call] = deque()
         self._dying: dict[Replica, list[Call]] = {}
         """What workers held of which it is not known yet how they died."""
-        self._guilty = Guilty()
+        self._guilty = Guilty(order.affliction)
         self._answers = self._answers_then = self._guilty_in_a_row = 0
         self._closed = self._burns = self._sweeping = False
         self._deaths: Counter[str] = Counter()
@@ -265,7 +265,7 @@ class WorkerVariant:
                 self._burns = True  # its successors yield before they begin to burn
                 for worker in self._workers():
                     worker.yield_processors()
-            unproven = not self._recruiter.proven and not replica.answers
+            unproven = not (self._recruiter.proven or replica.answers or self._launcher.drilled)
             if unproven and death.cause == "hang":
                 self._recruiter.spawn_from_now("a forked one hung at its first request")
         for call in suspects:

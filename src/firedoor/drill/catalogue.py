@@ -203,8 +203,9 @@ _MODEL = (
         says="has the model answer by chance, as one does that was trained badly",
     ),
     FaultKind(
-        name="model_wrong_version", of="model", at="replica", kinds=SERVICE, of_what="requests",
-        says="has workers say that another version answered than was asked",
+        name="model_wrong_version", of="model", at="replica", kinds=SERVICE,
+        says="ends the workers of the version that answers, and has the next ones find files of "
+        "another version",
     ),
     FaultKind(
         name="model_raise", of="model", at="replica", kinds=SERVICE, of_what="rows", share=0.1,
