@@ -28,6 +28,7 @@ from firedoor.compose.champions import Champions
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.evidence_packs import EvidencePacks
 from firedoor.compose.flags_file import FlagsFile
+from firedoor.compose.gateway_faults import GatewayFaults
 from firedoor.compose.gateway_feed import Feed
 from firedoor.compose.gateway_view import GatewayView, view_of
 from firedoor.compose.label_forwarding import forwarder
@@ -41,6 +42,7 @@ from firedoor.compose.serving_folder import (
     serving_plan,
 )
 from firedoor.data.prediction_writer import PredictionWriter
+from firedoor.drill.permission import ENV, environment_of
 from firedoor.errors import DeclarationError, FiredoorError
 from firedoor.gateway.front import front
 from firedoor.gateway.http_server import bind, new_event_loop
@@ -87,6 +89,8 @@ class GatewayProcess:
     _clock: SystemClock = field(default_factory=SystemClock)
     _url: str = ""
     """Where it answers, once it does."""
+    _foreign: bool = True
+    """Whether the broker is one that firedoor has not started, as far as is known."""
 
     async def run(self) -> int:
         """Answer until it is asked to end; return the exit code.
@@ -127,6 +131,7 @@ class GatewayProcess:
             view = view_of(stack, plan, paths, gateway=name, clock=self._clock)
             feed.reached = lambda streams: setattr(log, "log", streams)
             feed.promises = view.promises.look
+            feed.drills = self._faults(plan, opening, feed, paths).look
             await feed.begin()
             await self._serve(feed, folder, paths, view, name)
         return LEFT
@@ -147,6 +152,7 @@ class GatewayProcess:
             endpoint = self.options.endpoint
             if endpoint is None:
                 endpoint = await asyncio.to_thread(project.endpoint)
+            self._foreign = endpoint.external
             return await connect_to(
                 endpoint, pipeline=plan.pipeline, clock=self._clock, read_s=READ_S,
                 write_s=WRITE_S, open_s=OPEN_S,
@@ -169,6 +175,28 @@ class GatewayProcess:
             gateway=name,
             clock=self._clock,
             tell=_log.info,
+        )
+
+    def _faults(
+        self, plan: Plan, opening: Opening, feed: Feed, paths: Mapping[str, ServicePath]
+    ) -> GatewayFaults:
+        """Return what injects faults where a drill wants some."""
+
+        def champion(service: str) -> str:
+            route = feed.following(service)
+            return "" if route is None else route.champion.digest
+
+        return GatewayFaults(
+            {service.name: service for service in plan.services},
+            opening.drilled,
+            process=feed.gateway,
+            environment=lambda: environment_of(
+                plan.environment, os.environ.get(ENV, ""), foreign_broker=self._foreign
+            ),
+            champion=champion,
+            deafen=feed.deafen,
+            absolve=lambda service, digest: paths[service].absolve(digest),
+            clock=self._clock,
         )
 
     async def _serve(

@@ -34,6 +34,10 @@ class Suspicions:
         """Return how many requests are known."""
         return len(self.died_of)
 
+    def clear(self) -> None:
+        """Know of none any more."""
+        self.died_of.clear()
+
     def suspect(self, mark: bytes, now_s: float) -> bool:
         """Return whether a worker died of this request lately: it is run alone."""
         return bool(self.died_of) and bool(self._versions(mark, now_s))

@@ -156,6 +156,13 @@ class Versions:
             self.followed = route.generation
         self._let_go(route, wanted)
 
+    def forgive(self) -> None:
+        """Open at once what could not be opened, or failed: the reason was a drill, and is gone."""
+        self._refused.clear()
+        self.reconsider()
+        self._refused.clear()  # what has just been let go, too
+        self.reconsider()
+
     def close(self, grace_s: float) -> None:
         """End everything, within the grace."""
         held, self._held, self.route = self._held, [], None
