@@ -157,7 +157,7 @@ class ControlProcess:
 
     async def _drive_all(self, streams: Streams, plan: Plan, project: Project) -> None:
         """Drive every service, and see to what goes on beside, for ever."""
-        chores = flag_chores(streams, plan, project.folder, clock=self._clock, tell=_log.info)
+        chores = flag_chores(streams, project.folder, clock=self._clock, tell=_log.info)
         async with asyncio.TaskGroup() as group:
             for chore in chores:
                 group.create_task(chore)

@@ -184,11 +184,7 @@ class Supervisor:
             self._bound_logs(),
             *beside(streams, self.plan, clock=self.clock, tell=self.screen.tell),
             *flag_chores(
-                streams,
-                self.plan,
-                self.project.folder,
-                clock=self.clock,
-                tell=self.screen.tell,
+                streams, self.project.folder, clock=self.clock, tell=self.screen.tell
             ),
             *self._triggers(),
         )

@@ -29,7 +29,8 @@ async def enter(link: Link, names: Names, happened: Happened) -> bool:
     """Keep an entry. See ``ports.streams.Streams.enter``."""
     book = book_of(happened.kind)
     process = _UNFIT.sub("-", happened.process) or WHOLE
-    subject = names.entry(book, happened.zone or WHOLE, process, str(happened.sequence))
+    zone = _UNFIT.sub("-", happened.zone) or WHOLE
+    subject = names.entry(book, zone, process, str(happened.sequence))
     data = msgspec.json.encode(happened)
     try:
         return await store_once(link, subject, data, full=LedgerFull)

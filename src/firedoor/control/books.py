@@ -76,7 +76,7 @@ class DeadCount:
         return self.recorded in {found, found + self.begun}
 
 
-class Ledger:
+class Books:
     """Takes records in the order in which they were written, then dead letters and acts."""
 
     def __init__(self, plan: Plan) -> None:
