@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firedoor.adapters.files.journal import FileJournal
-from firedoor.adapters.files.spool import Left, journals, take_over
+from firedoor.adapters.files.spool import Left, journals, read_journal, take_over
 from firedoor.compose.chores import repeat
 from firedoor.compose.outfit import replica
 from firedoor.errors import FiredoorError
@@ -175,3 +175,12 @@ def leave_word(folder: Path, happened: Happened, *, name: str, clock: Clock) -> 
     journal = begin_journal(folder, name, clock=clock)
     journal.note(happened)
     journal.close()
+
+
+def spooled(folder: Path) -> list[Happened]:
+    """Return what is in the journals of this machine, of processes that live as well. Blocks."""
+    found: list[Happened] = []
+    for path in journals(folder / FOLDER):
+        with contextlib.suppress(OSError):  # forwarded meanwhile
+            found += read_journal(path)
+    return found

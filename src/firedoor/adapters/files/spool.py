@@ -162,3 +162,13 @@ def _read(data: bytes) -> tuple[tuple[Happened, ...], int]:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             unreadable += bool(line.strip())
     return tuple(entries), unreadable
+
+
+def read_journal(path: Path) -> tuple[Happened, ...]:
+    """Return what is in a journal, whoever writes it now. Blocks.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        return _read(file.read(READ_MAX))[0]
