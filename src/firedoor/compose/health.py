@@ -7,11 +7,13 @@ anew would not help. ``/readyz`` answers 200 while batches go through, 503 and w
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 
+from firedoor.errors import DeclarationError
 from firedoor.wire.records import ZoneStatus
 
 HOST = "127.0.0.1"
@@ -72,6 +74,25 @@ async def served(port: int, zone: str, status: Status, *, host: str = HOST) -> A
     server = await asyncio.start_server(answer, host, port, limit=REQUEST_BYTES)
     async with server:
         yield int(server.sockets[0].getsockname()[1])
+
+
+async def offered(
+    stack: AsyncExitStack, port: int, zone: str, status: Status, *, host: str = ""
+) -> None:
+    """Serve as long as a stack is at work, and print where; on loopback, if no host is named.
+
+    Raises:
+        DeclarationError: if the port is taken, or the host is none of this machine.
+    """
+    host = host or HOST
+    try:
+        chosen = await stack.enter_async_context(served(port, zone, status, host=host))
+    except OSError as error:
+        why = f"cannot be listened to ({error.strerror})"
+        remedy = "end what listens there, or give 0 for any free port"
+        raise DeclarationError("health", f"{host}:{port}", why, remedy) from error
+    sys.stdout.write(f"health: http://{host}:{chosen}/readyz\n")
+    sys.stdout.flush()
 
 
 def _respond(request: bytes, zone: str, status: ZoneStatus | None) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import secrets
 from collections.abc import Callable, Coroutine
@@ -17,7 +18,8 @@ from pathlib import Path
 from firedoor.adapters.files.journal import FileJournal
 from firedoor.adapters.files.spool import Left, journals, read_journal, take_over
 from firedoor.compose.chores import repeat
-from firedoor.compose.outfit import replica
+from firedoor.compose.outfit import replica, version
+from firedoor.data.happenings import Happenings
 from firedoor.errors import FiredoorError
 from firedoor.events.happened import Happened
 from firedoor.ports.clock import Clock
@@ -184,3 +186,51 @@ def spooled(folder: Path) -> list[Happened]:
         with contextlib.suppress(OSError):  # forwarded meanwhile
             found += read_journal(path)
     return found
+
+
+class ZoneJournaling:
+    """What a zone's process notes, under its own name, and the way of that into the ledger."""
+
+    def __init__(self, folder: Path, zone: str, clock: Clock) -> None:
+        """Begin the journal; ``folder`` is ``.firedoor``."""
+        self._folder, self._zone, self._clock = folder, zone, clock
+        self._journal = begin_journal(folder, zone, clock=clock, zone=zone)
+        self._forwarding = Forwarding(journal=self._journal, clock=clock)
+        self._streams: Streams | None = None
+
+    def begin(self, streams: Streams, happenings: Happenings) -> None:
+        """Note that the process begins, and take what it notes from now on."""
+        happenings.journal = self._journal
+        self._journal.note(began(f"zone {self._zone}", self._clock.utc_s()))
+        self._forwarding.reach(streams)
+        self._streams = streams
+
+    async def run(self) -> None:
+        """Forward for ever, at first what processes of the zone have left that are gone."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._forwarding.run())
+            if self._streams is not None:
+                await self._adopt(self._streams)
+
+    async def _adopt(self, streams: Streams) -> None:
+        """Forward what others have left; whoever supervises does so as well."""
+        with contextlib.suppress(FiredoorError):
+            await adopt(
+                self._folder, streams, self._journal, clock=self._clock, name=self._zone
+            )
+
+    async def finish(self) -> None:
+        """Forward what is left."""
+        await self._forwarding.finish()
+
+    def close(self) -> None:
+        """End the journal; what is not forwarded stays for others."""
+        self._journal.close()
+
+
+def began(what: str, at_s: float) -> Happened:
+    """Return the entry that says that this process began."""
+    return Happened(
+        at_s=at_s, kind="process.began", code="began", text=f"{what} began (process {os.getpid()})",
+        about=what, facts={"pid": os.getpid(), "firedoor": version()},
+    )  # fmt: skip

@@ -23,6 +23,7 @@ import msgspec
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.compose import outfit, tether
+from firedoor.compose.journaling import ZoneJournaling
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.switching import Switches
 from firedoor.errors import (
@@ -83,6 +84,7 @@ class ZoneProcess:
     _runner: Runner | SourceRunner | None = None
     _keep_fresh: Callable[[], Coroutine[None, None, None]] | None = None
     _shadowing: Shadowing | None = None
+    _journaling: ZoneJournaling = field(init=False)
 
     async def run(self) -> int:
         """Run until the zone has drained or a source has no more; return the exit code.
@@ -100,15 +102,21 @@ class ZoneProcess:
         project = Project.at(self.options.directory)
         plan = await self._plan(project)
         zone = plan.zone(self.options.zone)
+        self._journaling = ZoneJournaling(project.folder, zone.name, self._clock)
         async with AsyncExitStack() as stack:
+            stack.callback(self._journaling.close)
             if self.options.health is not None:
-                await self._serve_health(stack, self.options.health)
+                from firedoor.compose.health import offered  # noqa: PLC0415 - see above
+
+                host, port = self.options.health_host, self.options.health
+                await offered(stack, port, zone.name, self._status, host=host)
             build = self._prepare_source if zone.kind == "source" else self._prepare_stage
             make = await build(stack, zone, plan, project)
             await _either(self._go, self._leave)
             streams = await self._connect(stack, project, plan)
             if streams is not None and not self._leave.is_set():
                 self._runner = make(streams)
+                self._journaling.begin(streams, self._runner.conduct.happenings)
                 switches = Switches(zone, project.folder, self._clock)
                 self._runner.conduct.switch(await switches.look(streams))
                 await self._work(streams, switches)
@@ -275,6 +283,7 @@ class ZoneProcess:
             switching = group.create_task(switches.follow(streams, self._runner.conduct))
             leaving = group.create_task(self._leave.wait())
             aside = [watching, switching, leaving]
+            aside.append(group.create_task(self._journaling.run()))
             if self._keep_fresh is not None:
                 aside.append(group.create_task(self._keep_fresh()))
             if self._shadowing is not None:
@@ -288,6 +297,7 @@ class ZoneProcess:
                 self.code = LATE
             for task in (running, *aside):
                 task.cancel()
+        await self._journaling.finish()
 
     async def _run_through(self, streams: Streams) -> None:
         """Run the runner; a source that has no more goes on saying so while it is supervised."""
@@ -315,28 +325,9 @@ class ZoneProcess:
                     return
             await self._clock.wait(WATCH_S)
 
-    async def _serve_health(self, stack: AsyncExitStack, port: int) -> None:
-        """Answer whether the zone lives and is ready.
-
-        Raises:
-            DeclarationError: if the port is taken.
-        """
-        from firedoor.compose.health import HOST, served  # noqa: PLC0415 - see above
-
-        host = self.options.health_host or HOST
-
-        def status() -> ZoneStatus | None:
-            return None if self._runner is None else self._runner.status()
-
-        try:
-            serving = served(port, self.options.zone, status, host=host)
-            chosen = await stack.enter_async_context(serving)
-        except OSError as error:
-            why = f"cannot be listened to ({error.strerror})"
-            remedy = "end what listens there, or give 0 for any free port"
-            raise DeclarationError("health", f"{host}:{port}", why, remedy) from error
-        sys.stdout.write(f"health: http://{host}:{chosen}/readyz\n")
-        sys.stdout.flush()
+    def _status(self) -> ZoneStatus | None:
+        """Return what is known of the zone; None before its runner has begun."""
+        return None if self._runner is None else self._runner.status()
 
     def _drain(self) -> None:
         """Have it leave."""

@@ -126,10 +126,11 @@ class FileJournal:
         What was held back is noted before.
         """
         with self._lock:
-            for told in self._pace.due(self._clock.now_s(), all_of_it=True):
-                self._keep(told)
-            if self._lost.count:
-                self._tell_lost()
+            if not self._ending:
+                for told in self._pace.due(self._clock.now_s(), all_of_it=True):
+                    self._keep(told)
+                if self._lost.count:
+                    self._tell_lost()
             self._ending = True
         self._work.set()
         self._thread.join(within_s)
