@@ -15,11 +15,12 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, one_line, parse_when
 from firedoor.compose.journaling import adopt, spooled
 from firedoor.compose.project import Project
+from firedoor.compose.recorded import Recorded
 from firedoor.compose.reaching import GLANCE_S, Reached, reach
 from firedoor.control.board import align
 from firedoor.control.causes import clock
 from firedoor.control.ledger import LedgerReader, in_order, is_of, missing, told_of
-from firedoor.errors import NotKnown, StreamsUnavailable
+from firedoor.errors import FiredoorError, NotKnown, StreamsUnavailable
 from firedoor.events.happened import Happened
 from firedoor.events.kinds import KINDS
 from firedoor.ports.telemetry import Unheard
@@ -97,9 +98,14 @@ def known_kinds(kinds: list[str]) -> tuple[str, ...]:
 
 
 async def _adopt(reached: Reached) -> None:
-    """Bring in what processes have left that are gone; whoever else does so is left to it."""
-    with contextlib.suppress(StreamsUnavailable):
-        await adopt(reached.folder, reached.streams, Unheard(), clock=SystemClock())
+    """Bring in what is on this disk, of processes that are gone and of commands."""
+    machine, plan = SystemClock(), reached.plan
+    recorded = Recorded(
+        project=reached.folder.parent, clock=machine, retention_days=plan.retention_days
+    )
+    with contextlib.suppress(FiredoorError, OSError):
+        await adopt(reached.folder, reached.streams, Unheard(), clock=machine)
+        await recorded.tell(reached.streams)
 
 
 async def _follow(reader: LedgerReader, *, as_json: bool) -> None:

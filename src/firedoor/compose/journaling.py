@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from firedoor.adapters.files.journal import FileJournal
 from firedoor.adapters.files.spool import Left, journals, read_journal, take_over
-from firedoor.compose.chores import repeat
-from firedoor.compose.outfit import replica, version
-from firedoor.data.happenings import Happenings
+from firedoor.compose.process_notes import began
+from firedoor.compose.outfit import replica
 from firedoor.errors import FiredoorError
 from firedoor.events.happened import Happened
 from firedoor.ports.clock import Clock
@@ -33,6 +31,7 @@ AT_ONCE = 64
 LAST_S = 1.0
 """For which a process that ends tries to forward what it has noted."""
 ADOPT_S = 5.0
+CONNECT_S = 1.0
 
 
 def begin_journal(
@@ -57,12 +56,14 @@ class Forwarding:
 
     journal: FileJournal
     clock: Clock
-    _streams: Streams | None = None
+    streams: Streams | None = None
+    failing: bool = False
+    """Whether the broker does not take what waits."""
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reach(self, streams: Streams | None) -> None:
         """Forward to these streams from now on; None: to nobody."""
-        self._streams = streams
+        self.streams, self.failing = streams, False
         self._bell.set()
 
     async def run(self) -> None:
@@ -77,7 +78,8 @@ class Forwarding:
             while True:
                 await self._bell.wait()
                 self._bell.clear()
-                if not await self._send_all():
+                self.failing = not await self._send_all()
+                if self.failing:
                     await self.clock.wait(AGAIN_S)
                     self._bell.set()
         finally:
@@ -94,7 +96,7 @@ class Forwarding:
     async def _send_all(self) -> bool:
         """Forward what waits; return whether nothing is left for later."""
         while waiting := self.journal.waiting(AT_ONCE):
-            streams = self._streams
+            streams = self.streams
             if streams is None:
                 return True  # the next one rings
             try:
@@ -157,18 +159,6 @@ def _unreadable(left: Left, at_s: float) -> Happened:
     )  # fmt: skip
 
 
-def adoption(
-    folder: Path, streams: Streams, journal: Journal, *, clock: Clock, tell: Callable[[str], None]
-) -> Coroutine[object, object, None]:
-    """Return what forwards, for ever, what processes have left that are gone."""
-
-    async def work() -> None:
-        await adopt(folder, streams, journal, clock=clock)
-
-    undone = "what processes noted that are gone is not in the ledger"
-    return repeat(work, every_s=ADOPT_S, clock=clock, tell=tell, undone=undone)
-
-
 def leave_word(folder: Path, happened: Happened, *, name: str, clock: Clock) -> None:
     """Note one entry for a command that is about to end: others forward it. Blocks for a moment.
 
@@ -188,49 +178,81 @@ def spooled(folder: Path) -> list[Happened]:
     return found
 
 
-class ZoneJournaling:
-    """What a zone's process notes, under its own name, and the way of that into the ledger."""
+class Journaling:
+    """What a process notes, and the way of that into the ledger."""
 
-    def __init__(self, folder: Path, zone: str, clock: Clock) -> None:
-        """Begin the journal; ``folder`` is ``.firedoor``."""
+    def __init__(self, folder: Path, name: str, clock: Clock, *, zone: str | None = None) -> None:
+        """Begin a journal.
+
+        Args:
+            folder: ``.firedoor``.
+            name: of the zone or command.
+            clock: the time.
+            zone: whose entries all of them are, and none of others; None: as each says.
+        """
         self._folder, self._zone, self._clock = folder, zone, clock
-        self._journal = begin_journal(folder, zone, clock=clock, zone=zone)
-        self._forwarding = Forwarding(journal=self._journal, clock=clock)
-        self._streams: Streams | None = None
+        self.journal = begin_journal(folder, name, clock=clock, zone=zone)
+        self._forwarding = Forwarding(journal=self.journal, clock=clock)
+        self.journal.note(began(f"zone {name}" if zone else name, clock.utc_s()))
 
-    def begin(self, streams: Streams, happenings: Happenings) -> None:
-        """Note that the process begins, and take what it notes from now on."""
-        happenings.journal = self._journal
-        self._journal.note(began(f"zone {self._zone}", self._clock.utc_s()))
+    def reach(self, streams: Streams | None) -> None:
+        """Forward to these streams from now on; None: to nobody."""
         self._forwarding.reach(streams)
-        self._streams = streams
 
-    async def run(self) -> None:
-        """Forward for ever, at first what processes of the zone have left that are gone."""
+    async def run(self, streams: Streams | None = None) -> None:
+        """Forward for ever, what processes have left as well that are gone.
+
+        A zone's process looks for that once, and only for what is of its zone.
+        """
+        if streams is not None:
+            self.reach(streams)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._forwarding.run())
-            if self._streams is not None:
-                await self._adopt(self._streams)
+            group.create_task(self._adopt())
 
-    async def _adopt(self, streams: Streams) -> None:
-        """Forward what others have left; whoever supervises does so as well."""
-        with contextlib.suppress(FiredoorError):
-            await adopt(
-                self._folder, streams, self._journal, clock=self._clock, name=self._zone
-            )
+    async def by_itself(self, connect: Callable[[], Awaitable[Streams]]) -> None:
+        """Connect, and forward for ever: for who needs the broker for nothing else."""
+        while True:
+            try:
+                streams = await connect()
+            except FiredoorError:
+                await self._clock.wait(CONNECT_S)
+                continue
+            try:
+                await self._until_away(streams)
+            finally:
+                await streams.close()
+
+    async def _until_away(self, streams: Streams) -> None:
+        """Forward until the broker takes nothing: it may be elsewhere by now."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(self.run(streams))
+                while not self._forwarding.failing:
+                    await self._clock.wait(CONNECT_S)
+                running.cancel()
+        except asyncio.CancelledError:
+            await self.finish()
+            raise
 
     async def finish(self) -> None:
-        """Forward what is left."""
+        """Forward what is left, if the broker is there, and end the journal."""
         await self._forwarding.finish()
 
     def close(self) -> None:
         """End the journal; what is not forwarded stays for others."""
-        self._journal.close()
+        self.journal.close()
 
-
-def began(what: str, at_s: float) -> Happened:
-    """Return the entry that says that this process began."""
-    return Happened(
-        at_s=at_s, kind="process.began", code="began", text=f"{what} began (process {os.getpid()})",
-        about=what, facts={"pid": os.getpid(), "firedoor": version()},
-    )  # fmt: skip
+    async def _adopt(self) -> None:
+        """Forward what others have left."""
+        while True:
+            streams = self._forwarding.streams
+            if streams is not None:
+                with contextlib.suppress(FiredoorError):  # the next time
+                    await adopt(
+                        self._folder, streams, self.journal, clock=self._clock,
+                        name=self._zone or "*",
+                    )  # fmt: skip
+                if self._zone is not None:
+                    return
+            await self._clock.wait(ADOPT_S)

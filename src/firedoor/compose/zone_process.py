@@ -23,7 +23,8 @@ import msgspec
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.compose import outfit, tether
-from firedoor.compose.journaling import ZoneJournaling
+from firedoor.compose.groups import first_of
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.switching import Switches
 from firedoor.errors import (
@@ -84,7 +85,7 @@ class ZoneProcess:
     _runner: Runner | SourceRunner | None = None
     _keep_fresh: Callable[[], Coroutine[None, None, None]] | None = None
     _shadowing: Shadowing | None = None
-    _journaling: ZoneJournaling = field(init=False)
+    _journaling: Journaling = field(init=False)
 
     async def run(self) -> int:
         """Run until the zone has drained or a source has no more; return the exit code.
@@ -102,7 +103,7 @@ class ZoneProcess:
         project = Project.at(self.options.directory)
         plan = await self._plan(project)
         zone = plan.zone(self.options.zone)
-        self._journaling = ZoneJournaling(project.folder, zone.name, self._clock)
+        self._journaling = Journaling(project.folder, zone.name, self._clock, zone=zone.name)
         async with AsyncExitStack() as stack:
             stack.callback(self._journaling.close)
             if self.options.health is not None:
@@ -116,7 +117,7 @@ class ZoneProcess:
             streams = await self._connect(stack, project, plan)
             if streams is not None and not self._leave.is_set():
                 self._runner = make(streams)
-                self._journaling.begin(streams, self._runner.conduct.happenings)
+                self._runner.conduct.happenings.journal = self._journaling.journal
                 switches = Switches(zone, project.folder, self._clock)
                 self._runner.conduct.switch(await switches.look(streams))
                 await self._work(streams, switches)
@@ -283,7 +284,7 @@ class ZoneProcess:
             switching = group.create_task(switches.follow(streams, self._runner.conduct))
             leaving = group.create_task(self._leave.wait())
             aside = [watching, switching, leaving]
-            aside.append(group.create_task(self._journaling.run()))
+            aside.append(group.create_task(self._journaling.run(streams)))
             if self._keep_fresh is not None:
                 aside.append(group.create_task(self._keep_fresh()))
             if self._shadowing is not None:
@@ -346,7 +347,7 @@ def run_zone(options: ZoneOptions) -> int:
         known, rest = errors.split(FiredoorError)
         if known is None or rest is not None:
             raise
-        _say(str(_first(known)))
+        _say(str(first_of(known)))
     except FiredoorError as error:
         _say(str(error))
     return REFUSED
@@ -365,14 +366,6 @@ async def _either(*events: asyncio.Event, within_s: float | None = None) -> bool
         for wait in waits:
             wait.cancel()
     return any(event.is_set() for event in events)
-
-
-def _first(errors: BaseExceptionGroup[FiredoorError]) -> BaseException:
-    """Return the first error in a group."""
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
 
 
 def _say(line: str) -> None:
