@@ -28,6 +28,7 @@ FOLDER = "journal"
 AGAIN_S = 1.0
 """After which is tried again to reach the ledger."""
 AT_ONCE = 64
+HELD_S = 1.0
 LAST_S = 1.0
 """For which a process that ends tries to forward what it has noted."""
 ADOPT_S = 5.0
@@ -76,8 +77,7 @@ class Forwarding:
         self.journal.ring = ring
         try:
             while True:
-                await self._bell.wait()
-                self._bell.clear()
+                await self._rung()
                 self.failing = not await self._send_all()
                 if self.failing:
                     await self.clock.wait(AGAIN_S)
@@ -85,9 +85,18 @@ class Forwarding:
         finally:
             self.journal.ring = lambda: None
 
+    async def _rung(self) -> None:
+        """Return when something waits; look each second, while something is held back."""
+        while not self._bell.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HELD_S if self.journal.holds else None):
+                    await self._bell.wait()
+            self.journal.tell_held()
+        self._bell.clear()
+
     async def finish(self, within_s: float = LAST_S) -> None:
         """Forward what is left, if the broker is there, and end the journal."""
-        self.journal.tell_held()
+        self.journal.tell_held(all_of_it=True)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._send_all()

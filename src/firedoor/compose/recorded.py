@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firedoor.compose.models import HISTORY_MAX, Models
-from firedoor.compose.project import Project
+from firedoor.compose.project import FOLDER, Project
 from firedoor.compose.runs import Runs
 from firedoor.errors import FiredoorError
 from firedoor.events.happened import Happened
@@ -51,12 +51,12 @@ class Recorded:
             ModelsUnavailable: if the folder cannot be read.
         """
         count = 0
-        for model, generation in (await asyncio.to_thread(self._changed)).items():
-            count += await self._tell_model(streams, model, generation)
         for record in await asyncio.to_thread(self._news):
             for happened in of_run(record):
                 count += await streams.enter(happened)
             self._runs[record.id] = record.outcome
+        for model, generation in (await asyncio.to_thread(self._changed)).items():
+            count += await self._tell_model(streams, model, generation)
         return count
 
     async def _tell_model(self, streams: Streams, model: str, generation: int) -> int:
@@ -78,6 +78,8 @@ class Recorded:
 
     def _changed(self) -> dict[str, int]:
         """Return the generation of models of which something is to be told. Blocks."""
+        if not (self.project / FOLDER / "models").exists():
+            return {}  # none was ever made; a disk that is away leaves its folder
         models = Models(self.project)
         found = {name: models.read(name).generation for name in models.names()}
         return {name: at for name, at in found.items() if self._generations.get(name) != at}

@@ -29,8 +29,6 @@ BYTES_MAX = 512 * 2**10
 """Of entries that the ledger does not have: a thousand or more."""
 GAP_BYTES = 2_048
 """That are kept free for telling how many were lost."""
-HELD_S = 1.0
-"""Between two looks for what was held back, while something is."""
 CLOSE_S = 1.0
 """For which the disk is waited for at the end."""
 
@@ -97,12 +95,20 @@ class FileJournal:
                 self._keep(told)
         self._rung()
 
-    def tell_held(self) -> None:
-        """Note at once what was held back, since little more will come."""
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back."""
         with self._lock:
-            for told in self._pace.due(self._clock.now_s(), all_of_it=True):
+            return self._pace.holds
+
+    def tell_held(self, *, all_of_it: bool = False) -> None:
+        """Note what was held back long enough; or all of it, since little more will come."""
+        with self._lock:
+            due = self._pace.due(self._clock.now_s(), all_of_it=all_of_it)
+            for told in due:
                 self._keep(told)
-        self._rung()
+        if due:
+            self._rung()
 
     def waiting(self, count: int) -> list[Happened]:
         """Return the oldest entries that the ledger does not have, at most so many."""
@@ -188,17 +194,12 @@ class FileJournal:
         """Write what is noted, until the end."""
         spool: Spool | None = None
         while True:
-            self._work.wait(HELD_S if self._holds() else None)
+            self._work.wait()
             self._work.clear()
             with self._lock:
-                due = self._pace.due(self._clock.now_s())
-                for told in due:
-                    self._keep(told)
                 anew, ending, left = self._anew, self._ending, bool(self._unsent)
                 lines = [line for _, line in self._unsent] if anew else self._unwritten
                 self._unwritten, self._anew = [], False
-            if due:
-                self._rung()
             try:
                 spool = self._written(spool, b"".join(lines), anew=anew)
                 if ending and spool is not None:
@@ -228,8 +229,3 @@ class FileJournal:
         else:
             spool.add(lines)
         return spool
-
-    def _holds(self) -> bool:
-        """Return whether something is held back."""
-        with self._lock:
-            return self._pace.holds
