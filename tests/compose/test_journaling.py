@@ -70,7 +70,7 @@ def test_nobody_waits_for_a_broker_that_is_away_and_all_is_told_when_it_is_back(
             await clock.wait(60.0)
             assert forwarding.failing
             store.up()
-            await clock.wait(3.0)
+            await clock.wait(20.0)
             assert await ledger(streams) == [f"run {number}" for number in range(100)]
             assert not forwarding.failing
             task.cancel()

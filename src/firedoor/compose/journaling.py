@@ -26,7 +26,8 @@ from firedoor.ports.telemetry import Journal
 
 FOLDER = "journal"
 AGAIN_S = 1.0
-"""After which is tried again to reach the ledger."""
+"""After which is tried again to reach the ledger; it doubles up to ``AGAIN_MAX_S``."""
+AGAIN_MAX_S = 15.0
 AT_ONCE = 64
 HELD_S = 1.0
 LAST_S = 1.0
@@ -74,14 +75,17 @@ class Forwarding:
         def ring() -> None:
             loop.call_soon_threadsafe(self._bell.set)
 
-        self.journal.ring = ring
+        self.journal.ring, again_s = ring, AGAIN_S
         try:
             while True:
                 await self._rung()
                 self.failing = not await self._send_all()
                 if self.failing:
-                    await self.clock.wait(AGAIN_S)
+                    await self.clock.wait(again_s)
+                    again_s = min(2 * again_s, AGAIN_MAX_S)
                     self._bell.set()
+                else:
+                    again_s = AGAIN_S
         finally:
             self.journal.ring = lambda: None
 
