@@ -87,9 +87,7 @@ def test_a_registry_that_somebody_began_anew_is_told_from_its_beginning(tmp_path
     async def work() -> None:
         streams = MemoryStreams(MemoryStore(), VirtualClock())
         for project, count in (("a", 7), ("b", 1)):
-            recorded = Recorded(
-                project=tmp_path / project, clock=VirtualClock(), retention_days=30
-            )
+            recorded = Recorded(project=tmp_path / project, clock=VirtualClock(), retention_days=30)
             assert await recorded.tell(streams) == count
 
     asyncio.run(work())

@@ -1,4 +1,4 @@
-"""What a zone's process notes for the ledger: its states, its dead, its troubles, and no batches."""
+"""What a process notes of its zone for the ledger: states, deaths, troubles, and no batches."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def conduct() -> tuple[Conduct, MemoryJournal]:
     return made, journal
 
 
-def record(**more: Any) -> BatchRecord:  # noqa: ANN401 - fields of a record
+def record(**more: Any) -> BatchRecord:
     fields: dict[str, Any] = {
         "zone": "clean", "batch": "src-000001", "zone_version": "v1", "rows_in": 10,
         "rows_out": 7, "passed": 7, "dead": 3, "began_s": 0.0, "ended_s": 1.0, "cut_s": 0.0,
@@ -100,7 +100,9 @@ def test_a_batch_that_comes_to_nothing_is_noted_with_its_name() -> None:
         zone.tell(Troubled(AWAY))
         zone.tell(Troubled(AWAY))
         troubles = journal.of("batch.trouble")
-        assert [(one.about, one.code) for one in troubles] == [("src-000001", "dependency_down")] * 2
+        assert [(one.about, one.code) for one in troubles] == [
+            ("src-000001", "dependency_down")
+        ] * 2
         assert len(journal.of("zone.state")) == 2, "it was paused already"
 
     run(work())

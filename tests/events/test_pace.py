@@ -43,7 +43,7 @@ def test_no_row_is_left_out_of_what_is_told() -> None:
 
 
 def test_the_last_state_is_told_even_if_nothing_follows() -> None:
-    pace = Pace()
+    pace, told = Pace(), list[Happened]()
     for number in range(20):
         told = pace.take(state("blocked" if number % 2 else "running"), 0.01 * number)
     assert told == []

@@ -15,7 +15,7 @@ def shown(state: str = "ready", **deaths: int) -> VariantShown:
     return VariantShown(name="delays@3", arm="champion", state=state, deaths=deaths)
 
 
-def facts(**more: Any) -> ServiceFacts:  # noqa: ANN401 - fields of facts
+def facts(**more: Any) -> ServiceFacts:
     return ServiceFacts(**{"ready": True, **more})
 
 

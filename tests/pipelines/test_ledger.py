@@ -1,4 +1,4 @@
-"""What happens to a pipeline of real processes is in its ledger afterwards: who, what, whose fault."""
+"""What happens to a pipeline of real processes is in its ledger: who, what, whose fault."""
 
 from __future__ import annotations
 

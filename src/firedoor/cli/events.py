@@ -15,8 +15,8 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, one_line, parse_when
 from firedoor.compose.journaling import adopt, spooled
 from firedoor.compose.project import Project
-from firedoor.compose.recorded import Recorded
 from firedoor.compose.reaching import GLANCE_S, Reached, reach
+from firedoor.compose.recorded import Recorded
 from firedoor.control.board import align
 from firedoor.control.causes import clock
 from firedoor.control.ledger import LedgerReader, in_order, is_of, missing, told_of
@@ -35,7 +35,9 @@ def events(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C, also while it is away.")
     ] = False,
-    zone: Annotated[str | None, typer.Option("--zone", help="Only of this zone or service.")] = None,
+    zone: Annotated[
+        str | None, typer.Option("--zone", help="Only of this zone or service.")
+    ] = None,
     since: Annotated[
         str, typer.Option("--since", help="2026-11-29T12:00 (UTC), or how long ago: 36h.")
     ] = "24h",

@@ -15,7 +15,6 @@ from firedoor.compose.reaching import reach
 from firedoor.control.predictions import predictions_between
 from firedoor.errors import DeclarationError
 
-
 app = typer.Typer(
     help="Copies of what services answered: exported, to learn from.",
     no_args_is_help=True,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from firedoor.compose.children import Child, last_words, start
-from firedoor.compose.process_notes import died
 from firedoor.compose.files import explain
+from firedoor.compose.process_notes import died
 from firedoor.compose.project import Project
 from firedoor.compose.restarts import RestartPolicy, Restarts, after_death, looping
 from firedoor.ports.clock import Clock

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from firedoor.adapters.files.journal import FileJournal
 from firedoor.adapters.files.spool import Left, journals, read_journal, take_over
-from firedoor.compose.process_notes import began
 from firedoor.compose.outfit import replica
+from firedoor.compose.process_notes import began
 from firedoor.errors import FiredoorError
 from firedoor.events.happened import Happened
 from firedoor.ports.clock import Clock
@@ -36,9 +36,7 @@ ADOPT_S = 5.0
 CONNECT_S = 1.0
 
 
-def begin_journal(
-    folder: Path, name: str, *, clock: Clock, zone: str | None = None
-) -> FileJournal:
+def begin_journal(folder: Path, name: str, *, clock: Clock, zone: str | None = None) -> FileJournal:
     """Return the journal of this process.
 
     Args:

@@ -143,9 +143,7 @@ class Lookups:
             said = json.dumps({**current, name: version}, sort_keys=True)
             write_atomically(self.project.lookups / "current.json", said.encode(), durable=True)
 
-    def _note(
-        self, name: str, text: str, *, code: str, before: str = "", after: str = ""
-    ) -> None:
+    def _note(self, name: str, text: str, *, code: str, before: str = "", after: str = "") -> None:
         """Note what happened to a lookup."""
         at_s = self.clock.utc_s()
         self.journal.note(

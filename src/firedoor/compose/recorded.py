@@ -8,6 +8,7 @@ the record that it tells of: nothing is told twice, whoever tells it, and howeve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,10 +118,9 @@ async def tell_recorded(streams: Streams, project: Project, plan: Plan, *, clock
         project=project.folder.parent, clock=clock, retention_days=plan.retention_days
     )
     while True:
-        try:
+        # Where the folder or the broker is away the next look tells it.
+        with contextlib.suppress(FiredoorError, OSError):
             await recorded.tell(streams)
-        except (FiredoorError, OSError):
-            pass  # the folder or the broker is away: the next look tells it
         await clock.wait(LOOK_S)
 
 

@@ -155,7 +155,9 @@ class Serving:
         endpoint = self.options.external
         if endpoint is None:
             endpoint = await asyncio.to_thread(self.project.endpoint)
-        return await connect_to(endpoint, pipeline=self.plan.pipeline, clock=self.clock, write_s=WRITE_S)
+        return await connect_to(
+            endpoint, pipeline=self.plan.pipeline, clock=self.clock, write_s=WRITE_S
+        )
 
     async def _watch(self) -> None:
         """Tell how gateways are whenever that changes, for ever."""

@@ -182,7 +182,7 @@ def _rows(beat: ZoneStatus | None, evidence: Evidence | None) -> list[tuple[str,
     The ledger knows of processes that are gone; what it does not have yet is in the beat.
     """
     happened = () if evidence is None else evidence.happened
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"  {clock(one.at_s)}", one.after or one.kind, _words(one)) for one in happened
     ]
     told_s = happened[-1].at_s if happened else 0.0

@@ -122,7 +122,8 @@ def show_changes(found: Sequence[Change]) -> list[tuple[str, ...]]:
 
 def _entry(change: Change) -> Happened:
     """Return a change as an entry of a process of its own, the same each time."""
-    kind = next((kind for word, kind in _KINDS if change.what.startswith(word)), "rollout")
+    kinds = [kind for word, kind in _KINDS if change.what.startswith(word)]
+    kind = kinds[0] if kinds else "rollout"
     happened = bounded(
         Happened(
             at_s=change.at_s,

@@ -33,7 +33,13 @@ class Happenings:
         self._guards: dict[str, str] = {}
 
     def note(
-        self, text: str, *, kind: Kind = "zone.note", code: str = "", about: str = "", cause: str = ""
+        self,
+        text: str,
+        *,
+        kind: Kind = "zone.note",
+        code: str = "",
+        about: str = "",
+        cause: str = "",
     ) -> None:
         """Note that something happened which is no change of the zone's state."""
         self._note(kind, text, code=code, about=about, cause=cause)

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One change, as ``firedoor changes`` shows it; an act in the ledger, see ``control.changes``."""
+    """As ``firedoor changes`` shows it; an act in the ledger, see ``control.changes``."""
 
     at_s: float
     by: str

@@ -79,7 +79,7 @@ def test_a_killed_process_leaves_what_it_noted_and_nobody_else_is_taken_from(
     tmp_path: Path,
 ) -> None:
     command = [sys.executable, "-c", NOTES_AND_IS_KILLED, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - its own
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"noted\n"
         path = tmp_path / f"enrich.gone{SUFFIX}"

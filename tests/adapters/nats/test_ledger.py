@@ -14,6 +14,7 @@ from firedoor.adapters.nats.naming import Names
 from firedoor.adapters.nats.server import LocalServer
 from firedoor.errors import LedgerFull, StoreRefused, StreamsUnavailable
 from firedoor.events.happened import Happened
+from firedoor.ports.streams import Streams
 from firedoor.testing.conformance.store import make_plan
 
 STATE = Happened(
@@ -21,6 +22,11 @@ STATE = Happened(
 )
 ACT = replace(STATE, kind="order", text="zone pause")
 NAMES = Names(PIPELINE)
+
+
+async def enter_many(streams: Streams) -> None:
+    for number in range(100):
+        await streams.enter(replace(ACT, sequence=number + 1, because="x" * 100))
 
 
 def test_a_zone_writes_under_its_own_name_and_no_acts(server: LocalServer) -> None:
@@ -73,9 +79,8 @@ def test_where_acts_have_no_room_that_is_said(server: LocalServer) -> None:
         await streams.declare(make_plan())
         config = acts_config(NAMES) | {"max_bytes": 4_096, "num_replicas": 1}
         await streams.link.api(f"STREAM.UPDATE.{NAMES.book('acts')}", config, answer=StreamInfo)
-        with pytest.raises(LedgerFull, match="no room for what people do.* raises its bound"):
-            for number in range(100):
-                await streams.enter(replace(ACT, sequence=number + 1, because="x" * 100))
+        with pytest.raises(LedgerFull, match=r"no room for what people do.* raises its bound"):
+            await enter_many(streams)
         assert await streams.enter(STATE), "happenings go on"
         await streams.close()
 

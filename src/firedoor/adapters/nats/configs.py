@@ -120,9 +120,7 @@ def happenings_config(names: Names, plan: Plan) -> Config:
 
 def acts_config(names: Names) -> Config:
     """What people did: nothing of it ever goes."""
-    return _stream(
-        names.book("acts"), names.entry("acts", "*", "*", "*"), max_bytes=ACTS_BYTES
-    )
+    return _stream(names.book("acts"), names.entry("acts", "*", "*", "*"), max_bytes=ACTS_BYTES)
 
 
 def beats_config(names: Names) -> Config:

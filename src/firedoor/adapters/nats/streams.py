@@ -365,9 +365,7 @@ class NatsStreams:
         self, book: Book, *, after: int = 0, since_s: float = 0.0, zone: str | None = None
     ) -> AsyncIterator[Entry]:
         """Go through a book in the order in which it was written."""
-        found = ledger.entries(
-            self.link, self.names, book, after=after, since_s=since_s, zone=zone
-        )
+        found = ledger.entries(self.link, self.names, book, after=after, since_s=since_s, zone=zone)
         async for entry in found:
             yield entry
 

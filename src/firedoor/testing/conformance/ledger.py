@@ -55,9 +55,9 @@ async def an_entry_that_is_sent_twice_is_kept_once(store: Store) -> None:
         assert await streams.enter(FULL)
         assert not await streams.enter(FULL)
         assert not await other.enter(FULL)
-        assert await other.enter(replace(FULL, process="host-9-z"))
-        assert await other.enter(replace(FULL, zone="store"))
-        assert len(await _read(streams)) == 3
+        others = [replace(FULL, process="host-9-z"), replace(FULL, zone="store")]
+        assert [await other.enter(one) for one in others] == [True, True]
+        assert await _read(streams) == [FULL, *others]
 
 
 async def entries_come_as_they_were_written(store: Store) -> None:
