@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from adapters.files.bundles import make_folder
+from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.memory import MemoryStore, MemoryStreams
 from firedoor.compose.models import Models
 from firedoor.compose.recorded import Recorded, of_run
 from firedoor.errors import StreamsUnavailable
 from firedoor.events.happened import Happened
-from firedoor.testing.loop import VirtualClock
 from firedoor.wire.run import Code, RunRecord
 
 
@@ -37,11 +37,11 @@ def test_every_change_of_a_model_is_told_once_with_who_and_why(tmp_path: Path) -
     make_models(tmp_path)
 
     async def work() -> None:
-        streams = MemoryStreams(MemoryStore(), VirtualClock())
-        recorded = Recorded(project=tmp_path, clock=VirtualClock(), retention_days=30)
+        streams = MemoryStreams(MemoryStore(), SystemClock())
+        recorded = Recorded(project=tmp_path, clock=SystemClock(), retention_days=30)
         assert await recorded.tell(streams) == 7
         assert await recorded.tell(streams) == 0
-        another = Recorded(project=tmp_path, clock=VirtualClock(), retention_days=30)
+        another = Recorded(project=tmp_path, clock=SystemClock(), retention_days=30)
         assert await another.tell(streams) == 0
         found = await acts(streams)
         assert [one.code for one in found] == [
@@ -64,8 +64,8 @@ def test_a_broker_that_goes_away_in_the_middle_leaves_nothing_out(tmp_path: Path
 
     async def work() -> None:
         store = MemoryStore()
-        streams = MemoryStreams(store, VirtualClock())
-        recorded = Recorded(project=tmp_path, clock=VirtualClock(), retention_days=30)
+        streams = MemoryStreams(store, SystemClock())
+        recorded = Recorded(project=tmp_path, clock=SystemClock(), retention_days=30)
         for done in (True, False):
             store.lose("enter", done=done)
             with pytest.raises(StreamsUnavailable):
@@ -85,9 +85,9 @@ def test_a_registry_that_somebody_began_anew_is_told_from_its_beginning(tmp_path
     one.add("delays", make_folder(tmp_path / "other", model=b"x"))
 
     async def work() -> None:
-        streams = MemoryStreams(MemoryStore(), VirtualClock())
+        streams = MemoryStreams(MemoryStore(), SystemClock())
         for project, count in (("a", 7), ("b", 1)):
-            recorded = Recorded(project=tmp_path / project, clock=VirtualClock(), retention_days=30)
+            recorded = Recorded(project=tmp_path / project, clock=SystemClock(), retention_days=30)
             assert await recorded.tell(streams) == count
 
     asyncio.run(work())
@@ -114,8 +114,8 @@ def test_a_run_is_told_when_it_begins_and_when_it_has_ended() -> None:
 
 def test_a_project_without_models_and_runs_has_nothing_to_tell(tmp_path: Path) -> None:
     async def work() -> None:
-        streams = MemoryStreams(MemoryStore(), VirtualClock())
-        recorded = Recorded(project=tmp_path, clock=VirtualClock(), retention_days=30)
+        streams = MemoryStreams(MemoryStore(), SystemClock())
+        recorded = Recorded(project=tmp_path, clock=SystemClock(), retention_days=30)
         assert await recorded.tell(streams) == 0
 
     asyncio.run(work())
