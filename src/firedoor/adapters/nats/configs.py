@@ -17,6 +17,8 @@ BEAT_S = 10
 VALUES_BYTES = 256 * 2**20
 ATTEMPTS_MAX = 100_000
 HAPPENINGS_BYTES = 64 * 2**20
+HAPPENINGS_S = 3_600
+"""However short the retention is: what happened is looked at afterwards."""
 ACTS_BYTES = 2**30
 """A million or two: it is there so that nothing is without a bound."""
 COPIES = 3
@@ -114,7 +116,7 @@ def happenings_config(names: Names, plan: Plan) -> Config:
         names.entry("happenings", "*", "*", "*"),
         discard="old",
         max_bytes=HAPPENINGS_BYTES,
-        max_age=int(plan.retention_days * 86_400 * NANOS),
+        max_age=max(HAPPENINGS_S, int(plan.retention_days * 86_400)) * NANOS,
     )
 
 
