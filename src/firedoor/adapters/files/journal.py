@@ -27,6 +27,8 @@ from firedoor.ports.clock import Clock
 
 BYTES_MAX = 512 * 2**10
 """Of entries that the ledger does not have: a thousand or more."""
+UNWRITTEN_MAX = 10_000
+"""Entries that wait for the disk; beyond that it gets what is not forwarded, and no more."""
 GAP_BYTES = 2_048
 """That are kept free for telling how many were lost."""
 CLOSE_S = 1.0
@@ -165,7 +167,7 @@ class FileJournal:
         self._unsent.append((happened, line))
         self._bytes += len(line)
         self._unwritten.append(line)
-        if sum(map(len, self._unwritten)) > 2 * self._bytes_max:  # the disk hangs
+        if len(self._unwritten) > UNWRITTEN_MAX:  # the disk hangs
             self._unwritten.clear()
             self._anew = True
 
