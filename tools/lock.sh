@@ -14,7 +14,7 @@ lock() { # NAME CONSTRAINT-or-"" ARGUMENTS...
 }
 
 run=(pyproject.toml --group build --extra run)
-everything=("${run[@]}" --extra serve --extra openfeature --extra pandas --extra cloudpickle)
+everything=("${run[@]}" --extra serve --extra openfeature --extra otel --extra pandas --extra cloudpickle)
 lock test "" "${everything[@]}" --extra train --group train --group test --group lint "$@"
 # run.txt is a part of test.txt: the same versions, fewer packages, so that `make run` is quick.
 lock run requirements/test.txt "${run[@]}" "$@"

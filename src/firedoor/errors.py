@@ -12,6 +12,7 @@ FiredoorError
 │   ├── NotKnown            a zone, batch, row or file that was asked for is not there
 │   ├── ModelRefused        a version may not become what was asked: not qualified, quarantined ...
 │   ├── ChangedMeanwhile    somebody else changed the model first
+│   ├── DrillRefused        nothing may be injected here, or not now
 │   └── GuardRefused        a guard said no before the call was made
 │       ├── GuardOpen       its breaker is open
 │       ├── Overloaded      there is no room for a call of this class
@@ -30,7 +31,8 @@ FiredoorError
 └── Full                    there is no room; nothing was stored, nothing is lost
     ├── StreamFull          an inbox
     ├── DeadLettersFull     the store of dead letters
-    └── ArtifactsFull       the store of artifacts
+    ├── ArtifactsFull       the store of artifacts
+    └── LedgerFull          the book of what people do
 
 Leaves are raised, branches are for catching.
 """
@@ -130,6 +132,10 @@ class ChangedMeanwhile(Refused):
         super().__init__(message)
 
 
+class DrillRefused(Refused):
+    """A drill may not begin: in production without leave, or where somebody has stopped drills."""
+
+
 class GuardRefused(Refused):
     """A guard refused a call before anything happened; safe to make again later.
 
@@ -210,13 +216,17 @@ class DependencyDown(FiredoorError):
 
     Attributes:
         retry_after_s: seconds after which to try again; None: not known.
+        dependency: its name: of a guard, lookup or model; empty: not known.
         frame: the caller's frame, untouched, where a wall raised it.
         undelivered: frames that ``map`` had taken and not yet given back, this one first.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, dependency: str = ""
+    ) -> None:
         """Say what is away."""
         self.retry_after_s = retry_after_s
+        self.dependency = dependency
         self.frame: object = None
         self.undelivered: tuple[object, ...] = ()
         super().__init__(message)
@@ -269,6 +279,10 @@ class ArtifactsFull(Full):
     """The store of artifacts has no room for a bundle: free some, or prune models."""
 
 
+class LedgerFull(Full):
+    """The ledger has no room for what people do, of which nothing ever goes: raise its bound."""
+
+
 class StepUnloadable(FiredoorError):
     """The step or its module cannot be loaded in a worker process.
 
@@ -298,6 +312,7 @@ class StepAtFault(FiredoorError):
         line: ``file:line`` of the user's code, or None.
         columns: columns that the rule or the error names.
         failed_rows: how many rows are known to fail in this way.
+        of_input: whether what came in does not keep its schema: then its publisher is at fault.
         frame: the caller's frame, untouched.
         undelivered: frames that ``map`` had taken and not yet given back, this one first.
     """
@@ -312,6 +327,7 @@ class StepAtFault(FiredoorError):
         line: str | None = None,
         columns: tuple[str, ...] = (),
         failed_rows: int = 0,
+        of_input: bool = False,
     ) -> None:
         """Describe the fault; the wall adds the frame before it raises."""
         super().__init__(message)
@@ -321,6 +337,7 @@ class StepAtFault(FiredoorError):
         self.line = line
         self.columns = columns
         self.failed_rows = failed_rows
+        self.of_input = of_input
         self.frame: object = None
         self.undelivered: tuple[object, ...] = ()
 

@@ -10,6 +10,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.nats.server import start
 from firedoor.adapters.nats.streams import connect
 from firedoor.compose.chores import beside
+from firedoor.compose.project import Project
 from firedoor.errors import FiredoorError, StoreRefused, StreamsUnavailable
 from firedoor.spec.plan import Plan
 from firedoor.testing.conformance.store import make_plan, make_record
@@ -42,6 +43,9 @@ class Tended:
         self.swept[edge].append(self._now_s())
         return 0
 
+    async def beat(self, key: str, value: bytes) -> None:
+        raise AssertionError(key, value)  # there is no job
+
 
 def tended(
     seconds: float, fails: Callable[[float], FiredoorError | None] = lambda _now_s: None
@@ -52,7 +56,7 @@ def tended(
     async def main() -> None:
         chores = [
             asyncio.ensure_future(chore)
-            for chore in beside(store, PLAN, clock=clock, tell=told.append)
+            for chore in beside(store, PLAN, Project.at(Path()), clock=clock, tell=told.append)
         ]
         await clock.wait(seconds + 1)
         for chore in chores:

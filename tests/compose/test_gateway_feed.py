@@ -421,3 +421,42 @@ def test_what_a_rollout_failed_at_is_kept_when_it_is_over_and_the_oldest_go(tmp_
     kept = [number for number in range(25) if packs.of(f"predict-{number}")]
     assert len(kept) == 20
     assert kept[-1] == 24
+
+
+def test_a_service_whose_flags_a_drill_has_away_goes_on_with_those_of_before(
+    tmp_path: Path,
+) -> None:
+    gateway = Gateway(tmp_path)
+    killed = Flags(flags={"kill.predict.route": Flag(value=True)})
+
+    async def story(streams: MemoryStreams) -> None:
+        await streams.put("flags", encode_flags(Flags(generation=1)))
+        await CLOCK.wait(1)
+        hear = gateway.feed.deafen("predict")
+        await streams.put("flags", encode_flags(replace(killed, generation=2)))
+        await CLOCK.wait(5)
+        assert gateway.service.flags[-1].generation == 1
+        hear()
+        assert gateway.service.flags[-1].flags["kill.predict.route"].value is True, "at once"
+
+    gateway.during(story)
+
+
+def test_drills_are_looked_for_while_the_broker_is_there(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    looks: list[float] = []
+
+    async def look(_: Streams) -> None:
+        looks.append(CLOCK.now_s())
+
+    async def story(_: MemoryStreams) -> None:
+        await CLOCK.wait(2)
+        assert len(looks) >= 5
+        gateway.store.down("it is gone")
+        await CLOCK.wait(10)
+        seen = len(looks)
+        await CLOCK.wait(10)
+        assert len(looks) == seen
+
+    gateway.feed.drills = look
+    gateway.during(story)

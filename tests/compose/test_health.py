@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from firedoor.compose import health
-from firedoor.compose.health import HOST, judge, served
+from firedoor.compose import small_http
+from firedoor.compose.health import judge, served
+from firedoor.compose.small_http import HOST
 from firedoor.wire.records import ZoneStatus
 
 WAIT_S = 20.0
@@ -109,13 +110,13 @@ def test_a_probe_gets_200_or_503_and_why_as_json() -> None:
 
 @pytest.mark.parametrize(
     "request_line",
-    [b"GET / HTTP/1.1\r\n", b"\r\n", b"GET\r\n", b"\xff\xfe \xff\r\n", b"GET /metrics HTTP/1\r\n"],
+    [b"GET / HTTP/1.1\r\n", b"\r\n", b"GET\r\n", b"\xff\xfe \xff\r\n", b"GET /other HTTP/1\r\n"],
 )
 def test_any_other_request_is_told_what_there_is(request_line: bytes) -> None:
     async def story(port: int) -> None:
         answer = await ask(port, request_line)
         assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
-        assert answer.endswith(b'{"paths":["/livez","/readyz"]}')
+        assert answer.endswith(b'{"paths":["/livez","/readyz","/metrics"]}')
 
     serve(story, lambda: status("running"))
 
@@ -127,7 +128,7 @@ def test_who_asks_for_too_much_or_goes_or_dawdles_costs_nobody_else_an_answer() 
         _, slow = await asyncio.open_connection(HOST, port)
         slow.write(b"GET /rea")
         much, flood = await asyncio.open_connection(HOST, port)
-        flood.write(b"x" * 2 * health.REQUEST_BYTES)
+        flood.write(b"x" * 2 * small_http.REQUEST_BYTES)
         assert b" 200 OK" in await ask(port, b"GET /livez HTTP/1.1\r\n\r\n")
         assert await much.read() == b"", "it is let go of"
         for writer in (slow, flood):
@@ -137,7 +138,7 @@ def test_who_asks_for_too_much_or_goes_or_dawdles_costs_nobody_else_an_answer() 
 
 
 def test_who_dawdles_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "REQUEST_S", 0.1)  # else the test waits for 5 s
+    monkeypatch.setattr(small_http, "REQUEST_S", 0.1)  # else the test waits for 5 s
 
     async def story(port: int) -> None:
         dawdles, slow = await asyncio.open_connection(HOST, port)
@@ -167,3 +168,16 @@ def test_it_listens_on_loopback_only() -> None:
         del reader
 
     serve(story, lambda: None)
+
+
+def test_metrics_are_answered_beside_health() -> None:
+    async def main() -> bytes:
+        async with served(0, "clean", lambda: None, metrics=lambda: b"firedoor_up 1\n") as port:
+            async with asyncio.timeout(WAIT_S):
+                return await ask(port, b"GET /metrics?x=1 HTTP/1.1\r\n\r\n")
+
+    answer = asyncio.run(main())
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert b"Content-Type: text/plain; version=0.0.4" in head
+    assert body == b"firedoor_up 1\n"

@@ -14,8 +14,10 @@ import msgspec
 from firedoor.adapters.memory import Link, MemoryStore, MemoryStreams
 from firedoor.data.outlets import keep_all
 from firedoor.data.runner import Runner
+from firedoor.events.objective import Objectives
 from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
 from firedoor.ports.streams import Delivery
+from firedoor.ports.telemetry import Telemetry
 from firedoor.spec.plan import EdgePlan, GatePolicy, Plan, ShedPlan, WhenFull, ZonePlan
 from firedoor.testing.loop import VirtualClock
 from firedoor.wire.envelope import Envelope, checksum
@@ -87,7 +89,12 @@ def edge(
     )
 
 
-def plan_of(*edges: EdgePlan, gate: GatePolicy | None = None, dead_bytes_max: int = 2**30) -> Plan:
+def plan_of(
+    *edges: EdgePlan,
+    gate: GatePolicy | None = None,
+    dead_bytes_max: int = 2**30,
+    slo: dict[str, float] | None = None,
+) -> Plan:
     readers = {edge.reader for edge in edges}
     publishers = {edge.publisher for edge in edges}
     zones = tuple(
@@ -98,6 +105,7 @@ def plan_of(*edges: EdgePlan, gate: GatePolicy | None = None, dead_bytes_max: in
             version=f"{name}-1",
             gate=GatePolicy(dead_max=1.0, throttle_share=1.0) if gate is None else gate,
             sensitive=("tail",),
+            slo=slo or {},
         )
         for name in sorted(readers | publishers)
     )
@@ -220,6 +228,7 @@ class World:
         concurrency: int = 2,
         shed: Callable[[bytes, Envelope, ShedPlan], Parcel] = keep_all,
         replica: str = "here-1",
+        telemetry: Telemetry | None = None,
     ) -> Runner:
         return Runner(
             self.plan.zone(zone),
@@ -231,6 +240,7 @@ class World:
             chance=random.Random(self.seed),
             concurrency=concurrency,
             shed=shed,
+            telemetry=telemetry,
         )
 
     async def order(
@@ -264,6 +274,11 @@ class World:
             for delivery in deliveries:
                 await delivery.ack()
         return found
+
+    async def objectives(self, zone: str = "mid") -> Objectives | None:
+        for value in (await self.streams.beats(f"objective.{zone}.")).values():
+            return msgspec.json.decode(value, type=Objectives)
+        return None
 
     async def beat(self, zone: str = "mid") -> ZoneStatus | None:
         for value in (await self.streams.beats(f"zone.{zone}.")).values():

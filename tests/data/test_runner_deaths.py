@@ -28,7 +28,7 @@ BATCHES = 3
 BAD = 2
 CALLS_MAX = 100
 PLAN = plan_of(edge("src:mid"), edge("mid:a"), edge("mid:b", by_way=True))
-BESIDE = {"fetch", "get", "beat", "working"}
+BESIDE = {"fetch", "get", "beat", "beats", "depth", "working"}
 """Calls that are not about one batch."""
 
 

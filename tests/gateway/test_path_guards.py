@@ -180,3 +180,49 @@ def test_what_the_breaker_of_an_arm_refuses_counts_as_failed() -> None:
             assert stage.of(CANDIDATE).number < 40
 
     run(main())
+
+
+def test_what_a_drill_made_a_version_say_and_fail_at_is_forgotten_when_it_is_over() -> None:
+    async def main() -> None:
+        stage = Stage()
+        drilled = True
+
+        def act(_ask: object, number: int) -> Act:
+            return Act(("answer" if number == 0 else "die") if drilled else "answer")
+
+        stage.scripts[CHAMPION] = act
+        async with serving(stage, route(), of=plan(fallback=CONSTANT)) as path:
+            assert (await path.answer(ask(1))).arm == "champion"
+            assert (await path.answer(ask(1))).arm == "cached"
+            drilled = False
+            path.absolve(CHAMPION.digest)
+            drilled = True
+            assert (await path.answer(ask(1))).arm == "constant", (
+                "what it said then is kept no more"
+            )
+            path.absolve(CHAMPION.digest)
+            drilled = False
+            await CLOCK.wait(5)  # the breaker finds out by itself
+            await path.answer(ask(2))
+            answer = await path.answer(ask(1))
+            assert answer.arm == "champion"
+            assert not stage.of(CHAMPION).asks[-1].suspect, "it need not be run alone"
+
+    run(main())
+
+
+def test_a_version_that_a_drill_had_fail_is_opened_at_once_when_it_is_over() -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.options[CHAMPION] = {"fails": "its files are another version's", "loading_s": 0.1}
+        async with serving(stage, route()) as path:
+            await CLOCK.wait(40)
+            opened = len(stage.opened)
+            assert opened >= 3, "it was tried again, ever more slowly"
+            stage.options.clear()
+            path.absolve(CHAMPION.digest)
+            await CLOCK.wait(0.1)
+            assert len(stage.opened) > opened
+            assert (await path.answer(ask(1))).arm == "champion"
+
+    run(main())

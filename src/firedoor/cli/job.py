@@ -17,6 +17,7 @@ from firedoor.cli.job_screen import screen, signals
 from firedoor.cli.mlflow import mirror_after
 from firedoor.cli.runs_shown import run_lines
 from firedoor.cli.unloadable import refusals_told
+from firedoor.compose.job_objectives import tell_run
 from firedoor.compose.jobs import job_of, run_job, with_parameters
 from firedoor.compose.loading import load_plan
 from firedoor.compose.project import Project
@@ -92,6 +93,7 @@ def run_command(
                 parameters=parameters, seed=seed, version=version, fresh=fresh, watcher=watcher,
                 cancelled=lambda: bool(asked),
             )  # fmt: skip
+    tell_run(record, SystemClock())
     if as_json:
         print(json.dumps(msgspec.to_builtins(record)))
     else:
@@ -134,6 +136,7 @@ def watch_command(
                     parameters=with_parameters(job, {}), because=because, watcher=watcher,
                     cancelled=lambda: bool(asked),
                 )  # fmt: skip
+            tell_run(record, clock)
             for line in run_lines(record, details=False):
                 print(line, flush=True)
             return record

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +20,11 @@ from firedoor.compose.credentials import endpoint_of
 from firedoor.compose.files import explain, write_atomically
 from firedoor.compose.inputs import missing_inputs
 from firedoor.compose.loading import load_plan
+from firedoor.compose.metrics_endpoint import exposed
 from firedoor.compose.progress import screen_for
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.report import NOT_DONE, Figures, figures_of, report_lines
+from firedoor.compose.small_http import HOST
 from firedoor.compose.supervisor import Outcome, Supervisor
 from firedoor.errors import DeclarationError, FiredoorError, PipelineUnloadable
 from firedoor.spec.plan import Plan
@@ -45,6 +48,15 @@ CredentialsOption = Annotated[
         help="JSON file with user and password for --nats; or set FIREDOOR_NATS_USER and "
         "FIREDOOR_NATS_PASSWORD.",
     ),
+]
+MetricsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics", min=0, max=65535, help="Port of /metrics with all zones' metrics; 0: any."
+    ),
+]
+MetricsHostOption = Annotated[
+    str, typer.Option("--metrics-host", help="Where --metrics is answered.")
 ]
 
 
@@ -73,13 +85,16 @@ def up(
     json: JsonOption = None,
     nats: NatsOption = None,
     credentials: CredentialsOption = None,
+    metrics: MetricsOption = None,
+    metrics_host: MetricsHostOption = HOST,
 ) -> None:
     """Keep a pipeline running until it is asked to end.
 
     Ctrl-C or SIGTERM drains: what was begun is finished, and the next time goes on. Ends with 0 if
     every row is accounted for, with 1 otherwise, with 2 if it cannot begin.
     """
-    _run(pipeline, project, json, _endpoint(nats, credentials), bounded=False)
+    watched = None if metrics is None else (metrics_host, metrics)
+    _run(pipeline, project, json, _endpoint(nats, credentials), bounded=False, metrics=watched)
 
 
 def _run(
@@ -89,6 +104,7 @@ def _run(
     external: Callable[[], Endpoint | None],
     *,
     bounded: bool,
+    metrics: tuple[str, int] | None = None,
 ) -> None:
     """Run, report, and end with the exit code."""
     try:
@@ -109,7 +125,7 @@ def _run(
                 why, remedy = "is in no folder that is there", "make the folder, or name another"
                 raise DeclarationError("json", str(json), why, remedy)
             warn_or_refuse(plan, file, SystemClock().utc_s())
-            code = _supervise(project, plan, json, external(), bounded=bounded)
+            code = _supervise(project, plan, json, external(), bounded=bounded, metrics=metrics)
     except FiredoorError as error:
         _refuse(str(error))
     except OSError as error:
@@ -120,7 +136,13 @@ def _run(
 
 
 def _supervise(
-    project: Project, plan: Plan, json: Path | None, external: Endpoint | None, *, bounded: bool
+    project: Project,
+    plan: Plan,
+    json: Path | None,
+    external: Endpoint | None,
+    *,
+    bounded: bool,
+    metrics: tuple[str, int] | None,
 ) -> int:
     """Run the supervisor, print the report, keep the figures; return the exit code."""
     clock = SystemClock()
@@ -140,7 +162,7 @@ def _supervise(
                 "end by itself: end it with Ctrl-C, or use `firedoor up`"
             )
     try:
-        outcome = asyncio.run(_until_asked(supervisor))
+        outcome = asyncio.run(_until_asked(supervisor, metrics))
     finally:
         screen.close()
     figures = figures_of(plan, outcome, bounded=bounded)
@@ -163,12 +185,20 @@ def _keep(figures: Figures, file: Path) -> bool:
     return True
 
 
-async def _until_asked(supervisor: Supervisor) -> Outcome:
-    """Run the supervisor; signals ask it to end."""
+async def _until_asked(supervisor: Supervisor, metrics: tuple[str, int] | None) -> Outcome:
+    """Run the supervisor; signals ask it to end. Metrics are shown meanwhile, if that is wanted."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, supervisor.end)
-    return await supervisor.run()
+    async with AsyncExitStack() as stack:
+        if metrics is not None:
+            host, port = metrics
+            pipeline = supervisor.plan.pipeline
+            at = await stack.enter_async_context(
+                exposed(port, supervisor.project, pipeline, clock=supervisor.clock, host=host)
+            )
+            supervisor.screen.tell(f"metrics: {at}")
+        return await supervisor.run()
 
 
 def _endpoint(nats: str | None, credentials: Path | None) -> Callable[[], Endpoint | None]:

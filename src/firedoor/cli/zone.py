@@ -49,7 +49,9 @@ def run(
     ] = None,
     health: Annotated[
         int | None,
-        typer.Option("--health", min=0, max=65535, help="Port of /livez and /readyz; 0: any."),
+        typer.Option(
+            "--health", min=0, max=65535, help="Port of /livez, /readyz and /metrics; 0: any."
+        ),
     ] = None,
     health_host: Annotated[
         str,

@@ -1,10 +1,12 @@
-"""What is done again and again beside a run: records are pruned, inboxes are swept."""
+"""What is done again and again beside a run: records are pruned, inboxes swept, jobs spoken for."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
 
+from firedoor.compose.job_objectives import say_jobs
+from firedoor.compose.project import Project
 from firedoor.errors import FiredoorError, StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.spec.plan import Plan
@@ -27,9 +29,13 @@ class Store(Protocol):
         """Delete what a reader is done with and a full disk kept."""
         ...
 
+    async def beat(self, key: str, value: bytes) -> None:
+        """Say something of oneself."""
+        ...
+
 
 def beside(
-    store: Store, plan: Plan, *, clock: Clock, tell: Callable[[str], None]
+    store: Store, plan: Plan, project: Project, *, clock: Clock, tell: Callable[[str], None]
 ) -> tuple[Coroutine[object, object, None], ...]:
     """Return the chores of a run, each of which goes on for ever."""
 
@@ -44,6 +50,7 @@ def beside(
     return (
         repeat(prune, every_s=PRUNE_S, clock=clock, tell=tell, undone="old records stay"),
         repeat(sweep, every_s=SWEEP_S, clock=clock, tell=tell, undone=stay),
+        say_jobs(store, plan, project.folder.parent, clock),
     )
 
 

@@ -72,6 +72,14 @@ def movement(facts: Mapping[str, ZoneFacts], snapshot: Snapshot) -> tuple[object
     return counts, tuple((edge, depth.messages) for edge, depth in snapshot.depths.items())
 
 
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error in a group of what happened at once."""
+    found: BaseException = errors
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
 def _waits(zone: ZonePlan, fact: ZoneFacts) -> Stuck | None:
     """Return for what a zone waits for a person, if it does."""
     if fact.done:

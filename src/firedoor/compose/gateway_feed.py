@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from firedoor.compose.champions import Champions, followed
 from firedoor.compose.evidence_packs import EvidencePacks
@@ -21,6 +23,7 @@ from firedoor.compose.files import explain
 from firedoor.compose.flags_file import FlagsFile
 from firedoor.compose.serving_folder import ServingFolder
 from firedoor.errors import FiredoorError, StreamsUnavailable
+from firedoor.events.objective import Objectives
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.wire.evidence import Evidence, encode_evidence
@@ -88,6 +91,10 @@ class Feed:
     """Why nothing is heard of the control plane's values, in words; empty: all is well."""
     reached: Callable[[Streams | None], None] = lambda _: None
     """Told when there is a broker to write to, and when there is none."""
+    promises: Callable[[], Sequence[Objectives]] = tuple
+    """Returns what services have kept of their promises, which is said each second."""
+    drills: Callable[[Streams], Awaitable[None]] | None = None
+    """Looks what drills want of this gateway, as often as it pleases."""
     in_thread: Callable[[Callable[[], None]], Awaitable[None]] = asyncio.to_thread
     """Does what a slow disk may hold up."""
     _routes: dict[str, Route] = field(default_factory=dict)
@@ -102,6 +109,8 @@ class Feed:
     """That were on the disk last."""
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _told: set[str] = field(default_factory=set)
+    _deaf: set[str] = field(default_factory=set)
+    """Services that hear of no flags, since a drill has their store be away."""
 
     async def begin(self) -> None:
         """Have each service follow what was kept on the disk, or else the registry."""
@@ -229,6 +238,8 @@ class Feed:
             fed = self.services.get(key.removeprefix("lease."))
             if fed is not None:
                 fed.heartbeat(value)
+        if self.drills is not None:
+            await self.drills(streams)
 
     def _take_route(self, service: str, data: bytes | None) -> bool:
         """Take what the control plane says of a service; return whether that is new."""
@@ -272,8 +283,20 @@ class Feed:
         flags = newer(self._flags_kept, self._flags_told)
         if flags != self._flags:
             self._flags = flags
-            for fed in self.services.values():
-                fed.set_flags(flags)
+            for service, fed in self.services.items():
+                if service not in self._deaf:
+                    fed.set_flags(flags)
+
+    def deafen(self, service: str) -> Callable[[], None]:
+        """Have a service hear of flags no more; return what ends that: then those of then hold."""
+        self._deaf.add(service)
+
+        def hear() -> None:
+            self._deaf.discard(service)
+            if self._flags is not None:
+                self.services[service].set_flags(self._flags)
+
+        return hear
 
     async def _speak(self, streams: Streams) -> None:
         """Tell what was counted, for ever: each second, and at once when another route holds."""
@@ -282,6 +305,10 @@ class Feed:
                 evidence = encode_evidence(fed.evidence(self.clock.utc_s()))
                 with contextlib.suppress(StreamsUnavailable):
                     await streams.beat(f"evidence.{service}.{self.gateway}", evidence)
+            for told in self.promises():
+                with contextlib.suppress(StreamsUnavailable):
+                    key = f"objective.{told.zone}.{told.process}"
+                    await streams.beat(key, msgspec.json.encode(told))
             self._news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):

@@ -23,12 +23,15 @@ import psutil
 from msgspec.structs import replace
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.compose import outfit, tether
+from firedoor.compose import log_lines, outfit, tether
 from firedoor.compose.champions import Champions
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.evidence_packs import EvidencePacks
 from firedoor.compose.flags_file import FlagsFile
+from firedoor.compose.gateway_faults import GatewayFaults
 from firedoor.compose.gateway_feed import Feed
+from firedoor.compose.gateway_view import GatewayView, view_of
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.label_forwarding import forwarder
 from firedoor.compose.opening import Opening
 from firedoor.compose.pack_replay import PackReplays
@@ -40,8 +43,10 @@ from firedoor.compose.serving_folder import (
     serving_plan,
 )
 from firedoor.data.prediction_writer import PredictionWriter
+from firedoor.drill.permission import ENV, environment_of
 from firedoor.errors import DeclarationError, FiredoorError
 from firedoor.gateway.front import front
+from firedoor.gateway.happenings import happened
 from firedoor.gateway.http_server import bind, new_event_loop
 from firedoor.gateway.path import ServicePath
 from firedoor.gateway.services import ServiceFacts
@@ -84,8 +89,11 @@ class GatewayProcess:
     options: GatewayOptions
     _leave: asyncio.Event = field(default_factory=asyncio.Event)
     _clock: SystemClock = field(default_factory=SystemClock)
+    _journaling: Journaling = field(init=False)
     _url: str = ""
     """Where it answers, once it does."""
+    _foreign: bool = True
+    """Whether the broker is one that firedoor has not started, as far as is known."""
 
     async def run(self) -> int:
         """Answer until it is asked to end; return the exit code.
@@ -102,6 +110,8 @@ class GatewayProcess:
         folder = ServingFolder(project, _log.warning)
         plan = await asyncio.to_thread(serving_plan, folder, project, self.options.pipeline)
         name = outfit.replica()
+        called = f"gateway-{self.options.number}" if self.options.number else "gateway"
+        self._journaling = Journaling(project.folder, called, self._clock)
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
             opening = Opening(
                 plan, project=project, champions=Champions(project.folder, _log.warning),
@@ -110,6 +120,8 @@ class GatewayProcess:
             log = PredictionWriter(clock=self._clock)
             tasks.create_task(log.run())
             stack.push_async_callback(log.close)
+            stack.push_async_callback(self._journaling.finish)
+            stack.callback(tasks.create_task(self._journaling.run()).cancel)
             paths = {
                 service.name: await stack.enter_async_context(
                     ServicePath(
@@ -123,10 +135,20 @@ class GatewayProcess:
                 for service in plan.services
             }  # fmt: skip
             feed = self._feed(project, plan, folder, paths, name)
-            feed.reached = lambda streams: setattr(log, "log", streams)
+            view = view_of(stack, plan, paths, gateway=name, clock=self._clock)
+            feed.reached = lambda streams: self._reached(log, streams)
+            feed.promises = view.promises.look
+            faults = self._faults(plan, opening, feed, paths)
+            feed.drills = faults.look
+            view.drilled_by(faults)
             await feed.begin()
-            await self._serve(feed, folder, paths, name)
+            await self._serve(feed, folder, paths, view, name)
         return LEFT
+
+    def _reached(self, log: PredictionWriter, streams: Streams | None) -> None:
+        """Write to a broker from now on; None: to none."""
+        log.log = streams
+        self._journaling.reach(streams)
 
     def _feed(
         self,
@@ -144,6 +166,7 @@ class GatewayProcess:
             endpoint = self.options.endpoint
             if endpoint is None:
                 endpoint = await asyncio.to_thread(project.endpoint)
+            self._foreign = endpoint.external
             return await connect_to(
                 endpoint, pipeline=plan.pipeline, clock=self._clock, read_s=READ_S,
                 write_s=WRITE_S, open_s=OPEN_S,
@@ -168,8 +191,35 @@ class GatewayProcess:
             tell=_log.info,
         )
 
+    def _faults(
+        self, plan: Plan, opening: Opening, feed: Feed, paths: Mapping[str, ServicePath]
+    ) -> GatewayFaults:
+        """Return what injects faults where a drill wants some."""
+
+        def champion(service: str) -> str:
+            route = feed.following(service)
+            return "" if route is None else route.champion.digest
+
+        return GatewayFaults(
+            {service.name: service for service in plan.services},
+            opening.drilled,
+            process=feed.gateway,
+            environment=lambda: environment_of(
+                plan.environment, os.environ.get(ENV, ""), foreign_broker=self._foreign
+            ),
+            champion=champion,
+            deafen=feed.deafen,
+            absolve=lambda service, digest: paths[service].absolve(digest),
+            clock=self._clock,
+        )
+
     async def _serve(
-        self, feed: Feed, folder: ServingFolder, paths: Mapping[str, ServicePath], name: str
+        self,
+        feed: Feed,
+        folder: ServingFolder,
+        paths: Mapping[str, ServicePath],
+        view: GatewayView,
+        name: str,
     ) -> None:
         """Answer until it is asked to end, and finish what is under way.
 
@@ -178,7 +228,8 @@ class GatewayProcess:
         """
         server = front(
             list(paths.values()), gateway=name, release=outfit.version(), clock=self._clock,
-            failed=lambda error: _log.error("%s", error, exc_info=error),
+            failed=lambda error: _log.error("%s", error, exc_info=error), counts=view.counts,
+            further=view.further, watch=view.watch, measure=view.measure,
         )  # fmt: skip
         # What is there stays: it need not be looked through for garbage ever again, and requests
         # make none that goes in circles.
@@ -239,8 +290,13 @@ class GatewayProcess:
     ) -> None:
         """Say how it is whenever that changes, for ever."""
         before: GatewayState | None = None
+        told: dict[str, ServiceFacts] = {}
         while True:
-            told = {name: path.facts() for name, path in paths.items()}
+            known, told = told, {name: path.facts() for name, path in paths.items()}
+            for service, facts in told.items():
+                at_s = self._clock.utc_s()
+                for one in happened(service, known.get(service), facts, at_s):
+                    self._journaling.journal.note(one)
             state = replace(
                 first,
                 url=self._url,
@@ -261,10 +317,8 @@ class GatewayProcess:
 
 def run_gateway(options: GatewayOptions) -> int:
     """Run a gateway until it is asked to end; return the exit code. Errors are printed."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
+        log_lines.set_up(os.environ, process="gateway")
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(GatewayProcess(options).run())
     except BaseExceptionGroup as errors:

@@ -11,13 +11,16 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from firedoor.adapters.files.artifacts import FileArtifacts
 from firedoor.compose.champions import Champions, arm_of
+from firedoor.compose.drilled_service import DrilledService
 from firedoor.compose.loaded import LoadedBundles
 from firedoor.compose.project import Project
+from firedoor.compose.slow_link import Asked, Delay, SlowLink
+from firedoor.compose.store_link import StoreLink
 from firedoor.compute.fetching import WorkerFetcher
 from firedoor.compute.opening import open_fallback, open_variant, read_manifest
 from firedoor.errors import FiredoorError, NotKnown, shorten
@@ -47,7 +50,14 @@ class CopiedVariant:
     """
 
     def __init__(
-        self, have: Have, make: Make, failed: Callable[[], None], tasks: asyncio.TaskGroup
+        self,
+        have: Have,
+        make: Make,
+        failed: Callable[[], None],
+        tasks: asyncio.TaskGroup,
+        *,
+        clock: Clock,
+        digest: str = "",
     ) -> None:
         """Begin to copy.
 
@@ -56,8 +66,15 @@ class CopiedVariant:
             make: starts workers on it.
             failed: told when a version that was copied could not be loaded.
             tasks: where the version lives; outlives it.
+            clock: what deadlines are on.
+            digest: of its bundle.
         """
+        self.digest = digest
+        self._clock = clock
         self._inner: Variant | None = None
+        self._asked: Asked | None = None
+        """The same, or what a drill has put before it."""
+        self._delay_s: Delay | None = None
         self._because = ""
         self._closed = False
         self._failed = failed
@@ -71,6 +88,7 @@ class CopiedVariant:
             async with asyncio.TaskGroup() as group:
                 if not self._closed:
                     self._inner = make(folder, group)
+                    self.slow(self._delay_s)
                     self._opened.set()
                     await self._over.wait()
         except (FiredoorError, OSError) as error:
@@ -105,18 +123,24 @@ class CopiedVariant:
 
     def ask(self, ask: Ask) -> Awaitable[Told]:
         """Have one request answered."""
-        if self._inner is not None and not self._because:
-            return self._inner.ask(ask)
+        if self._asked is not None and not self._because:
+            return self._asked.ask(ask)
         future: asyncio.Future[Told] = asyncio.get_running_loop().create_future()
         future.set_result(NOT_READY)
         return future
 
     def post(self, ask: Ask, told: Callable[[Told], None]) -> None:
         """Have one request answered, see ``ports.variants``."""
-        if self._inner is not None and not self._because:
-            self._inner.post(ask, told)
+        if self._asked is not None and not self._because:
+            self._asked.post(ask, told)
         else:
             told(NOT_READY)
+
+    def slow(self, delay_s: Delay | None) -> None:
+        """Have requests take longer on their way to its workers; None: no more."""
+        self._delay_s, self._asked = delay_s, self._inner
+        if delay_s is not None and self._inner is not None:
+            self._asked = SlowLink(self._inner, delay_s, self._clock)
 
     async def ready(self, wait_s: float) -> bool:
         """Wait until it is loaded and warmed; False: it is not."""
@@ -167,20 +191,29 @@ class Opening:
         self._loaded = LoadedBundles(folder / "loaded", artifacts, clock)
         self._doubted: set[str] = set()
         """Digests of what was copied and could not be loaded."""
+        self.drilled: Mapping[str, DrilledService] = {
+            service.name: DrilledService() for service in plan.services
+        }
+        """What a drill can reach, by service."""
 
     def of(self, service: ServicePlan) -> OpenVariant:
         """Return what begins to make a version of a service ready."""
+        drilled = self.drilled[service.name]
 
         def open_one(arm: Arm, *, nice: int) -> Variant:
-            return CopiedVariant(
+            affliction = drilled.affliction(arm.digest)
+            version = CopiedVariant(
                 lambda: self._have(arm.digest),
                 lambda folder, tasks: open_variant(
                     service, arm, folder=folder, tasks=tasks, nice=nice,
-                    sys_path=self._plan.sys_path,
+                    sys_path=self._plan.sys_path, affliction=affliction,
                 ),
                 lambda: self._doubted.add(arm.digest),
                 self._tasks,
+                clock=self._clock, digest=arm.digest,
             )  # fmt: skip
+            drilled.held(version)
+            return version
 
         return open_one
 
@@ -203,7 +236,7 @@ class Opening:
             signature = read_manifest(folder, arm).signature
             return open_fallback(service, signature, tasks=tasks, sys_path=self._plan.sys_path)
 
-        return CopiedVariant(have, make, lambda: None, self._tasks)
+        return CopiedVariant(have, make, lambda: None, self._tasks, clock=self._clock)
 
     def lookups(self, service: ServicePlan) -> MakeLookups | None:
         """Return what makes a service's look-ups; None if it declares no features."""
@@ -212,13 +245,17 @@ class Opening:
 
         def make(killed: Callable[[str], bool]) -> FeatureLookups:
             fetchers = {
-                group.name: WorkerFetcher(group, service=service.name, sys_path=self._plan.sys_path)
+                group.name: StoreLink(
+                    WorkerFetcher(group, service=service.name, sys_path=self._plan.sys_path)
+                )
                 for group in service.features
             }
             dice = random.Random(service.name)  # noqa: S311 - waits that are not in step
-            return FeatureLookups(
+            lookups = FeatureLookups(
                 service.features, fetchers, clock=self._clock, killed=killed, dice=dice
             )
+            self.drilled[service.name].looks_up(lookups, list(fetchers.values()))
+            return lookups
 
         return make
 

@@ -83,7 +83,7 @@ class PinnedLookups:
                 f"lookup {name!r} was {version.age_s:.0f} s old when {envelope.batch} was cut, and "
                 f"{self._older_s:g} s are allowed: it waits until the lookup can be read again"
             )
-            raise DependencyDown(message)
+            raise DependencyDown(message, dependency=name)
         return version
 
     def _version(self, name: str, version: str, cut_s: float) -> _Version:
@@ -97,7 +97,7 @@ class PinnedLookups:
             newest_s = file.stat().st_mtime
         except OSError:
             message = f"lookup {name!r} in version {version} is not at {file}"
-            raise DependencyDown(message) from None
+            raise DependencyDown(message, dependency=name) from None
         return _Version(version, file, max(0.0, cut_s - newest_s))
 
     def _is_too_old(self, name: str, version: _Version) -> bool:
@@ -122,7 +122,7 @@ class PinnedLookups:
             return str(json.loads(current.read_text())[name])
         except (OSError, ValueError, KeyError) as error:
             message = f"lookup {name!r} has no version yet ({current}: {error})"
-            raise DependencyDown(message) from error
+            raise DependencyDown(message, dependency=name) from error
 
 
 def _once(names: Iterable[str]) -> dict[str, None]:

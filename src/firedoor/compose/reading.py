@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 import polars as pl
 
+from firedoor.adapters.clock import SystemClock
 from firedoor.compose.pipeline_file import load_pipeline
 from firedoor.compose.stage import encode_numbers
 from firedoor.compute import ipc, letters
@@ -107,11 +108,15 @@ def _said(begin: reader.Begin) -> Iterator[tuple[reader.Said, *tuple[bytes, ...]
     )
     supply = _supply(source, frames, door.declared, begin.known)
     position = begin.position
+    clock = SystemClock()
     while True:
+        began_s, since_s = clock.utc_s(), clock.now_s()
         found = _batch(supply, door, zone, position)
         if found is not None:
-            position = found[0].position
-            yield found
+            batch, parcel, dead = found
+            position = batch.position
+            took_s = clock.now_s() - since_s
+            yield msgspec.structs.replace(batch, began_s=began_s, seconds=took_s), parcel, dead
         elif source.follow:
             yield (reader.Waiting(),)
         else:

@@ -89,7 +89,7 @@ class ServedModels:
                 folder = self._loaded.have(version.digest)
             except (FiredoorError, OSError) as error:
                 message = f"model {name} cannot be had, and batches wait for it: {error}"
-                raise DependencyDown(message) from error
+                raise DependencyDown(message, dependency=plan.name) from error
             served.versions[plan.key] = name
             served.files[parameter] = ModelFiles(
                 name=name, digest=version.digest, folder=str(folder), allow=plan.allow
@@ -131,7 +131,7 @@ class ServedModels:
             else:
                 what = f"model {plan.name!r}: {error}"
             message = f"{what}; batches wait for it"
-            raise DependencyDown(message) from error
+            raise DependencyDown(message, dependency=plan.name) from error
 
     def _state(self, model: str) -> ModelState:
         """Return a model as the registry says, read again only if it has changed.
@@ -151,7 +151,7 @@ class ServedModels:
         except ModelsUnavailable as error:
             if seen is None:
                 message = f"the registry of model {model!r} cannot be read: {error}"
-                raise DependencyDown(message) from error
+                raise DependencyDown(message, dependency=model) from error
             if model not in self._away:
                 _log.warning("goes on with what the registry said last of %s: %s", model, error)
             self._away[model] = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import io
 import sys
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
+from firedoor.adapters.clock import SystemClock
+from firedoor.compose.aimed import Aimed
 from firedoor.compose.pinned import PinnedLookups
 from firedoor.compose.serving import ServedModels
 from firedoor.compute import ipc, letters
@@ -22,10 +25,13 @@ from firedoor.compute.held import Held
 from firedoor.compute.models import DAMAGED
 from firedoor.compute.outputs import Settled
 from firedoor.compute.passage import Passage
+from firedoor.compute.runs import Runs
 from firedoor.compute.step import StepReference
 from firedoor.compute.suspicion import Rules
 from firedoor.errors import DependencyDown, StepAtFault
+from firedoor.events.trace import is_sampled
 from firedoor.names import BatchId
+from firedoor.ports.faults import Faults
 from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
 from firedoor.quality.grades import merged
 from firedoor.spec.plan import Plan, SchemaNote, ZonePlan
@@ -60,13 +66,16 @@ DEPENDENCY_ERRORS = (
 is away. Where a step fails by one of them on more than a few rows, it is not the step."""
 
 
-def build_stage(zone: ZonePlan, plan: Plan, *, project: Path) -> WallStage:
+def build_stage(
+    zone: ZonePlan, plan: Plan, *, project: Path, faults: Faults | None = None
+) -> WallStage:
     """Return the stage of a transform.
 
     Args:
         zone: the transform.
         plan: its pipeline.
         project: the project folder, ``.firedoor``, in which lookups and models are.
+        faults: what a drill injects here.
     """
     sys.path[:] = [*sys.path, *(path for path in plan.sys_path if path not in sys.path)]
     options = dict(zone.wall)
@@ -78,14 +87,21 @@ def build_stage(zone: ZonePlan, plan: Plan, *, project: Path) -> WallStage:
     if zone.models:
         options["reads"] = [*cast("list[str]", options.get("reads") or []), str(models.folder)]
     lookups = PinnedLookups(zone, plan, project=project)
-    return WallStage(zone, WallOptions(**cast("WallArguments", options)), lookups, models)
+    limits = WallOptions(**cast("WallArguments", options))
+    return WallStage(zone, limits, lookups, models, faults=faults)
 
 
 class WallStage:
     """Takes batches through a wall. See ``ports.stage.Stage``."""
 
     def __init__(
-        self, zone: ZonePlan, options: WallOptions, lookups: PinnedLookups, models: ServedModels
+        self,
+        zone: ZonePlan,
+        options: WallOptions,
+        lookups: PinnedLookups,
+        models: ServedModels,
+        *,
+        faults: Faults | None = None,
     ) -> None:
         """Prepare; workers start at the first batch, or at ``warm``."""
         assert zone.step is not None, "a transform has a step"
@@ -106,6 +122,7 @@ class WallStage:
             out_schema=_rules(zone.out_schema),
         )
         self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix=zone.name)
+        self._aimed = Aimed(faults, self._threads, memory_bytes=options.memory_bytes)
 
     async def warm(self) -> None:
         """Start a worker before the first batch comes.
@@ -134,17 +151,20 @@ class WallStage:
             lenient=replayed,
             attempt=envelope.attempt,
             orders=self._orders,
+            strike=await self._aimed.at(envelope, payload, proven=self._passage.crew.proven),
+            runs=runs_of(envelope),
         )
         work = functools.partial(self._work, envelope, payload, manner)
+        context = contextvars.copy_context()  # log lines of the batch name its trace
         try:
-            handled = await loop.run_in_executor(self._threads, work)
+            handled = await loop.run_in_executor(self._threads, context.run, work)
             return replace(
                 handled, quality=merged(handled.quality, joined.grades), lookups=joined.versions
             )
         except StepAtFault as fault:
             kind = fault.signature.partition(" at ")[0].rpartition(".")[2]
             if kind in DEPENDENCY_ERRORS or kind in self._failed_calls():
-                raise DependencyDown(str(fault)) from fault
+                raise DependencyDown(str(fault), dependency=self._suspect() or kind) from fault
             raise
 
     def workers_lost(self) -> int:
@@ -171,6 +191,15 @@ class WallStage:
         """End the workers."""
         Crew.close(self._passage.crew)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _suspect(self) -> str:
+        """Return the guard whose calls fail now; empty: none does."""
+        lately = (
+            note.explained.guard
+            for note in self.guards()
+            if any(call.ago_s < FAILED_LATELY_S for call in note.explained.last_bad)
+        )
+        return next(lately, "")
 
     def _failed_calls(self) -> set[str]:
         """Return the exceptions by which calls through guards failed lately."""
@@ -205,6 +234,7 @@ class WallStage:
             quality=settled.quality,
             models=served.versions,
             step_s=tally.step_s - began_s,
+            ran=() if manner.runs is None else manner.runs.all(),
         )
 
     def peak_bytes(self) -> int:
@@ -220,6 +250,11 @@ class WallStage:
         if numbers is not None:
             reasons = reasons.with_columns(row=numbers.gather(reasons["row"]))
         return letters.pack(rows, reasons, sensitive=self._zone.sensitive)
+
+
+def runs_of(envelope: Envelope) -> Runs | None:
+    """Return where the runs of a batch are noted; None: nobody wants to see them."""
+    return Runs(SystemClock().utc_s()) if is_sampled(envelope.traceparent) else None
 
 
 def decode_numbers(section: bytes) -> pl.Series:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import os
 import random
 import signal
 import sys
@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.compose import outfit, tether
+from firedoor.compose import log_lines, outfit, tether, zone_view
+from firedoor.compose.groups import first_of
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.switching import Switches
 from firedoor.errors import (
@@ -36,6 +38,8 @@ from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.records import Order, ZoneStatus
 
 if TYPE_CHECKING:
+    from firedoor.adapters.otel.listening import Listening
+    from firedoor.compose.injection import Injection
     from firedoor.data.runner import Runner
     from firedoor.data.shadowing import Shadowing
     from firedoor.data.source import SourceRunner
@@ -83,6 +87,9 @@ class ZoneProcess:
     _runner: Runner | SourceRunner | None = None
     _keep_fresh: Callable[[], Coroutine[None, None, None]] | None = None
     _shadowing: Shadowing | None = None
+    _faults: Injection | None = None
+    _telemetry: Listening | None = None
+    _journaling: Journaling = field(init=False)
 
     async def run(self) -> int:
         """Run until the zone has drained or a source has no more; return the exit code.
@@ -100,18 +107,29 @@ class ZoneProcess:
         project = Project.at(self.options.directory)
         plan = await self._plan(project)
         zone = plan.zone(self.options.zone)
+        self._faults = outfit.injection_of(zone, self._clock)
+        self._journaling = Journaling(project.folder, zone.name, self._clock, zone=zone.name)
         async with AsyncExitStack() as stack:
+            stack.callback(self._journaling.close)
             if self.options.health is not None:
-                await self._serve_health(stack, self.options.health)
+                from firedoor.compose.health import offered  # noqa: PLC0415 - see above
+
+                host, port = self.options.health_host, self.options.health
+                metrics = lambda: zone_view.exposed(self._runner)  # noqa: E731 - said in its place
+                await offered(stack, port, zone.name, self._status, host=host, metrics=metrics)
+            self._telemetry = zone_view.tell(
+                stack, plan, self._faults, lambda: self._runner, self._clock
+            )
             build = self._prepare_source if zone.kind == "source" else self._prepare_stage
             make = await build(stack, zone, plan, project)
             await _either(self._go, self._leave)
             streams = await self._connect(stack, project, plan)
             if streams is not None and not self._leave.is_set():
-                self._runner = make(streams)
+                self._runner = make(outfit.linked(streams, zone, plan, self._clock, self._faults))
+                self._runner.conduct.happenings.journal = self._journaling.journal
                 switches = Switches(zone, project.folder, self._clock)
                 self._runner.conduct.switch(await switches.look(streams))
-                await self._work(streams, switches)
+                await self._work(streams, switches, self._faults)
         return self.code
 
     # ---- preparing
@@ -159,11 +177,14 @@ class ZoneProcess:
         """Start the stage of a transform or sink; return what makes its runner."""
         from firedoor.data.runner import Runner  # noqa: PLC0415 - see above
 
-        stage = outfit.stage_of(zone, plan, project)
+        faults = self._faults
+        stage = outfit.stage_of(zone, plan, project, faults=faults)
         stack.callback(stage.close)
         await self._warm(stage)
         if zone.kind == "transform":
-            stage, self._shadowing = outfit.shadowed(stage, zone, plan, project, self._clock)
+            stage, self._shadowing = outfit.shadowed(
+                stage, zone, plan, project, self._clock, faults
+            )
         workers = zone.wall.get("workers")
         return lambda streams: Runner(
             zone,
@@ -176,6 +197,8 @@ class ZoneProcess:
             concurrency=1 + (workers if isinstance(workers, int) else 1),
             shed=outfit.shedder_of(zone, plan),
             memory_bytes=lambda: outfit.memory_bytes(outfit.processes_of(stage)),
+            faults=faults,
+            telemetry=self._telemetry,
         )
 
     async def _prepare_source(
@@ -201,6 +224,8 @@ class ZoneProcess:
             lookups=lambda: current_lookups(project.folder),
             shed=outfit.shedder_of(zone, plan),
             memory_bytes=lambda: outfit.memory_bytes([] if reader.pid is None else [reader.pid]),
+            faults=self._faults,
+            telemetry=self._telemetry,
             firedoor=outfit.version(),
         )
 
@@ -230,6 +255,7 @@ class ZoneProcess:
         while not self._leave.is_set():
             # Read each time: a broker that was started anew may be elsewhere.
             endpoint = self.options.endpoint or project.endpoint(self.options.zone)
+            outfit.permit(self._faults, plan, foreign_broker=endpoint.external)
             try:
                 streams = await self._reach(endpoint, plan)
             except StreamsUnavailable as error:
@@ -266,7 +292,7 @@ class ZoneProcess:
 
     # ---- at work
 
-    async def _work(self, streams: Streams, switches: Switches) -> None:
+    async def _work(self, streams: Streams, switches: Switches, faults: Injection) -> None:
         """Run the runner; give it 30 s to drain once it is asked to."""
         assert self._runner is not None, "it was just made"
         async with asyncio.TaskGroup() as group:
@@ -274,7 +300,9 @@ class ZoneProcess:
             watching = group.create_task(self._watch_restarts(streams))
             switching = group.create_task(switches.follow(streams, self._runner.conduct))
             leaving = group.create_task(self._leave.wait())
-            aside = [watching, switching, leaving]
+            injecting = group.create_task(faults.follow(streams))
+            aside = [watching, switching, leaving, injecting]
+            aside.append(group.create_task(self._journaling.run(streams)))
             if self._keep_fresh is not None:
                 aside.append(group.create_task(self._keep_fresh()))
             if self._shadowing is not None:
@@ -288,6 +316,7 @@ class ZoneProcess:
                 self.code = LATE
             for task in (running, *aside):
                 task.cancel()
+        await self._journaling.finish()
 
     async def _run_through(self, streams: Streams) -> None:
         """Run the runner; a source that has no more goes on saying so while it is supervised."""
@@ -298,6 +327,7 @@ class ZoneProcess:
             key = f"zone.{self.options.zone}.{outfit.replica()}"
             with contextlib.suppress(StreamsUnavailable):
                 await streams.beat(key, msgspec.json.encode(_now(runner, self._clock)))
+            await runner.freshness.say()
             if await _either(self._leave, within_s=BEAT_S):
                 return
 
@@ -315,28 +345,9 @@ class ZoneProcess:
                     return
             await self._clock.wait(WATCH_S)
 
-    async def _serve_health(self, stack: AsyncExitStack, port: int) -> None:
-        """Answer whether the zone lives and is ready.
-
-        Raises:
-            DeclarationError: if the port is taken.
-        """
-        from firedoor.compose.health import HOST, served  # noqa: PLC0415 - see above
-
-        host = self.options.health_host or HOST
-
-        def status() -> ZoneStatus | None:
-            return None if self._runner is None else self._runner.status()
-
-        try:
-            serving = served(port, self.options.zone, status, host=host)
-            chosen = await stack.enter_async_context(serving)
-        except OSError as error:
-            why = f"cannot be listened to ({error.strerror})"
-            remedy = "end what listens there, or give 0 for any free port"
-            raise DeclarationError("health", f"{host}:{port}", why, remedy) from error
-        sys.stdout.write(f"health: http://{host}:{chosen}/readyz\n")
-        sys.stdout.flush()
+    def _status(self) -> ZoneStatus | None:
+        """Return what is known of the zone; None before its runner has begun."""
+        return None if self._runner is None else self._runner.status()
 
     def _drain(self) -> None:
         """Have it leave."""
@@ -346,16 +357,14 @@ class ZoneProcess:
 def run_zone(options: ZoneOptions) -> int:
     """Run one zone until it has drained; return the exit code. Errors are printed."""
     # What steps print and log comes from their workers as log records.
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
+        log_lines.set_up(os.environ, zone=options.zone)
         return asyncio.run(ZoneProcess(options).run())
     except BaseExceptionGroup as errors:
         known, rest = errors.split(FiredoorError)
         if known is None or rest is not None:
             raise
-        _say(str(_first(known)))
+        _say(str(first_of(known)))
     except FiredoorError as error:
         _say(str(error))
     return REFUSED
@@ -374,14 +383,6 @@ async def _either(*events: asyncio.Event, within_s: float | None = None) -> bool
         for wait in waits:
             wait.cancel()
     return any(event.is_set() for event in events)
-
-
-def _first(errors: BaseExceptionGroup[FiredoorError]) -> BaseException:
-    """Return the first error in a group."""
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
 
 
 def _say(line: str) -> None:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
 
+from firedoor.compute.affliction import Affliction
 from firedoor.wire.serving import Ask, Outcome, Told
 
 GUILTY_MAX = 10_000
@@ -20,10 +21,20 @@ Tell = Callable[[Told], None]
 
 
 class Call:
-    """One request, until it is answered and no worker holds it any more."""
+    """One request, until it is answered and no worker holds it any more.
 
-    __slots__ = ("_answer", "_answered", "_future", "alone", "alone_external", "ask", "ends_s",
-                 "external", "told")  # fmt: skip
+    What most never learn is not set in each of them, but stands here.
+    """
+
+    external = 0
+    """Workers that were killed from outside with it in their hands."""
+    alone = 0
+    """Workers that died while they held it alone."""
+    alone_external = 0
+    """Of these, killed from outside: as the kernel does where memory is short."""
+    told: Told | None = None
+    """What is said to it if its time ends before it was tried again."""
+    _answered = False
 
     def __init__(
         self,
@@ -42,17 +53,8 @@ class Call:
         """
         self.ask = ask
         self._answer = answer
-        self._answered = False
         self._future = future
         self.ends_s = ends_s
-        self.external = 0
-        """Workers that were killed from outside with it in their hands."""
-        self.alone = 0
-        """Workers that died while they held it alone."""
-        self.alone_external = 0
-        """Of these, killed from outside: as the kernel does where memory is short."""
-        self.told: Told | None = None
-        """What is said to it if its time ends before it was tried again."""
 
     @property
     def open(self) -> bool:
@@ -67,9 +69,11 @@ class Call:
 
     def tell(self, told: Told) -> None:
         """Answer it, unless it was answered, or nobody waits any more."""
-        if self.open:
-            self._answered = True
-            self._answer(told)
+        future = self._future
+        if self._answered or (future is not None and future.done()):
+            return
+        self._answered = True
+        self._answer(told)
 
     def end(self) -> None:
         """Say that its time is over."""
@@ -87,31 +91,35 @@ LATE = Told(
 
 
 class Guilty:
-    """Requests that killed a worker twice while they were alone in it: bounded, and forgotten."""
+    """Requests that killed a worker twice while they were alone in it: bounded, and forgotten.
 
-    def __init__(self) -> None:
+    With a drill ends what it had them be guilty of.
+    """
+
+    def __init__(self, affliction: Affliction) -> None:
         """Remember none."""
-        self._told: OrderedDict[bytes, tuple[float, Told]] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Return how many are remembered."""
-        return len(self._told)
+        self._affliction, self._ended = affliction, affliction.ended
+        self.told: OrderedDict[bytes, tuple[float, Told]] = OrderedDict()
+        """What is said to each, and until when; mostly empty, which each request asks."""
 
     def remember(self, ask: Ask, told: Told, now_s: float) -> None:
         """Keep what is said to a request, and to every further copy of it."""
-        self._told[hash_of(ask)] = (now_s + GUILTY_S, told)
-        while len(self._told) > GUILTY_MAX:
-            self._told.popitem(last=False)
+        self.told[hash_of(ask)] = (now_s + GUILTY_S, told)
+        while len(self.told) > GUILTY_MAX:
+            self.told.popitem(last=False)
 
     def find(self, ask: Ask, now_s: float) -> Told | None:
         """Return what is said to a request that is guilty, None to one that is not."""
-        found = self._told.get(hash_of(ask))
+        if self._ended != self._affliction.ended:
+            self._ended = self._affliction.ended
+            self.told.clear()
+        found = self.told.get(hash_of(ask))
         if found is None:
             return None
         until_s, told = found
         if now_s < until_s:
             return told
-        del self._told[hash_of(ask)]
+        del self.told[hash_of(ask)]
         return None
 
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from msgspec.structs import replace
+
 from firedoor.compute import ipc, outputs
 from firedoor.compute.crew import Crew, Sample
 from firedoor.compute.outputs import Output
 from firedoor.compute.process import WorkerDied, WorkerProcess
-from firedoor.compute.report import Tally
+from firedoor.compute.report import Tally, now_s
+from firedoor.compute.runs import Runs
 from firedoor.errors import DependencyDown, StepAtFault, WorkersUnavailable
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.wire.framing import Garbled
@@ -33,6 +36,7 @@ from firedoor.wire.messages import (
 )
 from firedoor.wire.model_files import ModelFiles
 from firedoor.wire.records import GuardOrder
+from firedoor.wire.striking import Strike
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,6 +73,10 @@ class Manner:
     """From 2 on the batch was tried before, by whoever hands it in."""
     orders: tuple[GuardOrder, ...] = ()
     """For guards of the step."""
+    strike: Strike | None = None
+    """What a drill does to the batch. No part of ``batch``: samples are not to be struck."""
+    runs: Runs | None = None
+    """Where runs are noted; None: nobody wants to see them."""
 
     def batch(
         self, *, first: int, gate: bool, slices: Slices, left_s: float | None = None
@@ -105,6 +113,7 @@ class Conversation:
     ) -> None:
         """Prepare; entering the conversation takes a worker."""
         self._manner = manner
+        self._strike = manner.strike
         self._asked: deque[tuple[int, int]] = deque()
         self._crew = crew
         self._full_limit_s = full_limit_s
@@ -115,6 +124,8 @@ class Conversation:
         """Whether the worker has the batch, so that slices of it can be asked for."""
         self._fresh = False
         self._load_deaths = 0
+        self._began_s = 0.0
+        """When the run under way was asked for."""
 
     def __enter__(self) -> Self:
         """Take a worker."""
@@ -143,12 +154,17 @@ class Conversation:
         self._asked = deque(slices)
         left_s = CALLS_SHARE * self._full_limit_s
         batch = self._manner.batch(first=first, gate=gate, slices=slices, left_s=left_s)
+        if self._strike is not None:
+            batch = replace(batch, strike=self._strike)
+            self._strike = None if self._strike.once else self._strike
+        self._began_s = now_s()
         self._at_work.post(batch, *rows)
         self.holds_batch = True
 
     def post_slices(self, slices: Slices) -> None:
         """Ask for further slices of the batch in hand."""
         self._asked = deque(slices)
+        self._began_s = now_s()
         self._at_work.post(Run(slices=slices))
 
     def verdict(self, limit_s: float) -> tuple[int, pl.DataFrame | None] | Failure:
@@ -192,10 +208,12 @@ class Conversation:
             match reply:
                 case Passed():
                     self._tally.ran(reply)
+                    self._note(reply.stop - reply.start)
                     if self._asked:
                         self._asked.popleft()
                     return outputs.of_passed(reply, payload, as_bytes=self._manner.compress)
                 case Raised():
+                    self._note(reply.stop - reply.start)
                     return self._raised(reply)
                 case AtFault():
                     raise _at_fault(reply)
@@ -261,6 +279,7 @@ class Conversation:
 
     def _replace(self, failure: Failure) -> Failure:
         """Go on with another worker in place of a dead one."""
+        self._note(self._asked[0][1] - self._asked[0][0] if self._asked else 0, str(failure.cause))
         dead, self._worker = self._at_work, None
         self._tally.peaked(dead.peak_bytes)
         self.holds_batch = False
@@ -275,6 +294,12 @@ class Conversation:
         self._worker = self._crew.replace(dead, failure)
         self._fresh = True
         return failure
+
+    def _note(self, rows: int, died_of: str = "") -> None:
+        """Note a run that has ended, where somebody wants to see it."""
+        if self._manner.runs is not None:
+            self._manner.runs.add(self._at_work.pid, self._began_s, rows, died_of)
+            self._began_s = now_s()
 
     def _garbled(self, garbled: Garbled) -> Failure:
         """Replace a worker that sends what it should not: user code wrote over its memory."""
@@ -291,7 +316,9 @@ class Conversation:
         """
         self._tally.called(reply.guards)
         if reply.code == "dependency":
-            raise DependencyDown(reply.message, retry_after_s=reply.retry_after_s)
+            raise DependencyDown(
+                reply.message, retry_after_s=reply.retry_after_s, dependency=reply.dependency
+            )
         if reply.always:
             raise StepAtFault(
                 f"the step fails even on a frame without rows: {reply.message}",
@@ -350,6 +377,7 @@ def _at_fault(reply: AtFault) -> StepAtFault:
         rule=reply.rule,
         line=reply.line,
         columns=reply.columns,
+        of_input=reply.of_input,
     )
 
 

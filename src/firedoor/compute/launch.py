@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firedoor.compute import cgroup, limits, seal, server
+from firedoor.compute.affliction import Affliction
 from firedoor.compute.hiding import hider_of
 from firedoor.compute.process import Bounds, WorkerProcess
 from firedoor.compute.serving_line import make_progress
@@ -54,6 +55,8 @@ class ServingOrder:
     """Whether the current folder is the project, and readable."""
     denies: tuple[str, ...] = ()
     """What workers must not read, see ``seal.plan``."""
+    affliction: Affliction = field(default_factory=Affliction)
+    """What a drill does to them."""
 
 
 class Unready(Exception):
@@ -66,13 +69,19 @@ class Launched:
 
     process: WorkerProcess
     progress_fd: int
-    """Of the file in which it counts; the caller's to close."""
+    """Of the file in which it counts."""
     ready: ServingReady
+    affliction: Affliction
+    """Knows the file as well, and closes it."""
 
     def end(self) -> None:
         """End it: it is not wanted."""
-        os.close(self.progress_fd)
+        self.let_go()
         self.process.end()
+
+    def let_go(self) -> None:
+        """Close the file in which it counts."""
+        self.affliction.gave_up(self.progress_fd)
 
 
 class Launcher:
@@ -92,6 +101,10 @@ class Launcher:
         self.hide: Callable[[str], str] = hider_of(os.environ, order.limits.env)
         """Takes secrets out of a text."""
 
+    def drilled(self) -> bool:
+        """Whether a drill does something to workers: what they die of says nothing of them."""
+        return self._order.affliction.fault is not None
+
     def launch(self, way: str, limit_s: float) -> Launched:
         """Return a worker that is ready.
 
@@ -104,21 +117,24 @@ class Launcher:
             WorkerDied: if it dies, or takes too long.
             WorkersUnavailable: if none can be started.
         """
-        worker = self._start(way)
+        worker, affliction = self._start(way), self._order.affliction
         progress_fd = -1
         try:
             progress_fd = make_progress(worker.scratch)
+            affliction.took(progress_fd)
             worker.post(self._load(worker.scratch))
             reply, _ = worker.next(limit_s)
             if isinstance(reply, ServingReady):
-                return Launched(worker, progress_fd, reply)
+                return Launched(worker, progress_fd, reply, affliction)
         except BaseException:
-            _give_up(worker, progress_fd)
+            affliction.gave_up(progress_fd)
+            worker.end()
             raise
         finally:
             with self._lock:
                 self._loading.discard(worker)
-        _give_up(worker, progress_fd)
+        affliction.gave_up(progress_fd)
+        worker.end()
         if isinstance(reply, Unloadable):
             said = "\n".join(part for part in (reply.message, reply.detail) if part)
             raise Unready(self.hide(said))
@@ -189,7 +205,7 @@ class Launcher:
         """Return what a worker has to know."""
         order, told = self._order, self._order.limits
         here = os.getcwd()  # noqa: PTH109 - a plain string
-        files = order.files
+        files = order.affliction.files_for(order.files)
         handed = [] if files is None else [files.folder, f"{files.folder}.json"]
         plan = seal.plan(
             project=here if order.in_project else None,
@@ -227,10 +243,3 @@ class Launcher:
             batch_rows=told.batch_rows,
             hang_s=told.hang_s,
         )
-
-
-def _give_up(worker: WorkerProcess, progress_fd: int) -> None:
-    """End a worker that did not get ready."""
-    if progress_fd >= 0:
-        os.close(progress_fd)
-    worker.end()

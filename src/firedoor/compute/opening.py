@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+from firedoor.compute.affliction import Affliction
 from firedoor.compute.formats import LIBRARIES
 from firedoor.compute.launch import ServingOrder
 from firedoor.compute.variant import WorkerVariant
@@ -31,6 +32,7 @@ def open_variant(
     in_project: bool = True,
     denies: tuple[str, ...] = (),
     relapses: RelapsePolicy | None = None,
+    affliction: Affliction | None = None,
 ) -> WorkerVariant:
     """Return a version that is being loaded; ``ready`` waits for it.
 
@@ -45,6 +47,7 @@ def open_variant(
         in_project: whether the current folder is the project, and readable for workers.
         denies: what they must not read.
         relapses: when deaths are a crash loop.
+        affliction: what a drill does to its workers; None: nothing ever.
 
     Raises:
         BundleDamaged: if its manifest is not what was stored.
@@ -65,6 +68,7 @@ def open_variant(
         sys_path=sys_path,
         in_project=in_project,
         denies=denies,
+        affliction=Affliction() if affliction is None else affliction,
     )
     return WorkerVariant(order, manifest, tasks=tasks, policy=relapses)
 

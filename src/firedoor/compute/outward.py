@@ -44,6 +44,7 @@ class Away:
 
     message: str
     retry_after_s: float | None
+    guard: str
     edge: Edge | None = None
     """The guard through which other rows may be tried; None: that would tell nothing."""
 
@@ -110,7 +111,7 @@ class Outward:
             # One that was open when the batch came has been waiting for time, or for a person.
             asks = isinstance(refused, GuardOpen) and refused.guard not in self._open
             message = _tell(str(refused), edge)
-            return Away(message, refused.retry_after_s, edge if asks else None)
+            return Away(message, refused.retry_after_s, refused.guard, edge if asks else None)
         if "firedoor.guarding.marking" not in sys.modules:
             return None
         from firedoor.guarding.marking import guard_of  # noqa: PLC0415 - a step without guards
@@ -123,7 +124,7 @@ class Outward:
             return None
         told = _explain(edge)
         message = f"guard {edge.name!r}: calls fail, for other rows as well"
-        return Away(_tell(message, edge), told.next_probe_s, edge)
+        return Away(_tell(message, edge), told.next_probe_s, edge.name, edge)
 
     def answers(
         self,

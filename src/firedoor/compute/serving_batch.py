@@ -9,17 +9,17 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import polars as pl
 
 from firedoor.compute.frames import from_polars
 from firedoor.errors import shorten
 from firedoor.spec.service_plan import Takes
-from firedoor.wire.answers import PREDICTION
+from firedoor.wire.answers import PREDICTION, Wanted
 from firedoor.wire.bundle import Field, Signature
 from firedoor.wire.columns import BadPayload, Columns, Dtype, Values, dtype_of
-from firedoor.wire.serving import Outcome
+from firedoor.wire.serving import Form, Outcome
 
 if TYPE_CHECKING:
     from polars._typing import PolarsDataType
@@ -35,6 +35,23 @@ _DTYPES: dict[str, PolarsDataType] = {
         *(pl.Date, pl.Time),
     )
 } | {"utf8": pl.String, "str": pl.String, "bool": pl.Boolean, "int": pl.Int64, "float": pl.Float64}
+
+
+class Item(NamedTuple):
+    """A request that was read."""
+
+    number: int
+    form: Form
+    rows: list[Row]
+    wanted: Wanted
+
+
+class FrameMaker(Protocol):
+    """Makes frames of rows: ``Framer``."""
+
+    def frame(self, names: tuple[str, ...], rows: Sequence[Row]) -> object:
+        """Return rows as the function takes them."""
+        ...
 
 
 class Unfit(Exception):
@@ -148,7 +165,7 @@ class Taker:
         Raises:
             Unfit: if there is not one for each row, or they are of another type than declared.
         """
-        columns = self._columns(returned, rows)
+        columns = self.columns(returned, rows)
         bad: set[int] = set()
         for name, values in columns.items():
             if len(values) != rows:
@@ -157,8 +174,12 @@ class Taker:
             columns[name] = self._judged(name, values, bad)
         return Predicted(columns, frozenset(bad))
 
-    def _columns(self, returned: object, rows: int) -> Columns:
-        """Return what was returned by output."""
+    def columns(self, returned: object, rows: int) -> Columns:
+        """Return what was returned by output, as it is.
+
+        Raises:
+            Unfit: if an output is missing.
+        """
         if hasattr(returned, "columns") or isinstance(returned, dict):
             table = cast("Any", returned)
             known = table.keys() if isinstance(returned, dict) else table.columns
@@ -254,7 +275,7 @@ def scores_of(values: Values) -> bytes:
     """Return the first output as little-endian floats; empty where it is no number."""
     try:
         return struct.pack(f"<{len(values)}d", *values)
-    except struct.error:
+    except (struct.error, OverflowError):
         return b""
 
 

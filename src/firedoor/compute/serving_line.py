@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Self
 
-from firedoor.wire.serving import ASK, Ask, decode_ask
+from firedoor.wire.serving import ASK, Ask, decode_asks
 from firedoor.wire.serving_frames import Frames
 
 FILE = "progress"
@@ -78,16 +78,19 @@ class Inlet:
                 return
             if not got:
                 raise EOFError
-            self._waiting.extend(map(decode_ask, self._frames.took(got)))
+            self._waiting.extend(decode_asks(self._frames.took(got)))
 
 
 class Progress:
-    """Counts of requests begun and answered, in a file that outlives this process."""
+    """Counts of requests begun and answered, in a file that outlives this process.
+
+    Behind them in its page stands what the worker is to do to itself, see ``compute.fault_page``.
+    """
 
     def __init__(self, scratch: str) -> None:
         """Count in the file that ``make_progress`` made."""
         with (Path(scratch) / FILE).open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+            self.page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
         self._begun = self._ended = 0
 
     def __enter__(self) -> Self:
@@ -96,14 +99,14 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         """Let go of the file."""
-        self._map.close()
+        self.page.close()
 
     def begin(self, count: int) -> None:
         """So many more were begun."""
         self._begun += count
-        PROGRESS.pack_into(self._map, 0, self._begun, self._ended)
+        PROGRESS.pack_into(self.page, 0, self._begun, self._ended)
 
     def end(self, count: int) -> None:
         """So many more were answered."""
         self._ended += count
-        PROGRESS.pack_into(self._map, 0, self._begun, self._ended)
+        PROGRESS.pack_into(self.page, 0, self._begun, self._ended)

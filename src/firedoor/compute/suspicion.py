@@ -129,6 +129,7 @@ class Suspicion:
             rule=rule,
             columns=schema.columns_of(rule),
             failed_rows=verdict.failed_rows,
+            of_input=True,
         )
 
     def look_around(self, kept: pl.DataFrame, failure: Failure, search: Search) -> bool:
@@ -179,6 +180,8 @@ class Suspicion:
 
     def blame_fork(self, rows: pl.DataFrame, *, gate: bool) -> bool:
         """Return whether rows that do not return from a forked worker do so from a fresh one."""
+        if self._manner.strike is not None:
+            return False  # what a drill does is no fault of forking
         if self._crew.way != "fork" or self._options.start != "auto" or self._crew.acquitted:
             return False
         self._crew.acquitted = True

@@ -11,28 +11,28 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from firedoor.data import writing_up
 from firedoor.data.conduct import Conduct
 from firedoor.data.degrading import SAMPLED, Degrading, Taken
+from firedoor.data.duties import bury
 from firedoor.data.faults import Leaving, trouble_of
-from firedoor.data.insist import LEAVE_S, Insist
-from firedoor.data.outlets import Outlets, Sent
+from firedoor.data.insist import Insist
+from firedoor.data.observing import SCHEMA, Made, Observer, Visit
+from firedoor.data.outlets import Outlets
 from firedoor.data.room import Room
 from firedoor.data.tries import Tries
-from firedoor.errors import DeadLettersFull, StepAtFault, StreamsUnavailable
+from firedoor.errors import StepAtFault, StreamsUnavailable
+from firedoor.events.trace import CURRENT
 from firedoor.flow import attempts
 from firedoor.flow.attempts import AttemptsPolicy
-from firedoor.flow.zone import DEAD_LETTERS, Emptied, Filled, Passed, ProbeVoid, Troubled
+from firedoor.flow.zone import Passed, ProbeVoid, Troubled
 from firedoor.ports.clock import Clock
 from firedoor.ports.stage import DeadRows, Handled, Parcel, Stage
 from firedoor.ports.streams import Delivery, Streams
-from firedoor.quality.grades import REFUSED, merged
+from firedoor.quality.grades import REFUSED
 from firedoor.spec.plan import ZonePlan
-from firedoor.units import format_bytes
-from firedoor.wire.envelope import PAYLOAD_MAX, WIRE_VERSION, Damaged, Envelope, checksum
-from firedoor.wire.records import BatchRecord, DeadEntry
-
-ROOM_RETRY_S = 1.0
-"""Wait between two looks for room among the dead letters."""
+from firedoor.wire.envelope import Damaged, Envelope
+from firedoor.wire.records import BatchRecord
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +41,8 @@ class Held:
 
     delivery: Delivery
     """The latest: a batch that is held for long while the broker is away comes again."""
+    arrived_s: float = 0.0
+    """When it came to this process, by ``now_s``."""
     over: bool = False
     """Whether it is being given back: what comes now is a delivery of its own."""
     envelope: Envelope | None = field(init=False)
@@ -93,6 +95,7 @@ class Carrier:
         insist: Insist,
         outlets: Outlets,
         degrading: Degrading,
+        observer: Observer,
         policy: AttemptsPolicy | None = None,
     ) -> None:
         """Take what a zone has."""
@@ -104,24 +107,42 @@ class Carrier:
         self._insist = insist
         self._outlets = outlets
         self._degrading = degrading
+        self._observer = observer
+        depends = [one.guard.name for one in plan.depends]
+        self._dependency = depends[0] if len(depends) == 1 else ""
         self._policy = AttemptsPolicy() if policy is None else policy
         self._room = Room()
 
     async def carry(self, held: Held, *, probe: bool = False) -> None:
         """Take a batch through, or leave its input unacknowledged; never raises but to cancel."""
         name = held.key[1] if held.envelope else f"a batch from {held.delivery.edge}"
+        visit = self._observer.arrived(
+            held.key, held.arrived_s, envelope=held.envelope, deliveries=held.delivery.deliveries
+        )
+        CURRENT.set(visit.own)
         try:
-            await self._carry(held, held.read(), probe=probe)
+            await self._carry(held, held.read(), visit, probe=probe)
         except Leaving:
             await self.give_back(held)  # the next run goes on with it
         except Exception as error:  # noqa: BLE001 - whatever it is, it halts this zone and no other
             if not (isinstance(error, StreamsUnavailable) and self._conduct.leaving):
-                self._conduct.tell(Troubled(trouble_of(error, batch=name), probe))
+                trouble = trouble_of(
+                    error,
+                    batch=name,
+                    publisher=held.delivery.edge.partition(":")[0],
+                    dependency=self._dependency,
+                    fault=self._conduct.struck(name),
+                )
+                self._conduct.tell(Troubled(trouble, probe))
+                rows = held.envelope.rows if held.envelope else 0
+                self._observer.failed(visit, trouble, rows=rows)
             await self.give_back(held)
 
     async def give_back(self, held: Held) -> None:
         """Have a batch delivered again, and counted as no attempt."""
         held.over = True
+        self._observer.returned(held.key, held.arrived_s)
+        self._observer.returned(held.key, held.arrived_s)
         try:
             if held.envelope is not None:
                 # Who stood still for longer than the broker waits may find that another has done
@@ -146,7 +167,7 @@ class Carrier:
         """Return what is noted of a batch."""
         return Tries(self._streams, self._insist, zone=self._plan.name, batch=envelope.batch)
 
-    async def _carry(self, held: Held, envelope: Envelope, *, probe: bool) -> None:
+    async def _carry(self, held: Held, envelope: Envelope, visit: Visit, *, probe: bool) -> None:
         """Take a batch through whose envelope is whole."""
         tries = self._tries(envelope)
         if await self._known(envelope) is not None:
@@ -163,29 +184,50 @@ class Carrier:
             taken = await self._degrading.take(
                 envelope, held.delivery.payload, tries, first=not again
             )
-            handled = await self._handle(taken, tries, held.delivery.deliveries)
-            record = self._check(envelope, taken, handled, tries)
-            self._judge(record)
+            handled = await self._handle(taken, tries, visit)
+            record = writing_up.begun_record(
+                self._plan, envelope, handled, tries, weight=taken.envelope.weight
+            )
+            self._judge(record, handled)
             self._conduct.tell(Passed(probe))
             if self._outlets.by_quality and tries.noted.quality is None:
                 await tries.graded(record.quality)
             if handled.models:
                 await tries.scored(handled.models)
-            out = self._envelope(envelope, record, handled)
+            out = self._onward(visit, envelope, record, handled)
             sent = await self._outlets.send(out, handled.parcel.payload, tries=tries, again=again)
             if handled.dead is not None and handled.dead.rows:
-                entry = self._entry(held, taken.envelope, handled.dead)
-                await self._bury(entry, handled.dead.payload)
-            record = self._complete(record, held, sent, tries, began_s=began_s)
-            if await self._insist(lambda: self._streams.record(record)):
+                await self._bury(held, taken.envelope, handled.dead)
+            record = writing_up.ended_record(
+                record,
+                sent,
+                tries,
+                edge=held.delivery.edge,
+                deliveries=held.delivery.deliveries,
+                began_s=began_s,
+                ended_s=self._clock.utc_s(),
+                fault=self._conduct.struck(record.batch),
+            )
+            kept = await self._insist(lambda: self._streams.record(record))
+            if kept:
                 self._conduct.count(record)
             await tries.forget()
             await self._insist.few(held.ack)
+            if kept:  # else another process has counted it
+                made = Made(
+                    dead=handled.dead,
+                    ran=handled.ran,
+                    step_s=handled.step_s,
+                    deadline_s=envelope.deadline_s,
+                    cause=out.cause,
+                )
+                self._observer.done(visit, record, made)
 
-    def _tried(self, envelope: Envelope, deliveries: int) -> Envelope:
+    def _tried(self, envelope: Envelope, visit: Visit) -> Envelope:
         """Return the envelope with the number of this attempt: a late batch has had its first."""
         late = envelope.deadline_s is not None and self._clock.utc_s() > envelope.deadline_s
-        return msgspec.structs.replace(envelope, attempt=max(deliveries, 2 if late else 1))
+        attempt = max(visit.deliveries, 2 if late else 1)
+        return msgspec.structs.replace(envelope, attempt=attempt, traceparent=visit.seen)
 
     async def _scored(self, envelope: Envelope, tries: Tries) -> Envelope:
         """Return the envelope with the versions that this zone has scored the batch by before.
@@ -197,11 +239,11 @@ class Carrier:
         await tries.load()
         return msgspec.structs.replace(envelope, models=tries.noted.models)
 
-    async def _handle(self, taken: Taken, tries: Tries, deliveries: int) -> Handled:
+    async def _handle(self, taken: Taken, tries: Tries, visit: Visit) -> Handled:
         """Take what is taken of a batch through the zone's work; without a row there is none."""
         if not taken.envelope.rows and taken.dropped:
             return Handled(Parcel(b"", 0, 0), dropped=taken.dropped)
-        envelope = await self._scored(self._tried(taken.envelope, deliveries), tries)
+        envelope = await self._scored(self._tried(taken.envelope, visit), tries)
         handled = await self._stage.handle(envelope, taken.payload, tries.journal)
         self._degrading.used(handled.quality)
         return replace(handled, dropped={**handled.dropped, **taken.dropped})
@@ -230,64 +272,7 @@ class Carrier:
             )
         return found.action == "alone"
 
-    def _check(
-        self, envelope: Envelope, taken: Taken, handled: Handled, tries: Tries
-    ) -> BatchRecord:
-        """Return the record as far as it is known now.
-
-        The quality by which it was decided where the batch goes holds when it comes again.
-
-        Raises:
-            StepAtFault: if rows are missing, or the output is too large to be published.
-        """
-        parcel, dead = handled.parcel, handled.dead
-        if len(parcel.payload) > PAYLOAD_MAX:
-            raise StepAtFault(
-                f"the step made {format_bytes(len(parcel.payload))} of {envelope.rows:,} rows, "
-                f"and a batch may have {format_bytes(PAYLOAD_MAX)}: declare smaller batch_rows at "
-                "the source, or return fewer columns",
-                code="output_too_large",
-                signature="output too large",
-            )
-        dead_rows = dead.rows if dead else 0
-        passed = envelope.rows - dead_rows - sum(handled.dropped.values())
-        if passed < 0:
-            raise StepAtFault(
-                f"{dead_rows:,} rows dead and {handled.dropped} dropped are more than the "
-                f"{envelope.rows:,} that came in: this is a defect of firedoor, please report it",
-                code="miscounted",
-                signature="miscounted rows",
-            )
-        quality = tries.noted.quality
-        if quality is None:
-            quality = merged(envelope.quality, handled.quality)
-        signatures: dict[str, int] = {}
-        for group in dead.groups if dead else ():
-            signatures[group.signature] = signatures.get(group.signature, 0) + group.rows
-        return BatchRecord(
-            zone=self._plan.name,
-            batch=envelope.batch,
-            zone_version=self._plan.version,
-            rows_in=envelope.rows,
-            rows_out=parcel.rows,
-            passed=passed,
-            dead=dead_rows,
-            dropped=handled.dropped,
-            signatures=signatures,
-            began_s=0.0,
-            ended_s=0.0,
-            cut_s=envelope.cut_s,
-            numbered=handled.numbered,
-            parent=envelope.parent,
-            only=envelope.only,
-            lookups={**envelope.lookups, **handled.lookups},
-            sink=handled.sink,
-            weight=taken.envelope.weight,
-            quality=quality,
-            models={**envelope.models, **handled.models},
-        )
-
-    def _judge(self, record: BatchRecord) -> None:
+    def _judge(self, record: BatchRecord, handled: Handled) -> None:
         """Ask the gate before anything of the batch is published or buried.
 
         Rows that did not come to the step tell nothing about it.
@@ -306,81 +291,42 @@ class Carrier:
                 code=halt.code,
                 signature=halt.signature,
                 failed_rows=record.dead,
+                of_input=_came_bad(handled, halt.signature),
             )
 
-    def _complete(
-        self, record: BatchRecord, held: Held, sent: Sent, tries: Tries, *, began_s: float
-    ) -> BatchRecord:
-        """Return the record with how it went."""
-        return msgspec.structs.replace(
-            record,
-            edge=held.delivery.edge,
-            published=sent.published,
-            shed=sent.shed,
-            missed=sent.missed,
-            elsewhere=sent.elsewhere,
-            deliveries=held.delivery.deliveries,
-            attempts=tries.noted.counts,
-            began_s=began_s,
-            ended_s=self._clock.utc_s(),
-        )
-
-    def _envelope(self, envelope: Envelope, record: BatchRecord, handled: Handled) -> Envelope:
+    def _onward(
+        self, visit: Visit, envelope: Envelope, record: BatchRecord, handled: Handled
+    ) -> Envelope:
         """Return the envelope under which the output travels."""
-        parcel = handled.parcel
-        return msgspec.structs.replace(
+        return writing_up.onward_envelope(
+            self._plan,
             envelope,
-            rows=parcel.rows,
-            frame_bytes=parcel.frame_bytes,
-            crc32=checksum(parcel.payload),
-            zone=self._plan.name,
-            zone_version=self._plan.version,
-            schema=parcel.schema,
-            attempt=1,
-            lookups=record.lookups,
-            weight=record.weight,
-            quality=record.quality,
-            models=record.models,
-            wire=WIRE_VERSION,
+            record,
+            handled,
+            traceparent=visit.onward,
+            cause=self._observer.cause(visit, envelope, record),
+            sent_s=self._clock.utc_s(),
         )
 
-    def _entry(self, held: Held, envelope: Envelope, dead: DeadRows) -> DeadEntry:
-        """Return the entry of dead rows."""
-        return DeadEntry(
-            zone=self._plan.name,
-            batch=envelope.batch,
-            edge=held.delivery.edge,
-            zone_version=self._plan.version,
-            rows=dead.rows,
-            frame_bytes=dead.frame_bytes,
-            crc32=checksum(dead.payload),
-            groups=dead.groups,
-            at_s=self._clock.utc_s(),
-            cut_s=envelope.cut_s,
-            sensitive=self._plan.sensitive,
-            lookups=envelope.lookups,
-            weight=envelope.weight,
-            quality=envelope.quality,
-            models=envelope.models,
-        )
-
-    async def _bury(self, entry: DeadEntry, payload: bytes) -> None:
+    async def _bury(self, held: Held, envelope: Envelope, dead: DeadRows) -> None:
         """Keep dead rows; while there is no room for them the zone is paused.
 
         Raises:
             Leaving: if the zone drains and there stays no room.
         """
-        leaving_s = 0.0
-        while True:
-            try:
-                await self._insist(lambda: self._streams.bury(entry, payload))
-            except DeadLettersFull:
-                self._conduct.tell(Filled(DEAD_LETTERS))
-                if leaving_s >= LEAVE_S:
-                    raise Leaving("there is no room for dead letters") from None
-                await self._clock.wait(ROOM_RETRY_S)
-                leaving_s += ROOM_RETRY_S * self._conduct.leaving
-            else:
-                if DEAD_LETTERS in self._conduct.state.full:
-                    self._conduct.tell(Emptied(DEAD_LETTERS))
-                return
+        await bury(
+            writing_up.dead_entry(
+                self._plan, envelope, dead, edge=held.delivery.edge, at_s=self._clock.utc_s()
+            ),
+            dead.payload,
+            streams=self._streams,
+            insist=self._insist,
+            conduct=self._conduct,
+            clock=self._clock,
+        )
+
+
+def _came_bad(handled: Handled, signature: str) -> bool:
+    """Return whether rows that died in one way came in against the schema."""
+    groups = handled.dead.groups if handled.dead else ()
+    return any(each.code == SCHEMA for each in groups if each.signature == signature)

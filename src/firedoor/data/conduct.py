@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
 from firedoor.data.bell import Bell
+from firedoor.data.happenings import Happenings
 from firedoor.data.switches import Thrown
-from firedoor.flow import verdict, zone
+from firedoor.flow import blame, verdict, zone
 from firedoor.flow.probes import ZonePolicy
 from firedoor.flow.verdict import VerdictPolicy, Window
-from firedoor.flow.zone import Event, Ordered, Pull, Throttled, ZoneState
+from firedoor.flow.zone import Cleared, Event, Ordered, Pull, Throttled, Troubled, ZoneState
+from firedoor.events.happened import Kind
 from firedoor.ports.clock import Clock
+from firedoor.ports.faults import Faults, NoFaults
 from firedoor.spec.plan import GatePolicy, ZonePlan
 from firedoor.wire.records import BatchRecord, GuardNote, Order, Transition, ZoneStatus
 
@@ -36,6 +40,7 @@ class Conduct:
         replica: str,
         policy: ZonePolicy | None = None,
         memory_bytes: Callable[[], int] = lambda: 0,
+        faults: Faults | None = None,
     ) -> None:
         """Start: nothing is known yet."""
         self.plan = plan
@@ -44,6 +49,11 @@ class Conduct:
         self.state = ZoneState()
         self.thrown = Thrown()
         """Kill switches."""
+        self.faults: Faults = NoFaults() if faults is None else faults
+        """What a drill injects here."""
+        self._drilled = ""
+        """The fault that hit a batch last, until it is forgotten."""
+        self.happenings = Happenings(plan.name, clock)
         self._order = Order()
         self._clock = clock
         self._replica = replica
@@ -60,6 +70,8 @@ class Conduct:
         self._signatures: Counter[str] = Counter()
         self._last_batch = ""
         self._last_s = 0.0
+        self._hindered = ("", -math.inf)
+        """Whose fault it was that the zone stood still when its state changed last, and when."""
 
     # ---- deciding
 
@@ -78,23 +90,33 @@ class Conduct:
 
     def tell(self, event: Event) -> None:
         """Take an event; note a transition if it changes how the zone looks."""
+        if isinstance(event, Troubled):
+            self.happenings.trouble(event.trouble)
         before = self.state
         self.state = zone.step(before, event, self._policy, self._clock.now_s())
         if self.state == before:
             return
+        for state in (before, self.state):
+            standing = blame.standing(state)
+            if standing.how == "bad":
+                self._hindered = standing.cause, self._clock.now_s()
         shown = self._show()
         if shown[:2] != self._shown[:2]:
             now_s = self._clock.utc_s()
             if shown[0] != self._shown[0]:
                 self._since_s = now_s
             self._transitions.append(Transition(at_s=now_s, state=shown[0], cause=shown[2]))
+            self.happenings.state(self._shown[0], *shown, self.state, self._order.by)
         self._shown = shown
         self.bell.ring()
 
-    def note(self, cause: str) -> None:
+    def note(
+        self, cause: str, *, kind: Kind = "zone.note", code: str = "", about: str = ""
+    ) -> None:
         """Note what happened to the zone that is no change of its state."""
         now_s = self._clock.utc_s()
         self._transitions.append(Transition(at_s=now_s, state=self._shown[0], cause=cause))
+        self.happenings.note(cause, kind=kind, code=code, about=about)
 
     def order(self, order: Order) -> None:
         """Take the order of a person; with a new generation the gate's window starts empty."""
@@ -134,7 +156,41 @@ class Conduct:
             self.tell(Throttled(wait_s))
         return None
 
+    def struck(self, batch: str) -> str:
+        """Return the id of the drill fault that hit this attempt at a batch; empty: none did."""
+        fault = self.faults.struck(batch)
+        if fault:
+            self._drilled = fault
+            self.faults.forget(batch)
+        return fault
+
+    def clear(self) -> None:
+        """End what a drill has made, once its fault is over: trouble, and rows of the window."""
+        if not self._drilled or not self.faults.over(self._drilled):
+            return
+        self._window = Window()
+        self.tell(Cleared())
+        self.note(f"drill fault {self._drilled} is over: what it did here is forgotten")
+        self._drilled = ""
+
+    def hindered_since(self, since_s: float) -> str:
+        """Return whose fault it is that the zone stood still since then; empty: its own, or none.
+
+        Args:
+            since_s: by ``now_s``.
+        """
+        standing = blame.standing(self.state)
+        if standing.how == "bad":
+            return standing.cause
+        cause, at_s = self._hindered
+        return cause if at_s >= since_s else ""
+
     # ---- telling
+
+    @property
+    def word(self) -> zone.Word:
+        """The state in a word."""
+        return self._shown[0]
 
     def count(self, record: BatchRecord) -> None:
         """Count a batch that is recorded."""
@@ -152,11 +208,13 @@ class Conduct:
         if len(self._signatures) > SIGNATURES_MAX:
             self._signatures = Counter(dict(self._signatures.most_common(SIGNATURES_MAX // 2)))
         self._last_batch, self._last_s = record.batch, record.ended_s
+        self.happenings.recorded(record)
 
     def status(
         self, *, wall: str = "", workers_lost: int = 0, guards: tuple[GuardNote, ...] = ()
     ) -> ZoneStatus:
         """Return what is known."""
+        self.happenings.looked(workers_lost, guards)
         word, code, cause = self._shown
         now_s = self._clock.now_s()
         return ZoneStatus(

@@ -17,6 +17,7 @@ import msgspec
 
 from firedoor.data.child import Child, NoMessage, framed
 from firedoor.errors import StepAtFault
+from firedoor.events.work import Ran
 from firedoor.ports.stage import DeadRows, Parcel
 from firedoor.wire.records import DeadGroup, Position, Segment
 
@@ -54,6 +55,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     dead_rows: int = 0
     dead_frame_bytes: int = 0
     groups: tuple[DeadGroup, ...] = ()
+    began_s: float = 0.0
+    """When the reader began to cut it, UTC, and how long that took."""
+    seconds: float = 0.0
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, tag="waiting"):
@@ -94,6 +98,8 @@ class Fresh:
     lines: int
     segment: Segment
     position: Position
+    read: Ran | None = None
+    """Who cut it, when, and how long that took."""
 
 
 class Reader(Protocol):
@@ -174,7 +180,7 @@ class ReaderProcess:
             match said:
                 case Batch():
                     await self._tell(Credit())
-                    return _fresh(said, payload)
+                    return _fresh(said, payload, self.pid)
                 case Ended():
                     return None
                 case Failed(code=code, message=message, columns=columns):
@@ -214,8 +220,8 @@ class ReaderProcess:
                 await self._child.write(encode(message))
 
 
-def _fresh(batch: Batch, payload: memoryview) -> Fresh:
-    """Return a batch with its bytes.
+def _fresh(batch: Batch, payload: memoryview, pid: int | None) -> Fresh:
+    """Return a batch with its bytes; ``pid`` is of its reader.
 
     Raises:
         ReaderDied: if they do not fit.
@@ -236,4 +242,5 @@ def _fresh(batch: Batch, payload: memoryview) -> Fresh:
         lines=batch.lines,
         segment=batch.segment,
         position=batch.position,
+        read=Ran(pid or 0, batch.began_s, batch.seconds, batch.lines),
     )

@@ -17,14 +17,17 @@ import msgspec
 from firedoor.data.carry import Carrier, Held
 from firedoor.data.conduct import Conduct
 from firedoor.data.degrading import Degrading
+from firedoor.data.freshness import Freshness
 from firedoor.data.insist import Insist
 from firedoor.data.outlets import Outlets, Shedder, keep_all
 from firedoor.data.probing import Probing
 from firedoor.errors import StreamsUnavailable
 from firedoor.flow.zone import BrokerAway, Drained, Ordered, ProbeSent, Prompted, Pull, pause_s
 from firedoor.ports.clock import Clock
+from firedoor.ports.faults import Faults
 from firedoor.ports.stage import Stage
 from firedoor.ports.streams import Streams
+from firedoor.ports.telemetry import Telemetry
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.records import GuardOrder, Order, ZoneStatus
 
@@ -55,6 +58,8 @@ class Runner:
         concurrency: int = 2,
         shed: Shedder = keep_all,
         memory_bytes: Callable[[], int] = lambda: 0,
+        faults: Faults | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Take what a zone has.
 
@@ -70,9 +75,13 @@ class Runner:
             shed: what makes a batch less where an inbox is full and the edge sheds, or the zone
                 samples.
             memory_bytes: what the zone's processes use, for its status.
+            faults: what a drill injects here.
+            telemetry: is told of each batch; None: nobody listens.
         """
         assert concurrency >= 1, "nothing would ever be in flight"
-        self.conduct = Conduct(zone, clock, replica=replica, memory_bytes=memory_bytes)
+        self.conduct = Conduct(
+            zone, clock, replica=replica, memory_bytes=memory_bytes, faults=faults
+        )
         self.beats_lost = 0
         self._zone = zone.name
         self._beat_key = f"zone.{zone.name}.{replica}"
@@ -82,12 +91,11 @@ class Runner:
         self._concurrency = concurrency
         self._insist = Insist(self.conduct, clock, chance)
         self._outlets = Outlets(
-            plan.outlets(zone.name),
-            streams,
-            clock,
-            conduct=self.conduct,
-            insist=self._insist,
-            shed=shed,
+            plan.outlets(zone.name), streams, clock,
+            conduct=self.conduct, insist=self._insist, shed=shed,
+        )  # fmt: skip
+        self.freshness = Freshness(
+            plan, streams, clock, conduct=self.conduct, replica=replica, telemetry=telemetry
         )
         self._degrading = Degrading(zone, plan, streams, clock, conduct=self.conduct, sample=shed)
         self._carrier = Carrier(
@@ -99,15 +107,11 @@ class Runner:
             insist=self._insist,
             outlets=self._outlets,
             degrading=self._degrading,
+            observer=self.freshness.observer,
         )
         self._edges = [edge.name for edge in plan.inboxes(zone.name)]
-        self._probing = Probing(
-            streams,
-            [streams.inbox(edge) for edge in self._edges],
-            clock,
-            conduct=self.conduct,
-            replica=replica,
-        )
+        inboxes = [streams.inbox(edge) for edge in self._edges]
+        self._probing = Probing(streams, inboxes, clock, conduct=self.conduct, replica=replica)
         self._orders: tuple[GuardOrder, ...] = ()
         """What the guards of the step were told."""
         self._ready: dict[str, Held] = {}
@@ -129,7 +133,9 @@ class Runner:
             workers_lost=self._stage.workers_lost(),
             guards=self._stage.guards(),
         )
-        return msgspec.structs.replace(status, degraded=self._degrading.told())
+        return msgspec.structs.replace(
+            status, degraded=self._degrading.told(), work=self.freshness.observer.work()
+        )
 
     async def run(self) -> None:
         """Run until the zone has drained, by ``drain`` or by an order."""
@@ -138,6 +144,7 @@ class Runner:
                 group.create_task(self._beat()),
                 group.create_task(self._say_working()),
                 group.create_task(self._degrading.watch()),
+                group.create_task(self.freshness.watch()),
             ]
             if await self._begin():
                 aside.append(group.create_task(self._follow_orders()))
@@ -146,6 +153,7 @@ class Runner:
             self.conduct.tell(Drained())
             for task in aside:
                 task.cancel()
+        await self.freshness.say()
         await self._beat_once()
 
     async def _begin(self) -> bool:
@@ -187,7 +195,7 @@ class Runner:
             failed = 0
             self._insist.answered()
             for delivery in deliveries:
-                self._arrive(Held(delivery))
+                self._arrive(Held(delivery, arrived_s=self._clock.now_s()))
         self.conduct.bell.ring()
 
     def _arrive(self, held: Held) -> None:
@@ -267,6 +275,7 @@ class Runner:
         """Look what is wanted, for ever."""
         while True:
             await self._clock.wait(ORDERS_S)
+            self.conduct.clear()
             try:
                 await self._read_order()
                 await self._outlets.refresh()

@@ -239,6 +239,10 @@ class FeatureGroup:
         for batch in waiting:
             _settle(batch)
 
+    def absolve(self) -> None:
+        """Suspect no key any more."""
+        self._suspects.clear()
+
     async def close(self) -> None:
         """End the worker; nobody waits any more."""
         self._give_up()

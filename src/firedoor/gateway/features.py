@@ -111,6 +111,9 @@ class FeatureLookups:
             for plan in plans
         ]
         self._counts = {plan.name: [0, 0, 0, 0] for plan in plans}
+        self.ageing: Callable[[str], float] | None = None
+        """Says by how much what is known for a request counts as older than it is, given a text of
+        its keys. None: by nothing."""
         self.keys = tuple(dict.fromkeys(column for plan in plans for column in plan.keys))
         """Columns of a request that ``look_up`` is to be given."""
 
@@ -127,15 +130,16 @@ class FeatureLookups:
             if isinstance(keys, str):
                 return LookedUp(refused=keys)
         now_s = self._clock.now_s()
+        aged_s = 0.0 if self.ageing is None else self.ageing(repr(read))
         looked = [
-            _Looked(group, keys, self._begin(group, keys, now_s))
+            _Looked(group, keys, self._begin(group, keys, now_s + aged_s))
             for group, keys in zip(self._groups, read, strict=True)
             if not isinstance(keys, str)
         ]
         for look in looked:  # all are under way: together they take as long as the slowest
             until_s = min(now_s + look.group.plan.timeout_s, deadline_s)
             await wait_for(look.batches, until_s - self._clock.now_s())
-        return self._tell(looked)
+        return self._tell(looked, aged_s)
 
     def facts(self) -> dict[str, GroupFacts]:
         """Return how each group is, by name."""
@@ -155,6 +159,11 @@ class FeatureLookups:
             for group in self._groups
         }
 
+    def absolve(self) -> None:
+        """Suspect no key any more: what failed was a drill."""
+        for group in self._groups:
+            group.absolve()
+
     async def close(self) -> None:
         """End the workers."""
         for group in self._groups:
@@ -172,15 +181,15 @@ class FeatureLookups:
                 wanted[key] = values
         return group.ask(wanted) if wanted else []
 
-    def _tell(self, looked: Sequence[_Looked]) -> LookedUp:
+    def _tell(self, looked: Sequence[_Looked], aged_s: float) -> LookedUp:
         """Return what requests are given, of all groups."""
-        now_s = self._clock.now_s()
+        now_s = self._clock.now_s() + aged_s
         extra: dict[str, list[Scalar]] = {}
         features: list[Feature] = []
         said: list[str] = []
         abstain = ""
         for look in looked:
-            table = look.values(now_s)
+            table = look.values(now_s, aged_s)
             rows = [table[key] for key in look.keys.rows]
             plan = look.group.plan
             for at, column in enumerate(plan.columns):
@@ -222,8 +231,8 @@ class _Looked(NamedTuple):
     keys: Keys
     batches: list[Batch]
 
-    def values(self, now_s: float) -> dict[bytes, list[Found]]:
-        """Return a value a column, by key."""
+    def values(self, now_s: float, aged_s: float) -> dict[bytes, list[Found]]:
+        """Return a value a column, by key; all counts as older by ``aged_s``, now included."""
         fetched: dict[bytes, tuple[Kept, float]] = {}
         for batch in self.batches:
             for key, kept in batch.found.items():
@@ -232,7 +241,7 @@ class _Looked(NamedTuple):
         for key in self.keys.distinct:
             if key in fetched:
                 kept, begun_s = fetched[key]
-                table[key] = climb(plan, kept, now_s, begun_s)
+                table[key] = climb(plan, kept, now_s, begun_s + aged_s)
             else:
                 table[key] = climb(plan, self.group.cache.get(key), now_s)
         return table

@@ -113,6 +113,18 @@ class ServicePath:
         """Return whether a capability is switched off for everybody."""
         return self._parts.killed(capability)
 
+    def absolve(self, digest: str) -> None:
+        """Hold nothing against requests and versions that came of a drill, nor keep its answers.
+
+        Args:
+            digest: of the version to which it was done.
+        """
+        parts = self._parts
+        parts.attempts.suspicions.clear()
+        parts.versions.forgive()
+        if parts.cache is not None:
+            parts.cache.forget_version(digest)
+
     # ---- requests
 
     def answer(self, request: Request) -> Awaitable[Answer]:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from firedoor.events.work import Ran
 from firedoor.quality.grades import Grade
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.records import DeadGroup, GuardNote, GuardOrder
@@ -53,6 +54,8 @@ class Handled:
     uses models, it is that one."""
     step_s: float = 0.0
     """Seconds in the step itself, where it ran in workers."""
+    ran: tuple[Ran, ...] = ()
+    """Runs in workers, where ``envelope.traceparent`` is sampled."""
 
 
 class Stage(Protocol):
@@ -60,6 +63,8 @@ class Stage(Protocol):
 
     async def handle(self, envelope: Envelope, payload: bytes, journal: Journal) -> Handled:
         """Take a batch through. ``envelope.attempt`` says how often it was tried, this time too.
+
+        ``envelope.traceparent`` names the span of this zone's work, where somebody wants to see it.
 
         Raises:
             StepAtFault: the step or its input is at fault: the zone halts.

@@ -9,7 +9,17 @@ from firedoor.events.work import BatchWorked, RequestAnswered
 
 
 class Telemetry(Protocol):
-    """Takes events of work, for metrics and traces. Nobody has one where nobody listens."""
+    """Takes events of work, for traces. Nobody has one where nobody listens.
+
+    Metrics are made of totals, which are kept anyway: they need no event.
+    """
+
+    def begin(self, parent: str = "") -> str:
+        """Return the ``traceparent`` of a new span, below ``parent``; without one a trace begins.
+
+        Whether it is sampled stands in it. What is not need not be told.
+        """
+        ...
 
     def batch(self, worked: BatchWorked) -> None:
         """Take a batch that was worked on."""
@@ -26,3 +36,10 @@ class Journal(Protocol):
     def note(self, happened: Happened) -> None:
         """Take an entry, stamp it and keep it; what has no room is counted, and told as a gap."""
         ...
+
+
+class Unheard:
+    """A journal that nobody reads: for whoever has none."""
+
+    def note(self, happened: Happened) -> None:
+        """Take an entry, and forget it."""

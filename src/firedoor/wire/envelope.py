@@ -38,6 +38,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Fingerprint of the columns and types of the payload; empty: not known."""
     cut_s: float
     """When its source cut it."""
+    sent_s: float = 0.0
+    """When its publisher had it ready to be published; 0: not known."""
     deadline_s: float | None = None
     """When it is late by the freshness that zones promise; None: never. A late batch is worked on
     all the same, but nothing is waited for or tried twice for it."""
@@ -58,7 +60,11 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which version of each model it was scored by on its way, the latest: ``delays@3``."""
     waived: tuple[str, ...] = ()
     """Zones whose demands a person waived: set by a replay of what they had refused."""
+    cause: str = ""
+    """Whose fault it is that its rows are late, or worse than promised: the first on its way that
+    made them so, a zone or ``dependency:NAME``; empty: they are neither."""
     traceparent: str | None = None
+    """Of the span of who published it; None: nobody wants to see one."""
     firedoor: str = ""
     wire: int = WIRE_VERSION
 

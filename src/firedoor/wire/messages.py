@@ -16,6 +16,7 @@ from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric,
 from firedoor.wire.model_files import ModelFiles
 from firedoor.wire.records import GuardNote, GuardOrder
 from firedoor.wire.serving_load import ServingLoad, ServingReady
+from firedoor.wire.striking import Strike
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
@@ -86,6 +87,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     """Seconds that calls out of the step may take; None: as long as their guards allow."""
     orders: tuple[GuardOrder, ...] = ()
     """What a person wants of guards."""
+    strike: Strike | None = None
+    """What a drill does to it."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
@@ -160,6 +163,8 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True, tag="raised"):
     """The step raises the same on zero rows: no row can be to blame."""
     retry_after_s: float | None = None
     """Of a dependency: when it may be tried again; None: not known."""
+    dependency: str = ""
+    """Its guard."""
     guards: tuple[GuardNote, ...] = ()
 
 
@@ -171,6 +176,8 @@ class AtFault(msgspec.Struct, frozen=True, kw_only=True, tag="at_fault"):
     rule: str | None = None
     line: str | None = None
     columns: tuple[str, ...] = ()
+    of_input: bool = False
+    """What came in does not keep its schema."""
 
 
 class Proved(msgspec.Struct, frozen=True, kw_only=True, tag="proved"):

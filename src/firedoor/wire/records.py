@@ -92,6 +92,8 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Rows not published because their quality sent them to another reader, by edge."""
     models: dict[str, str] = {}
     """Which version of each model they were scored by up to here, as in the envelope."""
+    fault: str = ""
+    """Id of the fault that a drill injected into it; empty: none."""
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +191,39 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
+class InboxNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What waited in one of a zone's inboxes when it looked last."""
+
+    batches: int = 0
+    bytes: int = 0
+    bytes_max: int = 0
+    oldest_s: float = 0.0
+    """For how long the oldest had waited."""
+
+
+class WorkCounts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a process of a zone has counted of its batches, besides rows, since it began."""
+
+    fates: dict[str, int] = {}
+    """Batches by what became of them; see ``events.work.Fate``."""
+    codes: dict[str, int] = {}
+    """Dead rows by what they died of."""
+    retries: dict[str, int] = {}
+    """Runs that came to nothing, by cause."""
+    redelivered: int = 0
+    """Deliveries after the first."""
+    shed: int = 0
+    """Rows that passed and were left out where an inbox was full."""
+    seconds: float = 0.0
+    """From arrival to acknowledgement, summed over batches."""
+    waited_s: float = 0.0
+    """In the inbox before that, summed."""
+    step_s: float = 0.0
+    """In the step itself, summed."""
+    inboxes: dict[str, InboxNote] = {}
+    """By edge."""
+
+
 class ZoneStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a zone's process says of itself, each second."""
 
@@ -228,6 +263,7 @@ class ZoneStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None: it joins to nothing, and takes every row at full pace."""
     switches: tuple[str, ...] = ()
     """Kill switches that are thrown for it: who, what, why."""
+    work: WorkCounts = WorkCounts()
 
 
 class GuardNote(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Metrics for whoever scrapes them as Prometheus does."""
