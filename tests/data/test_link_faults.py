@@ -96,14 +96,14 @@ def test_an_edge_that_would_be_cut_for_good_is_full_again_and_again_and_never_cu
     async def main() -> None:
         plan = plan_of(edge("src:mid"), edge("mid:out", "detach"))
         world, injection = World(plan), injection_of("mid", "transform")
-        await world.put(range(8))
+        await world.put(range(40))
         hear(injection, fault_of("stream_full"))
         runner = drilled(world, injection, detaching=["mid:out"])
         async with running(runner):
             await until(lambda: runner.status().code == "inbox_full")
             await CLOCK.wait(LEASE_S - 1.0)
-            assert 2 <= world.waiting("mid:out") < 8
-            await until(lambda: world.waiting("mid:out") == 8)
+            assert 2 <= world.waiting("mid:out") < 40
+            await until(lambda: world.waiting("mid:out") == 40)
         assert not [key for key in world.store.values if key.startswith("detached")]
 
     run(main())
