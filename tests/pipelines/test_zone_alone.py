@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -133,6 +134,13 @@ class Alone:
         except OSError:
             return 0, {}
 
+    def scrape(self) -> dict[str, float]:
+        """Return the zone's metrics by name and labels, without the process that each names."""
+        with urllib.request.urlopen(f"{self.health}/metrics", timeout=LIMIT_S) as answer:  # noqa: S310
+            text = re.sub(r'process="[^"]+",?', "", answer.read().decode())
+        lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+        return {series: float(value) for series, _, value in lines}
+
     def await_probe(self, path: str, code: int, state: str, run: Process) -> dict[str, object]:
         """Wait until a probe is answered so."""
         ends_s = time.monotonic() + LIMIT_S
@@ -167,6 +175,7 @@ class Story:
         self.see("without its broker", "blocked", 503, priced)
         alone.start_broker()
         self.see("with its broker again", "running", 200, priced)
+        self.metrics = alone.scrape()
 
         orders = alone.run("orders")
         self.orders_told, _ = orders.communicate(timeout=LIMIT_S)
@@ -227,6 +236,14 @@ def test_it_is_alive_whatever_happens_and_ready_only_while_batches_go_through(
 def test_a_probe_says_why_it_is_not_ready(story: Story) -> None:
     assert "audit" in str(story.seen["paused"][0][1]["cause"])
     assert "does not answer" in str(story.seen["without its broker"][0][1]["cause"])
+
+
+def test_its_metrics_say_whose_fault_it_was_that_it_stood_still(story: Story) -> None:
+    metrics = story.metrics
+    assert metrics['firedoor_zone_state{zone="priced",state="running"}'] == 1
+    kept = 'firedoor_objective_units_total{zone="priced",indicator="freshness",'
+    assert metrics[f'{kept}outcome="inherited",cause="broker"}}'] >= 1
+    assert 'firedoor_inbox_limit_bytes{edge="orders:priced"}' in metrics
 
 
 def test_sigterm_drains_it_and_leaves_nothing_unacknowledged(story: Story) -> None:

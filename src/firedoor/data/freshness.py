@@ -25,6 +25,8 @@ from firedoor.spec.plan import Plan
 from firedoor.wire.records import InboxNote
 
 LOOK_S = 1.0
+STOOD_MIN_S = 2.0
+"""A process that stands still for less only waits for its turn at a busy machine."""
 STOOD_MAX = 600
 """Seconds that are counted of one standstill."""
 HEARD_MAX = 200
@@ -87,7 +89,7 @@ class Freshness:
         kept = self.observer.counts.freshness
         if found.how == "unjudged":
             return
-        stood = min(units, max(0, round(stood_s)))
+        stood = min(units, round(stood_s)) if stood_s >= STOOD_MIN_S else 0
         kept.bad(min(stood, STOOD_MAX))
         if found.how == "bad":
             kept.bad(units - stood, found.cause)

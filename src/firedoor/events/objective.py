@@ -95,6 +95,6 @@ def bucket_ends_s(number: int) -> float:
     """Return where a bucket ends; the last one never does.
 
     >>> round(bucket_ends_s(142), 5)
-    0.0102
+    0.01021
     """
     return math.inf if number >= BUCKETS - 1 else BUCKET_BASE_S * BUCKET_GROWTH**number
