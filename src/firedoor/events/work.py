@@ -63,6 +63,10 @@ class BatchWorked(NamedTuple):
     """Of this zone's own span: what it publishes names it as parent."""
     parent: str = ""
     """``traceparent`` under which it came; empty: the trace begins here."""
+    origin: str = ""
+    """At a source: ``FILE:LINE`` of its first row, where that is known."""
+    models: tuple[str, ...] = ()
+    """Versions of models by which its rows were scored up to here: ``delays@3``."""
 
 
 class RequestAnswered(NamedTuple):
@@ -84,3 +88,5 @@ class RequestAnswered(NamedTuple):
     ran: tuple[Ran, ...] = ()
     traceparent: str = ""
     parent: str = ""
+    source: str = ""
+    """Where the caller says that its rows are from: ``flights-000123/17``."""
