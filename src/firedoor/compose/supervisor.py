@@ -23,6 +23,7 @@ from firedoor.compose.connecting import connect_to
 from firedoor.compose.deploys import Deploy, read_deploy, read_live, write_live
 from firedoor.compose.ending import Stuck, ZoneFacts
 from firedoor.compose.flag_table import flag_chores
+from firedoor.compose.judging import watch_objectives
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
@@ -178,17 +179,15 @@ class Supervisor:
         self, streams: NatsStreams, lookups: Lookups
     ) -> tuple[Coroutine[object, object, None], ...]:
         """Return what goes on beside the zones for as long as they are at work."""
+        tell = self.screen.tell
         return (
             self._broker.keep(),
             lookups.keep_fresh(),
             self._bound_logs(),
-            *beside(streams, self.plan, clock=self.clock, tell=self.screen.tell),
-            *flag_chores(
-                streams,
-                self.plan,
-                self.project.folder,
-                clock=self.clock,
-                tell=self.screen.tell,
+            *beside(streams, self.plan, clock=self.clock, tell=tell),
+            *flag_chores(streams, self.plan, self.project.folder, clock=self.clock, tell=tell),
+            watch_objectives(
+                streams, self.plan, self.project, of="zones", clock=self.clock, tell=tell
             ),
             *self._triggers(),
         )
