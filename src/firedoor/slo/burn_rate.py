@@ -63,19 +63,20 @@ def judge(
         budget: share of units that may be bad.
         policy: its windows.
         bad_min: bad units without which nothing begins, in the long and the short window.
-        over_s: it is over once the budget burns more slowly over so many seconds.
+        over_s: it begins only while the budget burns over so many seconds as well, and is over once
+            no more is spent in them than may be.
     """
     limit = policy.times * budget
     short_bad, short_units = window(rate, policy.short_s, policy)
     last_bad, last_units = window(rate, min(over_s, policy.short_s), policy)
-    burns = short_bad > limit * short_units and last_bad > limit * last_units
-    begins = burns and not rate.firing and short_bad >= bad_min[1]
-    if begins:
+    burns = short_bad > limit * short_units
+    begins = burns and last_bad > limit * last_units and short_bad >= bad_min[1]
+    if begins and not rate.firing:
         long_bad, long_units = window(rate, policy.long_s, policy)
         thin = max(1.0, policy.long_s / _counted_s(rate, policy))
         begins = long_bad >= bad_min[0] and long_bad > limit * long_units * thin
-    firing = burns and (rate.firing or begins)
-    return BurnRate(before=rate.before, now=rate.now, firing=firing)
+    goes_on = rate.firing and burns and last_bad > budget * last_units
+    return BurnRate(before=rate.before, now=rate.now, firing=goes_on or begins)
 
 
 def window(rate: BurnRate, seconds: float, policy: BurnRatePolicy) -> tuple[int, int]:

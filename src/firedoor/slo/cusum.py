@@ -36,8 +36,7 @@ def gain(bad: int, units: int, *, budget: float, policy: CusumPolicy) -> float:
     >>> gain(3_000, 3_000, budget=0.001, policy=fast), gain(0, 3_000, budget=0.001, policy=fast)
     (2.0, -1.0)
     """
-    sought = min(policy.times * budget, RATE_MOST)
-    said = bad * math.log(sought / budget) - units * (sought - budget)
+    said = _likelier(bad, units, budget, policy)
     return min(policy.gain_max, max(policy.gain_min, said))
 
 
@@ -46,8 +45,9 @@ def count(
 ) -> Cusum:
     """Return the state after so many units, which came just before ``at_s``.
 
-    Slices follow each other while there is evidence. Without any, the next one begins with the next
-    bad unit: so a fault is found after as many slices as it takes, whenever it begins.
+    Slices follow each other while there is evidence. Without any, a slice begins with a bad unit,
+    and is given up as soon as it says that all is well: so a fault is found after as many slices as
+    it takes, whenever it begins.
     """
     evidence, firing, began_s = cusum.evidence, cusum.firing, cusum.began_s
     before_bad, before_units = cusum.bad, cusum.units
@@ -57,15 +57,22 @@ def count(
         firing = evidence > policy.resolve if firing else evidence >= policy.fire
         began_s += policy.slice_s * int((at_s - began_s) // policy.slice_s)
         before_bad = before_units = 0
-        began_s = began_s if evidence else None
-    if began_s is None:
-        if not bad and not evidence:
-            return Cusum(evidence=evidence, firing=firing)
-        began_s = at_s
+    if not evidence:
+        after = _likelier(before_bad + bad, before_units + units, budget, policy)
+        if after <= 0 and not bad:
+            return Cusum()
+        if after <= 0 or not before_units:
+            began_s, before_bad, before_units = at_s, 0, 0
     return Cusum(
-        evidence=evidence, firing=firing, began_s=began_s, bad=before_bad + bad,
-        units=before_units + units,
+        evidence=evidence, firing=firing, began_s=at_s if began_s is None else began_s,
+        bad=before_bad + bad, units=before_units + units,
     )  # fmt: skip
+
+
+def _likelier(bad: int, units: int, budget: float, policy: CusumPolicy) -> float:
+    """Return the log of how many times as likely this is where the budget burns."""
+    sought = min(policy.times * budget, RATE_MOST)
+    return bad * math.log(sought / budget) - units * (sought - budget)
 
 
 def calm(cusum: Cusum) -> Cusum:

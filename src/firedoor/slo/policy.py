@@ -91,8 +91,8 @@ class AlertPolicy:
     )
     """Page: 2 % of the budget of 30 days in an hour, or 5 % in six."""
     over_s: float = 300.0
-    """A burn rate is over once the budget burns more slowly than that for so many seconds: an hour
-    that was bad is no reason to be paged for half of one. 1 to 86,400."""
+    """A burn rate is over once no more was bad in so many seconds than may be: an hour that was bad
+    is no reason to be paged for half of one. 1 to 86,400."""
     bad_long_min: int = 10
     """Bad units in the long window below which a burn rate is not judged. 1 to 1,000,000."""
     bad_short_min: int = 3
