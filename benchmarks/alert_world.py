@@ -15,7 +15,7 @@ DAY_S = 86_400.0
 DAYS = 30
 BLIPS = 100
 EACH = 4
-"""Faults of each kind, at least ten hours apart."""
+"""Faults of each kind, some hours apart."""
 ECHO_S = 6 * 3_600.0
 """An alert that begins so soon after a fault is its echo."""
 AFTER_BLIP_S = 600.0
@@ -49,6 +49,7 @@ class Service:
     """Of the budget."""
     faults: tuple[tuple[float, float], ...] = ()
     """Rates and seconds of each kind."""
+    each: int = EACH
     blips: int = BLIPS
     days: int = DAYS
 
@@ -83,7 +84,7 @@ class Seen:
 
 def draw(service: Service, chance: random.Random) -> tuple[list[Fault], list[Fault]]:
     """Return the faults and the blips of a world, each in order."""
-    kinds = [kind for kind in service.faults for _ in range(EACH)]
+    kinds = [kind for kind in service.faults for _ in range(service.each)]
     chance.shuffle(kinds)
     whole_s = service.days * DAY_S
     share_s = whole_s / max(1, len(kinds))

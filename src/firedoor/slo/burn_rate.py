@@ -96,4 +96,4 @@ def _counted_s(rate: BurnRate, policy: BurnRatePolicy) -> float:
 
 def _place(totals: tuple[Total, ...], slot: int) -> int:
     """Return the place of the first total after a slot."""
-    return bisect.bisect_right(totals, slot, key=lambda total: total.slot)
+    return bisect.bisect_left(totals, Total(slot + 1, -1, -1))

@@ -8,6 +8,7 @@ They need nothing of firedoor but three metrics, scraped every 15 s or more ofte
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import indent
 
 from firedoor.events.metrics import OBJECTIVE_UNITS, OBJECTIVE_WAITING, ZONE_STATE
 from firedoor.slo.block_yaml import Value, to_yaml
@@ -20,11 +21,14 @@ BY = "zone, indicator"
 BUDGET = "zone_indicator:firedoor_budget:ratio"
 THE_BUDGET = f"max by ({BY}) ({BUDGET})"
 """Without the labels that say whom it concerns."""
+UNITS_IN = "zone_indicator:firedoor_units:increase"
+BAD_IN = "zone_indicator:firedoor_bad_units:increase"
 BAD_RATIO = "zone_indicator:firedoor_bad:ratio"
-BAD_UNITS = "zone_indicator:firedoor_bad_units:increase"
+"""Each with a window after it."""
 FEW_WINDOW = "30m"
 """In which units are counted where there are few."""
 FEW_MOST = 100
+INDENT = "  "
 INHERITED_WINDOW = "5m"
 HEAD = (
     "# Written by `firedoor export prometheus-rules`: do not edit, write it anew.\n"
@@ -49,8 +53,8 @@ def prometheus_rules(
     groups: list[Value] = [
         {"name": f"{named}-objectives", "rules": [_budget(one) for one in watched]},
         {"name": f"{named}-burn-rates", "rules": _ratios(policy)},
-        _summing_up(f"{named}-fast-burn", _evidence("fast_burn"), policy.fast_burn),
-        _summing_up(f"{named}-slow-burn", _evidence("slow_burn"), policy.slow_burn),
+        _summing_up(f"{named}-fast-burn", _evidence("fast_burn"), policy.fast_burn, policy),
+        _summing_up(f"{named}-slow-burn", _evidence("slow_burn"), policy.slow_burn, policy),
         {"name": f"{named}-alerts", "rules": _alerts(policy)},
     ]
     return HEAD + to_yaml({"groups": groups})
@@ -73,26 +77,30 @@ def _budget(objective: Objective) -> Rule:
     return {"record": BUDGET, "expr": f"vector({objective.budget:.9g})", "labels": labels}
 
 
-def _judged(window: str) -> str:
-    """Return the units that count for a zone itself: not those that it inherited."""
-    return f'sum by ({BY}) (increase({UNITS}{{outcome!="inherited"}}[{window}]))'
+def _counts(window: str) -> list[Value]:
+    """Return rules for units in a window, those that were inherited left out, and bad ones."""
+    increase = f"sum by ({BY}) (increase({UNITS}{{outcome%s}}[{window}]))"
+    units, own = increase % '!="inherited"', increase % '="own"'
+    return [
+        {"record": f"{UNITS_IN}{window}", "expr": units},
+        {"record": f"{BAD_IN}{window}", "expr": f"{own}\nor 0 * {UNITS_IN}{window}"},
+    ]
 
 
-def _bad(window: str) -> str:
-    """Return bad units; 0 where there are none, but others."""
-    own = f'sum by ({BY}) (increase({UNITS}{{outcome="own"}}[{window}]))'
-    return f"({own} or 0 * {_judged(window)})"
+def _windows(policy: AlertPolicy) -> list[str]:
+    """Return the windows that burn rates are told over, and that of few units."""
+    seconds = {s for rate in policy.burn_rates for s in (rate.short_s, rate.long_s)}
+    seconds |= {min(policy.over_s, rate.short_s) for rate in policy.burn_rates}
+    return list(dict.fromkeys([*(duration(s) for s in sorted(seconds)), FEW_WINDOW]))
 
 
 def _ratios(policy: AlertPolicy) -> list[Value]:
-    """Return rules for the share of bad units, and their number, in every window."""
-    seconds = {s for rate in policy.burn_rates for s in (rate.short_s, rate.long_s)}
-    seconds |= {min(policy.over_s, rate.short_s) for rate in policy.burn_rates}
+    """Return rules for units, bad ones, and their share, in every window."""
     rules: list[Value] = []
-    for window in (duration(s) for s in sorted(seconds)):
-        ratio = f"{_bad(window)}\n/ {_judged(window)}"
+    for window in _windows(policy):
+        rules += _counts(window)
+        ratio = f"{BAD_IN}{window} / {UNITS_IN}{window}"
         rules.append({"record": f"{BAD_RATIO}{window}", "expr": ratio})
-        rules.append({"record": f"{BAD_UNITS}{window}", "expr": _bad(window)})
     return rules
 
 
@@ -101,22 +109,22 @@ def _evidence(name: str) -> str:
     return f"zone_indicator:firedoor_evidence:{name}"
 
 
-def _summing_up(group: str, record: str, policy: CusumPolicy) -> Rule:
+def _summing_up(group: str, record: str, policy: CusumPolicy, all_of_it: AlertPolicy) -> Rule:
     """Return the group that sums up evidence: its rule goes on from its own last value."""
     window, kept = duration(policy.slice_s), duration(3 * policy.slice_s)
     sought = f"clamp_max({policy.times:g} * {THE_BUDGET}, {RATE_MOST:g})"
     expr = (
         "clamp(\n"
-        f"  (last_over_time({record}[{kept}]) or 0 * {_judged(window)})\n"
+        f"  (last_over_time({record}[{kept}]) or 0 * {UNITS_IN}{window})\n"
         "  + clamp(\n"
-        f"    {_bad(window)}\n"
-        f"      * ln({sought} / {THE_BUDGET})\n"
-        f"    - {_judged(window)}\n"
-        f"      * ({sought} - {THE_BUDGET}),\n"
-        f"    {policy.gain_min:g}, {policy.gain_max:g}),\n"
+        f"      {BAD_IN}{window} * ln({sought} / {THE_BUDGET})\n"
+        f"      - {UNITS_IN}{window} * ({sought} - {THE_BUDGET}),\n"
+        f"      {policy.gain_min:g}, {policy.gain_max:g}),\n"
         f"  0, {policy.most:g})"
     )
-    return {"name": group, "interval": window, "rules": [{"record": record, "expr": expr}]}
+    counts = [] if window in _windows(all_of_it) else _counts(window)
+    rules = [*counts, {"record": record, "expr": expr}]
+    return {"name": group, "interval": window, "rules": rules}
 
 
 # ---- alerting
@@ -148,13 +156,13 @@ def _alert(
 ) -> Rule:
     """Return an alert with the labels of the objective that it is about."""
     about = BUDGET if on == BY else f"topk by ({on}) (1, {BUDGET})"
-    rule: Rule = {"alert": name, "expr": f"{about}\nand on ({on}) (\n  {when}\n)"}
+    rule: Rule = {"alert": name, "expr": f"{about}\nand on ({on}) (\n{indent(when, INDENT)}\n)"}
     if wait:
         rule["for"] = wait
     rule["labels"] = {"severity": severity}
     rule["annotations"] = {
         "summary": summary,
-        "description": "It may fail {{ $value | humanizePercentage }} of its units. "
+        "description": "What is promised lets {{ $value | humanizePercentage }} of units be bad. "
         "See: firedoor slo; firedoor why {{ $labels.zone }}",
         "runbook_url": "{{ $labels.runbook }}",
     }
@@ -165,8 +173,8 @@ def _fires(alert: str, evidence: str, policy: CusumPolicy) -> str:
     """Return when there is evidence enough; who fires goes on until there is little."""
     return (
         f"{evidence} >= {policy.fire:g}\n"
-        f"  or {evidence} > {policy.resolve:g}\n"
-        f'    and on ({BY}) ALERTS{{alertname="{alert}", alertstate="firing"}}'
+        f"or {evidence} > {policy.resolve:g}\n"
+        f'  and on ({BY}) ALERTS{{alertname="{alert}", alertstate="firing"}}'
     )
 
 
@@ -179,8 +187,8 @@ def _silent(policy: AlertPolicy) -> Rule:
     ended = f'{ZONE_STATE.name}{{state=~"done|stopped|draining"}}'
     when = (
         f"{there('1h')}\n"
-        f"  unless on (zone) {there(duration(policy.silent_s))}\n"
-        f"  unless on (zone) max by (zone) (last_over_time({ended}[1h]) == 1)"
+        f"unless on (zone) {there(duration(policy.silent_s))}\n"
+        f"unless on (zone) max by (zone) (last_over_time({ended}[1h]) == 1)"
     )
     summary = "no process of {{ $labels.zone }} gives a sign of life"
     return _alert("FiredoorZoneSilent", "page", when, summary, on="zone")
@@ -189,15 +197,13 @@ def _silent(policy: AlertPolicy) -> Rule:
 def _burn_rate(rate: BurnRatePolicy, policy: AlertPolicy) -> Rule:
     """Return the alert of a burn rate over two windows."""
     long, short = duration(rate.long_s), duration(rate.short_s)
-    last = duration(min(policy.over_s, rate.short_s))
-    limit = f"{rate.times:g} * {THE_BUDGET}"
-    when = (
-        f"{BAD_RATIO}{long} > {limit}\n"
-        f"  and {BAD_RATIO}{short} > {limit}\n"
-        f"  and {BAD_RATIO}{last} > {limit}\n"
-        f"  and {BAD_UNITS}{long} >= {policy.bad_long_min}\n"
-        f"  and {BAD_UNITS}{short} >= {policy.bad_short_min}"
-    )
+    ratios = dict.fromkeys([long, short, duration(min(policy.over_s, rate.short_s))])
+    burns = [f"{BAD_RATIO}{window} > {rate.times:g} * {THE_BUDGET}" for window in ratios]
+    enough = [
+        f"{BAD_IN}{long} >= {policy.bad_long_min}",
+        f"{BAD_IN}{short} >= {policy.bad_short_min}",
+    ]
+    when = "\nand ".join([*burns, *enough])
     summary = (
         "{{ $labels.zone }} burns its {{ $labels.indicator }} budget more than "
         f"{rate.times:g} times too fast, over {long} and over {short}"
@@ -207,11 +213,10 @@ def _burn_rate(rate: BurnRatePolicy, policy: AlertPolicy) -> Rule:
 
 def _low_traffic(policy: AlertPolicy) -> Rule:
     """Return the alert for where there are too few units for rates."""
-    bad, judged = _bad(FEW_WINDOW), _judged(FEW_WINDOW)
     when = (
-        f"{bad} >= {policy.last_bad}\n"
-        f"  and {judged} < {FEW_MOST}\n"
-        f"  and {bad} / {judged} >= {policy.last_bad / policy.last_units:g}"
+        f"{BAD_IN}{FEW_WINDOW} >= {policy.last_bad}\n"
+        f"and {UNITS_IN}{FEW_WINDOW} < {FEW_MOST}\n"
+        f"and {BAD_RATIO}{FEW_WINDOW} >= {policy.last_bad / policy.last_units:g}"
     )
     summary = f"{{{{ $labels.zone }}}}: too many of its few units of {FEW_WINDOW} were bad"
     return _alert("FiredoorLowTraffic", "page", when, summary)
