@@ -73,3 +73,10 @@ def test_the_sum_of_all_differences_is_the_sum_of_all_totals(
         found = tallies.look(dict([beat("a", str(boot), Kept(good=total))]))
         told += found["enrich"].kept["availability"].good
     assert told == everything
+
+
+def test_what_a_dead_process_said_last_is_no_sign_of_life() -> None:
+    tallies, said = Tallies(), dict([beat("a", "1", Kept(good=5))])
+    assert tallies.look(said)["enrich"].heard
+    assert not tallies.look(said)["enrich"].heard
+    assert tallies.look(said | dict([beat("b", "1", Kept(good=5))]))["enrich"].heard

@@ -144,6 +144,14 @@ def test_three_blips_within_an_hour_are_a_ticket_and_one_is_none() -> None:
     assert verdict_of(watch, watch.firing, at_s=at_s, flap_s=POLICY.flap_s) == "kept"
 
 
+def test_an_outage_is_no_blip() -> None:
+    at_s, watch = warmed()
+    at_s, watch = list(feed(watch, 400, bad=0.5, at_s=at_s))[-1]
+    assert verdict_of(watch, watch.firing, at_s=at_s, flap_s=POLICY.flap_s) == "systemic"
+    at_s, watch = list(feed(watch, 1_000, at_s=at_s))[-1]
+    assert verdict_of(watch, watch.firing, at_s=at_s, flap_s=POLICY.flap_s) == "kept"
+
+
 def test_single_bad_units_are_no_blips() -> None:
     at_s, watch = warmed(rps=1)
     for _ in range(5):

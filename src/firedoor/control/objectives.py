@@ -143,7 +143,7 @@ class Judge:
     def _is_silent(self, zone: str, counted: Counted | None) -> bool:
         """Return whether a zone gives no sign of life."""
         policy = self._zones()[zone].policy
-        heard = counted is not None
+        heard = counted is not None and counted.heard
         states = counted.states if counted else ()
         if states:
             ended = all(state in ENDED for state in states)

@@ -27,6 +27,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     states: tuple[str, ...]
     """Of those that speak now."""
     kept: dict[Indicator, Kept]
+    heard: bool = True
+    """Whether any of them has spoken since then: what a dead one said last is there for a while."""
     known: bool = True
     """Whether it all came since the last look; False: the first look at some process."""
 
@@ -50,6 +52,8 @@ class Tallies:
             said = _read(value) if key.startswith(PREFIX) else None
             if said is None:
                 continue
+            last = self.seen.get(f"{said.zone}.{said.process}")
+            heard = last is None or (last.boot, last.at_s) != (said.boot, said.at_s)
             kept, known = self._since(said)
             before = found.get(said.zone)
             found[said.zone] = Counted(
@@ -57,6 +61,7 @@ class Tallies:
                 kept={name: _plus(before.kept[name], kept[name]) for name in INDICATORS}
                 if before
                 else kept,
+                heard=heard or (before is not None and before.heard),
                 known=known and (before is None or before.known),
             )
         self._fresh = False

@@ -58,11 +58,9 @@ def count(
         began_s += policy.slice_s * int((at_s - began_s) // policy.slice_s)
         before_bad = before_units = 0
     if not evidence:
-        after = _likelier(before_bad + bad, before_units + units, budget, policy)
-        if after <= 0 and not bad:
+        if _likelier(before_bad + bad, before_units + units, budget, policy) <= 0:
             return Cusum()
-        if after <= 0 or not before_units:
-            began_s, before_bad, before_units = at_s, 0, 0
+        began_s = began_s if before_units else at_s
     return Cusum(
         evidence=evidence, firing=firing, began_s=at_s if began_s is None else began_s,
         bad=before_bad + bad, units=before_units + units,

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from firedoor.slo.policy import AlertPolicy
 
+STARTING_S = 60.0
+"""For so long whoever was never heard may be starting: no time scale makes imports quicker."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
@@ -15,6 +18,8 @@ class Heartbeat:
     """When any of its processes said anything."""
     ready_s: float
     """When any of them was ready; the same for zones, which are ready when they are there."""
+    known: bool = False
+    """Whether it was ever heard."""
     firing: bool = False
 
 
@@ -24,8 +29,11 @@ def listen(
     """Return the state at this moment."""
     heard_s = at_s if heard else beat.heard_s
     ready_s = at_s if ready else beat.ready_s
+    known = beat.known or heard
     if heard and ready:
-        return Heartbeat(heard_s=heard_s, ready_s=ready_s)
-    silent = at_s - heard_s > policy.silent_s
+        return Heartbeat(heard_s=heard_s, ready_s=ready_s, known=True)
+    longest_s = policy.silent_s if known else max(policy.silent_s, STARTING_S)
+    silent = at_s - heard_s > longest_s
     unready = at_s - ready_s > policy.unready_s and heard
-    return Heartbeat(heard_s=heard_s, ready_s=ready_s, firing=beat.firing or silent or unready)
+    firing = beat.firing or silent or unready
+    return Heartbeat(heard_s=heard_s, ready_s=ready_s, known=known, firing=firing)

@@ -143,8 +143,9 @@ class AlertPolicy:
         within("unexplained_s", self.unexplained_s, 1, 86_400, "seconds")
 
 
-SIGN_S = 5.0
-"""No time scale makes silence of less than this a fault: signs of life come once a second."""
+SIGN_S = 15.0
+"""No time scale makes silence of less than this a fault: a process that died is started again, and
+that takes its time."""
 
 
 def scaled(policy: AlertPolicy) -> AlertPolicy:

@@ -100,6 +100,8 @@ def step(watch: Watch, tick: Tick, objective: Objective, policy: AlertPolicy) ->
     if fast.firing and clean:
         fast = cusum.calm(fast)
     rises = _rise(watch.rises, fast, bad, at_s, policy)
+    if fast.firing and not before.firing:  # an outage, and no blip
+        rises = replace(rises, begun_s=rises.begun_s[:-1])
     return Watch(
         fast=fast,
         slow=slow,
