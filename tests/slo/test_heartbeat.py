@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firedoor.slo.heartbeat import STARTING_S, Heartbeat, listen
+from firedoor.slo.heartbeat import LOADING_S, STARTING_S, Heartbeat, listen
 from firedoor.slo.policy import SIGN_S, AlertPolicy, scaled
 
 POLICY = AlertPolicy()
@@ -41,3 +41,8 @@ def test_who_was_never_heard_may_be_starting_whatever_the_time_scale() -> None:
     assert after(SIGN_S + 1, policy=quick)
     assert not after(STARTING_S, policy=quick, known=False)
     assert after(STARTING_S + 1, policy=quick, known=False)
+
+
+def test_who_was_never_ready_may_be_loading() -> None:
+    assert not after(LOADING_S, heard=True, known=False)
+    assert after(LOADING_S + 1, heard=True, known=False)

@@ -82,6 +82,10 @@ class Judge:
             own = scaled(replace(policy, time_scale=objective.time_scale))
             case = Case(objective=objective, policy=own)
             self._cases[case.key] = case
+        self._first: dict[str, Case] = {}
+        """By zone, the objective under which its silence is told."""
+        for case in self._cases.values():
+            self._first.setdefault(case.objective.zone, case)
         for kept in memory.objectives:
             known = self._cases.get(Key(kept.zone, kept.indicator))
             if known is not None:
@@ -112,7 +116,7 @@ class Judge:
         told: list[Happened] = []
         for case in self._cases.values():
             told += self._count(case, counted.get(case.objective.zone), at_s)
-        silent = {zone for zone in self._zones() if self._is_silent(zone, counted.get(zone))}
+        silent = {zone for zone in self._first if self._is_silent(zone, counted.get(zone))}
         firing = {key: self._firing(case, silent) for key, case in self._cases.items()}
         for key in self._unexplained(firing, at_s):
             firing[key] |= {"inherited"}
@@ -133,16 +137,9 @@ class Judge:
         case.watch = step(before, tick, case.objective, case.policy)
         return [*tell_rise(case, before, left, at_s), *tell_heir(case, before, at_s)]
 
-    def _zones(self) -> dict[str, Case]:
-        """Return each zone with the objective under which its silence is told: the first."""
-        found: dict[str, Case] = {}
-        for case in self._cases.values():
-            found.setdefault(case.objective.zone, case)
-        return found
-
     def _is_silent(self, zone: str, counted: Counted | None) -> bool:
         """Return whether a zone gives no sign of life."""
-        policy = self._zones()[zone].policy
+        policy = self._first[zone].policy
         heard = counted is not None and counted.heard
         states = counted.states if counted else ()
         if states:
@@ -159,7 +156,7 @@ class Judge:
 
     def _firing(self, case: Case, silent: set[str]) -> frozenset[Detector]:
         """Return the detectors that fire by the zone's own fault."""
-        first = self._zones()[case.objective.zone] is case
+        first = self._first[case.objective.zone] is case
         own: frozenset[Detector] = frozenset({"silent"})
         return case.watch.firing | (own if first and case.objective.zone in silent else frozenset())
 

@@ -8,6 +8,8 @@ from firedoor.slo.policy import AlertPolicy
 
 STARTING_S = 60.0
 """For so long whoever was never heard may be starting: no time scale makes imports quicker."""
+LOADING_S = 300.0
+"""For so long whoever was never ready may be loading a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +21,7 @@ class Heartbeat:
     ready_s: float
     """When any of them was ready; the same for zones, which are ready when they are there."""
     known: bool = False
-    """Whether it was ever heard."""
+    """Whether it was ever heard, and ready."""
     firing: bool = False
 
 
@@ -29,11 +31,11 @@ def listen(
     """Return the state at this moment."""
     heard_s = at_s if heard else beat.heard_s
     ready_s = at_s if ready else beat.ready_s
-    known = beat.known or heard
     if heard and ready:
         return Heartbeat(heard_s=heard_s, ready_s=ready_s, known=True)
-    longest_s = policy.silent_s if known else max(policy.silent_s, STARTING_S)
-    silent = at_s - heard_s > longest_s
-    unready = at_s - ready_s > policy.unready_s and heard
+    silent_s = policy.silent_s if beat.known else max(policy.silent_s, STARTING_S)
+    unready_s = policy.unready_s if beat.known else max(policy.unready_s, LOADING_S)
+    silent = at_s - heard_s > silent_s
+    unready = heard and at_s - ready_s > unready_s
     firing = beat.firing or silent or unready
-    return Heartbeat(heard_s=heard_s, ready_s=ready_s, known=known, firing=firing)
+    return Heartbeat(heard_s=heard_s, ready_s=ready_s, known=beat.known, firing=firing)
