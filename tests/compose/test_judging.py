@@ -12,6 +12,7 @@ from firedoor.adapters.memory.store import MemoryStore
 from firedoor.adapters.memory.streams import MemoryStreams
 from firedoor.compose.judging import (
     SCALE,
+    alone,
     given_time_scale,
     heard,
     memory_file,
@@ -20,7 +21,7 @@ from firedoor.compose.judging import (
     watch_objectives,
 )
 from firedoor.compose.project import Project
-from firedoor.errors import DeclarationError, StreamsUnavailable
+from firedoor.errors import DeclarationError, ProjectBusy, StreamsUnavailable
 from firedoor.events.happened import Happened
 from firedoor.events.objective import Kept, Objectives
 from firedoor.spec.plan import Plan, SinkPlan, SourcePlan, ZonePlan
@@ -156,6 +157,22 @@ def test_the_next_judge_goes_on_with_the_budget(tmp_path: Path) -> None:
     status = read_status(tmp_path, "zones")
     assert status is not None
     assert status.objectives[0].own == pytest.approx(40, abs=3)
+
+
+def test_a_second_judge_of_the_same_promises_is_refused(tmp_path: Path) -> None:
+    noted, clock = Noted(), VirtualClock()
+
+    async def main() -> None:
+        streams = MemoryStreams(MemoryStore(), clock)
+        await alone(streams, ("zones", "services"))
+        judge = watching(tmp_path, clock, streams, noted)
+        await Zone(streams, clock).go(5)
+        await alone(streams, ("services",))
+        with pytest.raises(ProjectBusy, match="promises of zones are watched already"):
+            await alone(streams, ("zones",))
+        await ended(judge)
+
+    run(main())
 
 
 def test_where_nothing_is_promised_nobody_watches(tmp_path: Path) -> None:

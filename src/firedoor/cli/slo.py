@@ -13,7 +13,7 @@ import typer
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, stop
-from firedoor.compose.judging import Of, heard, objectives_of, read_status, watch_objectives
+from firedoor.compose.judging import Of, alone, heard, objectives_of, read_status, watch_objectives
 from firedoor.compose.project import Project
 from firedoor.compose.reaching import reach
 from firedoor.control.slo_board import show_slo
@@ -76,7 +76,7 @@ def watch(
 ) -> None:
     """Judge promises until Ctrl-C, where neither firedoor up nor firedoor serve does: at scale.
 
-    One of these is enough for a pipeline. Alerts are printed, and entered into the ledger.
+    One is enough for a pipeline; another one is refused. Alerts are printed.
     """
     chosen = JUDGES if of == "all" else tuple(each for each in JUDGES if each == of)
     if not chosen:
@@ -97,6 +97,7 @@ async def _watch(project: Path, nats: str | None, chosen: tuple[Of, ...]) -> Non
         if not any(objectives_of(plan, of) for of in chosen):
             message = f"{plan.pipeline} promises nothing: declare slo=fd.SLO(availability=0.999)"
             raise NotKnown(message)
+        await alone(reached.streams, chosen)
         async with asyncio.TaskGroup() as group:
             judges = [
                 group.create_task(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -20,7 +20,7 @@ from firedoor.compose.project import Project
 from firedoor.control.objectives import Judge, JudgeMemory
 from firedoor.control.promises import service_objectives, zone_objectives
 from firedoor.control.tallies import PREFIX
-from firedoor.errors import DeclarationError, StreamsUnavailable
+from firedoor.errors import DeclarationError, ProjectBusy, StreamsUnavailable
 from firedoor.events.happened import Happened
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
@@ -217,3 +217,19 @@ async def heard(streams: Streams) -> list[SloStatus]:
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
             found.append(decode_slo(said[key]))
     return found
+
+
+async def alone(streams: Streams, chosen: Sequence[Of]) -> None:
+    """Refuse to judge what is judged already.
+
+    Raises:
+        ProjectBusy: saying whose promises that are.
+        StreamsUnavailable: if the broker is away.
+    """
+    for status in await heard(streams):
+        if status.judge in chosen:
+            message = (
+                f"promises of {status.judge} are watched already: end firedoor up or serve, or "
+                "that other firedoor slo watch, or name the others with --of"
+            )
+            raise ProjectBusy(message)
