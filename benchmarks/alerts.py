@@ -46,7 +46,7 @@ def main(
         tenfold = min(TENFOLD * budget, 0.5)
         faults = (*OUTAGES, (0.02, HOUR_S)) if target > 0.99 else OUTAGES  # noqa: PLR2004
         kinds = tuple(dict.fromkeys((*faults, (tenfold, 20 * MINUTE_S), (3 * budget, 8 * HOUR_S))))
-        for rps in (100.0, 10.0, 1.0, 0.02):
+        for rps in (100.0, 10.0, 1.0, *((0.02,) if target > 0.99 else ())):  # noqa: PLR2004
             service = Service(rps=rps, target=target, faults=kinds)
             seen = together(service, worlds, seed)
             table(paper, service, seen, worlds)
@@ -120,15 +120,15 @@ def healthy(paper: Paper, worlds: int, seed: int) -> None:
     """Print what is told of services that spend their budget exactly, without any fault."""
     rows = []
     for target in (0.999, 0.99, 0.95):
-        for rps in (100.0, 10.0, 1.0, 0.1):
+        for rps in (100.0, 1.0, 0.1):
             service = Service(rps=rps, target=target, base=1.0, blips=0)
-            seen = together(service, worlds, seed + 500)
+            seen = together(service, max(2, worlds // 2), seed + 500)
             rows.append(
                 [f"{target * 100:g} %", f"{rps:g}",
-                 *(f"{told.false / worlds:.2f}" for told in seen.values())]
+                 *(f"{told.false / max(2, worlds // 2):.2f}" for told in seen.values())]
             )  # fmt: skip
     paper.table(
-        f"A service that spends its budget exactly, no blips: alerts a month, {worlds} months",
+        "A service that spends its budget exactly, no blips: alerts a month",
         ["promised", "a second", *GROUPS],
         rows,
     )

@@ -93,8 +93,19 @@ def test_burn_rates_need_bad_units_besides_a_ratio() -> None:
     at_s, watch = warmed(rps=0.1, seconds=7_200)
     states = list(feed(watch, 60, rps=0.05, bad=1.0, at_s=at_s))
     assert not any("burn_rate" in state.firing for _, state in states), "three bad ones"
-    states = list(feed(watch, 60, rps=20, bad=1.0, at_s=at_s))
+    states = list(feed(watch, 90, rps=20, bad=1.0, at_s=at_s))
     assert "burn_rate" in states[-1][1].firing
+
+
+def test_two_blips_within_an_hour_are_no_outage_though_they_spend_as_much() -> None:
+    at_s, watch = warmed(seconds=HOUR_S)
+    states = list(feed(watch, 30, bad=1.0, at_s=at_s))
+    states += feed(states[-1][1], 600, at_s=states[-1][0])
+    states += feed(states[-1][1], 30, bad=1.0, at_s=states[-1][0])
+    states += feed(states[-1][1], 600, at_s=states[-1][0])
+    assert not any(state.firing for _, state in states)
+    one = list(feed(watch, 62, bad=1.0, at_s=at_s))
+    assert "burn_rate" in one[-1][1].firing
 
 
 def test_one_request_in_a_minute_is_judged_by_the_last_ten() -> None:

@@ -53,6 +53,7 @@ def judge(
     policy: BurnRatePolicy,
     bad_min: tuple[int, int],
     over_s: float,
+    may_begin: bool,
 ) -> BurnRate:
     """Return the state with whether it fires.
 
@@ -65,12 +66,13 @@ def judge(
         bad_min: bad units without which nothing begins, in the long and the short window.
         over_s: it begins only while the budget burns over so many seconds as well, and is over once
             no more is spent in them than may be.
+        may_begin: whether something bad is going on now.
     """
     limit = policy.times * budget
     short_bad, short_units = window(rate, policy.short_s, policy)
     last_bad, last_units = window(rate, min(over_s, policy.short_s), policy)
     burns = short_bad > limit * short_units
-    begins = burns and last_bad > limit * last_units and short_bad >= bad_min[1]
+    begins = may_begin and burns and last_bad > limit * last_units and short_bad >= bad_min[1]
     if begins and not rate.firing:
         long_bad, long_units = window(rate, policy.long_s, policy)
         thin = max(1.0, policy.long_s / _counted_s(rate, policy))

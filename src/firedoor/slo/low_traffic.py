@@ -38,6 +38,8 @@ def count(
     if not bad and not good:
         return seen
     kept = policy.last_units
+    if not bad and good >= kept:
+        return LowTraffic(last=(Unit(at_s, bad=False),) * kept)
     fresh = [Unit(at_s, bad=False)] * min(good, kept) + [Unit(at_s, bad=True)] * min(bad, kept)
     last = (*seen.last, *fresh)[-kept:]
     failed = sum(unit.bad for unit in last)

@@ -90,6 +90,9 @@ class AlertPolicy:
         BurnRatePolicy(times=6, long_s=21_600, short_s=1_800),
     )
     """Page: 2 % of the budget of 30 days in an hour, or 5 % in six."""
+    burn_evidence_min: float = 4.0
+    """Evidence of a fast burn without which no burn rate begins: two bad slices running. Two blips
+    within an hour spend what an outage of a minute does, and are none. 0 to 100."""
     over_s: float = 300.0
     """A burn rate is over once no more was bad in so many seconds than may be: an hour that was bad
     is no reason to be paged for half of one. 1 to 86,400."""
@@ -134,6 +137,7 @@ class AlertPolicy:
         within("flaps", self.flaps, 2, 100, "rises", whole=True)
         within("flap_bad_min", self.flap_bad_min, 1, 10**6, "units", whole=True)
         within("time_scale", self.time_scale, 1, TIME_SCALE_MAX, "as a factor")
+        within("burn_evidence_min", self.burn_evidence_min, 0, 100, "nats")
         within("over_s", self.over_s, 1, 86_400, "seconds")
         within("last_span_s", self.last_span_s, 0.1, 86_400, "seconds")
         within("silent_s", self.silent_s, 1, 86_400, "seconds")

@@ -202,6 +202,7 @@ def _burn_rate(rate: BurnRatePolicy, policy: AlertPolicy) -> Rule:
     enough = [
         f"{BAD_IN}{long} >= {policy.bad_long_min}",
         f"{BAD_IN}{short} >= {policy.bad_short_min}",
+        f"{_evidence('fast_burn')} >= {policy.burn_evidence_min:g}",
     ]
     when = "\nand ".join([*burns, *enough])
     summary = (

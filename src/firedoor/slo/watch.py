@@ -105,7 +105,7 @@ def step(watch: Watch, tick: Tick, objective: Objective, policy: AlertPolicy) ->
     return Watch(
         fast=fast,
         slow=slow,
-        rates=_rates(watch.rates, tick, budget, policy),
+        rates=_rates(watch.rates, tick, budget, policy, evidence=fast.evidence),
         low=low,
         rises=rises,
         inherited=_inherit(watch.inherited, tick, budget, policy),
@@ -116,19 +116,25 @@ def step(watch: Watch, tick: Tick, objective: Objective, policy: AlertPolicy) ->
 
 
 def _rates(
-    rates: tuple[BurnRate, ...], tick: Tick, budget: float, policy: AlertPolicy
+    rates: tuple[BurnRate, ...], tick: Tick, budget: float, policy: AlertPolicy, *, evidence: float
 ) -> tuple[BurnRate, ...]:
     """Return burn rates after so many units."""
     rates = rates or tuple(BurnRate() for _ in policy.burn_rates)
     least = (policy.bad_long_min, policy.bad_short_min)
-    counted = [
-        burn_rate.count(rate, tick.own, tick.good + tick.own, at_s=tick.at_s, policy=windows)
-        for rate, windows in zip(rates, policy.burn_rates, strict=True)
-    ]
-    return tuple(
-        burn_rate.judge(rate, budget=budget, policy=windows, bad_min=least, over_s=policy.over_s)
-        for rate, windows in zip(counted, policy.burn_rates, strict=True)
-    )
+    bad, units = tick.own, tick.good + tick.own
+    after = []
+    for rate, windows in zip(rates, policy.burn_rates, strict=True):
+        counted = burn_rate.count(rate, bad, units, at_s=tick.at_s, policy=windows)
+        judged = burn_rate.judge(
+            counted,
+            budget=budget,
+            policy=windows,
+            bad_min=least,
+            over_s=policy.over_s,
+            may_begin=evidence >= policy.burn_evidence_min,
+        )
+        after.append(judged)
+    return tuple(after)
 
 
 def _rise(rises: Rises, fast: Cusum, bad: int, at_s: float, policy: AlertPolicy) -> Rises:
