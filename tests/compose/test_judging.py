@@ -21,6 +21,7 @@ from firedoor.compose.judging import (
     watch_objectives,
 )
 from firedoor.compose.project import Project
+from firedoor.control.objectives import Judge
 from firedoor.errors import DeclarationError, ProjectBusy, StreamsUnavailable
 from firedoor.events.happened import Happened
 from firedoor.events.objective import Kept, Objectives
@@ -173,6 +174,30 @@ def test_a_second_judge_of_the_same_promises_is_refused(tmp_path: Path) -> None:
         await ended(judge)
 
     run(main())
+
+
+def test_a_judge_that_fails_ends_nothing_and_is_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted, clock = Noted(), VirtualClock()
+
+    def fail(*_: object, **__: object) -> list[Happened]:
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        streams = MemoryStreams(MemoryStore(), clock)
+        with monkeypatch.context() as broken:
+            broken.setattr(Judge, "look", fail)
+            judge = watching(tmp_path, clock, streams, noted)
+            await Zone(streams, clock).go(10)
+        assert noted.lines == [
+            "promises of zones are not watched (ZeroDivisionError()): it is tried again"
+        ]
+        await Zone(streams, clock).go(60)
+        await ended(judge)
+
+    run(main())
+    assert read_status(tmp_path, "zones") is not None
 
 
 def test_where_nothing_is_promised_nobody_watches(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ SAY_S = 2.0
 """Between two times at which the status is said and written."""
 REMEMBER_S = 60.0
 """Between two times at which is written what the next judge goes on with."""
+AGAIN_S = 30.0
+"""Before a judge that failed is followed by another."""
 FILE_BYTES_MAX = 64 * 2**20
 BEAT = "slo."
 SCALE = "FIREDOOR_SLO_TIME_SCALE"
@@ -188,12 +190,18 @@ async def watch_objectives(
         if happened.code in TOLD:
             tell(f"{happened.code}: {happened.text}")
 
-    memory = _memory(project.folder, of)
-    judge = Judge(promised, pipeline=plan.pipeline, name=of, memory=memory)
-    bench = Bench(
-        streams=streams, folder=project.folder, clock=clock, note=note, of=of, judge=judge
-    )
-    await bench.run()
+    while True:
+        memory = _memory(project.folder, of)  # once, and small
+        judge = Judge(promised, pipeline=plan.pipeline, name=of, memory=memory)
+        bench = Bench(
+            streams=streams, folder=project.folder, clock=clock, note=note, of=of, judge=judge
+        )
+        try:
+            await bench.run()
+        except Exception as error:  # noqa: BLE001 - see below
+            # A fault of the judge must not end what it watches.
+            tell(f"promises of {of} are not watched ({error!r}): it is tried again")
+        await clock.wait(AGAIN_S)
 
 
 def _memory(folder: Path, of: Of) -> JudgeMemory | None:
