@@ -262,6 +262,25 @@ REQUIRED = {
 DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
+def test_long_names_stay_apart_and_within_what_their_readers_take() -> None:
+    zones = ["a" * 60, "a" * 59 + "b", "a_", "a", "a_" + "b" * 50]
+    odd = [
+        Objective(zone=zone, kind="sink", indicator="availability", target=0.9) for zone in zones
+    ]
+    text = openslo(odd, pipeline="p", url="http://prometheus:9090")
+    names = [
+        document["metadata"]["name"]
+        for document in yaml.safe_load_all(text)
+        if document["kind"] in {"SLO", "Service"}
+    ]
+    assert len(set(names)) == 2 * len(zones)
+    assert all(DNS_LABEL.fullmatch(name) for name in names)
+    boards = dashboards(ZONES, pipeline="p" * 60).values()
+    uids = {json.loads(board)["uid"] for board in boards}
+    assert len(uids) == len(ZONES)
+    assert all(len(uid) <= 40 for uid in uids)
+
+
 def test_definitions_have_what_openslo_requires_and_refer_to_what_there_is() -> None:
     text = openslo(OBJECTIVES, pipeline="flights", url="http://prometheus:9090")
     documents = list(yaml.safe_load_all(text))

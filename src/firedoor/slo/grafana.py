@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,8 @@ SCHEMA = 39
 """Of the format: Grafana 10 and later read it, and bring it up to date by themselves."""
 COLUMNS = 24
 HEIGHT = 8
+UID_MAX = 40
+"""Characters that Grafana takes."""
 TITLES: dict[Kind, str] = {
     "source": "sources", "transform": "transforms", "sink": "sinks", "service": "services",
     "job": "jobs",
@@ -66,7 +69,7 @@ def _dashboard(kind: Kind, names: Sequence[str], pipeline: str) -> dict[str, Jso
         panels.append(_panel(number, panel, place))
         left += panel.width
     return {
-        "uid": f"firedoor-{pipeline}-{kind}"[:40],
+        "uid": _uid(pipeline, kind),
         "title": f"{pipeline}: {TITLES[kind]}",
         "description": "Written by `firedoor export grafana`: do not edit, write it anew.",
         "tags": ["firedoor", pipeline],
@@ -80,6 +83,14 @@ def _dashboard(kind: Kind, names: Sequence[str], pipeline: str) -> dict[str, Jso
         "annotations": {"list": []},
         "panels": panels,
     }
+
+
+def _uid(pipeline: str, kind: Kind) -> str:
+    """Return what a dashboard's address is made of; long names are told apart by a hash."""
+    uid = f"firedoor-{pipeline}-{kind}"
+    if len(uid) <= UID_MAX:
+        return uid
+    return f"firedoor-{hashlib.sha256(pipeline.encode()).hexdigest()[:12]}-{kind}"
 
 
 def _source_variable() -> dict[str, Json]:

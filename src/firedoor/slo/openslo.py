@@ -5,6 +5,7 @@ Source: github.com/OpenSLO/OpenSLO, version ``openslo/v1``.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from firedoor.events.metrics import OBJECTIVE_UNITS
@@ -17,6 +18,8 @@ VERSION = "openslo/v1"
 SOURCE = "prometheus"
 TARGET = "on-call"
 AFTER = "1m"
+NAME_MAX = 40
+"""Characters of a zone's name; labels have 63 at most."""
 HEAD = "# Written by `firedoor export openslo`: do not edit, write it anew.\n"
 Document = dict[str, Value]
 
@@ -145,5 +148,9 @@ def _policy_name(rate: BurnRatePolicy) -> str:
 
 
 def _name(zone: str) -> str:
-    """Return a zone's name as OpenSLO takes it: as DNS labels are."""
-    return zone.replace("_", "-").lower()
+    """Return a zone's name as OpenSLO takes it, a DNS label with room for what comes after it."""
+    plain = zone.replace("_", "-")
+    if len(plain) <= NAME_MAX and not plain.endswith("-"):
+        return plain
+    told_apart = hashlib.sha256(zone.encode()).hexdigest()[:7]
+    return f"{plain[: NAME_MAX - 8].rstrip('-')}-{told_apart}"
