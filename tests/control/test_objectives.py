@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import pytest
@@ -32,6 +32,8 @@ class World:
     states: dict[str, str] = field(default_factory=dict)
     told: list[Happened] = field(default_factory=list)
     boot: str = "1"
+    both: bool = False
+    """Whether what is bad is late as well."""
 
     def go(self, seconds: int, **bad: dict[str, int]) -> list[str]:
         """Let time pass; return codes of what is told.
@@ -57,6 +59,7 @@ class World:
                     Objectives(
                         zone=zone, process="a", boot=self.boot, at_s=self.at_s,
                         state=self.states.get(zone, "running"), availability=kept,
+                        latency=kept if self.both else Kept(),
                     )
                 )
                 for zone, kept in self.totals.items()
@@ -139,6 +142,21 @@ def test_a_fault_of_something_that_promises_nothing_pages_as_unexplained() -> No
     assert page.cause == "dependency:weather"
     assert "unexplained" in page.text
     assert page.at_s - (BEGAN_S + 300) == pytest.approx(150 + 120, abs=4)
+
+
+def test_two_promises_that_one_zone_breaks_are_one_page() -> None:
+    promises = [promise("enrich"), replace(promise("enrich"), indicator="latency", target=0.99)]
+    seen = World(Judge(promises, pipeline="flights", name="zones"), both=True)
+    seen.go(300, enrich=WELL)
+    assert seen.go(300, enrich=BROKEN) == ["page", "joined"]
+    assert [one.verdict for one in seen.judge.status(at_s=seen.at_s).objectives] == [
+        "systemic",
+        "systemic",
+    ]
+    codes = seen.go(1_200, enrich=WELL)
+    assert sorted(code for code in codes if "over" in code) == ["joined.over", "page.over"]
+    first = next(happened for happened in seen.told if happened.code.endswith(".over"))
+    assert "there is still a page for its" in first.text
 
 
 def test_silence_pages_after_a_minute_and_an_ordered_end_does_not() -> None:

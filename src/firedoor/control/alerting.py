@@ -50,20 +50,33 @@ class Case:
         return budgets.left(self.budget, self.objective.budget)
 
 
-def change_alerts(case: Case, firing: frozenset[Detector], at_s: float) -> list[Happened]:
-    """Begin and end the alerts of one objective; return what is told of that."""
+def change_alerts(
+    case: Case, firing: frozenset[Detector], at_s: float, *, others: Sequence[str] = ()
+) -> list[Happened]:
+    """Begin and end the alerts of one objective; return what is told of that.
+
+    Args:
+        case: changed in place.
+        firing: detectors that fire now.
+        at_s: now.
+        others: further promises of the same zone for which there is a page: it is told once.
+    """
     pages = firing & set(PAGES)
-    told = _change(case, "page", pages, at_s)
+    told = _change(case, "page", pages, at_s, others)
     under = bool(pages)
     tickets = firing - pages
     hushed = (case.hushed & tickets) | (tickets if under and "ticket" not in case.alerts else set())
     case.hushed = frozenset(hushed)
     case.paged = case.paged or under
-    return told + _change(case, "ticket", frozenset(tickets - hushed), at_s)
+    return told + _change(case, "ticket", frozenset(tickets - hushed), at_s, ())
 
 
 def _change(
-    case: Case, severity: Severity, firing: frozenset[Detector], at_s: float
+    case: Case,
+    severity: Severity,
+    firing: frozenset[Detector],
+    at_s: float,
+    others: Sequence[str],
 ) -> list[Happened]:
     """Begin, go on with, or end an alert."""
     objective, before = case.objective, case.alerts.get(severity)
@@ -72,13 +85,7 @@ def _change(
         if before is None:
             return []
         del case.alerts[severity]
-        lasted_s, cost = at_s - before.since_s, before.left - case.left
-        text = (
-            f"{objective.zone} keeps its promise of {objective.indicator} again, after "
-            f"{span(lasted_s)}; that took {max(0.0, cost):.0%} of its budget"
-        )
-        figures = {"seconds": round(lasted_s, 1), "budget_left": round(case.left, 4)}
-        return [_entry(case, f"{severity}.over", text, at_s, cause=before.root, facts=figures)]
+        return [_over(case, before, at_s, others)]
     root = case.watch.inherited.root if firing == {"inherited"} else ""
     text = tell(case.watch, objective, case.policy, firing, at_s=at_s)
     if before is not None:
@@ -87,7 +94,13 @@ def _change(
         )
         return []
     case.alerts[severity] = Alert(
-        severity=severity, since_s=at_s, detectors=detectors, text=text, root=root, left=case.left
+        severity=severity,
+        since_s=at_s,
+        detectors=detectors,
+        text=text,
+        root=root,
+        left=case.left,
+        joined=bool(others),
     )
     facts: dict[str, str | float] = {
         "budget_left": round(case.left, 4),
@@ -97,7 +110,23 @@ def _change(
         f"{objective.zone}, {objective.indicator} ({objective.promise}): {text}; "
         f"{tell_budget(case.budget, objective)}"
     )
-    return [_entry(case, severity, words, at_s, cause=root, facts=facts)]
+    code = "joined" if others else severity
+    return [_entry(case, code, words, at_s, cause=root, facts=facts)]
+
+
+def _over(case: Case, alert: Alert, at_s: float, others: Sequence[str]) -> Happened:
+    """Return what is told at the end of an alert."""
+    objective = case.objective
+    lasted_s, cost = at_s - alert.since_s, max(0.0, alert.left - case.left)
+    text = (
+        f"{objective.zone} keeps its promise of {objective.indicator} again, after "
+        f"{span(lasted_s)}; that took {cost:.0%} of its budget"
+    )
+    if others:
+        text += f"; there is still a page for its {', '.join(others)}"
+    code = f"{'joined' if alert.joined else alert.severity}.over"
+    facts = {"seconds": round(lasted_s, 1), "budget_left": round(case.left, 4)}
+    return _entry(case, code, text, at_s, cause=alert.root, facts=facts)
 
 
 def tell_rise(case: Case, before: Watch, left: float, at_s: float) -> list[Happened]:

@@ -6,6 +6,7 @@ It is told beats and the time, and has no other eyes. What it says is entries of
 | Code of an entry | Means |
 |---|---|
 | ``page``, ``ticket`` | an alert begins; ``page.over``, ``ticket.over``: it ends |
+| ``joined``, ``joined.over`` | the same of a zone that was paged for another promise already |
 | ``transient`` | it was bad for a moment, and nobody was told |
 | ``inherited``, ``inherited.over`` | it suffers from somebody else's fault |
 """
@@ -121,8 +122,16 @@ class Judge:
         for key in self._unexplained(firing, at_s):
             firing[key] |= {"inherited"}
         for key, case in self._cases.items():
-            told += change_alerts(case, firing[key], at_s)
+            told += change_alerts(case, firing[key], at_s, others=self._paged_besides(key))
         return told
+
+    def _paged_besides(self, key: Key) -> list[str]:
+        """Return further promises of the same zone for which there is a page."""
+        return [
+            other.indicator
+            for other, case in self._cases.items()
+            if other.zone == key.zone and other != key and "page" in case.alerts
+        ]
 
     def _count(self, case: Case, counted: Counted | None, at_s: float) -> list[Happened]:
         """Count what a zone's processes have counted."""

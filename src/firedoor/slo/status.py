@@ -23,6 +23,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Zones that have inherited from this one."""
     left: float = 1.0
     """Share of the budget when it began."""
+    joined: bool = False
+    """Whether the zone was paged for another promise already, and nobody was paged again."""
 
 
 class ObjectiveStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
