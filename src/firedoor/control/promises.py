@@ -9,14 +9,14 @@ from firedoor.spec.plan import Plan
 
 
 def zone_objectives(plan: Plan) -> tuple[Objective, ...]:
-    """Return what the zones of a plan promise, in its order."""
-    return tuple(
-        objective
-        for zone in plan.zones
-        for objective in _objectives(
-            zone.name, zone.kind, zone.slo, owner=zone.owner or plan.owner, runbook=zone.runbook
-        )
-    )
+    """Return what the zones and jobs of a plan promise, in its order."""
+    found: list[Objective] = []
+    for zone in plan.zones:
+        owner = zone.owner or plan.owner
+        found += _objectives(zone.name, zone.kind, zone.slo, owner=owner, runbook=zone.runbook)
+    for job in plan.jobs:
+        found += _objectives(job.name, "job", job.slo, owner=job.owner or plan.owner, runbook="")
+    return tuple(found)
 
 
 def service_objectives(plan: Plan) -> tuple[Objective, ...]:
