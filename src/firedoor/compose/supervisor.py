@@ -25,6 +25,7 @@ from firedoor.compose.ending import Stuck, ZoneFacts
 from firedoor.compose.flag_table import flag_chores
 from firedoor.compose.groups import first_of
 from firedoor.compose.journaling import Journaling
+from firedoor.compose.judging import watch_objectives
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
@@ -188,19 +189,19 @@ class Supervisor:
         self, streams: NatsStreams, lookups: Lookups
     ) -> tuple[Coroutine[object, object, None], ...]:
         """Return what goes on beside the zones for as long as they are at work."""
+        tell = self.screen.tell
         return (
             self._broker.keep(),
             lookups.keep_fresh(),
             self._journaling.run(streams),
             tell_recorded(streams, self.project, self.plan, clock=self.clock),
             self._bound_logs(),
-            *beside(streams, self.plan, self.project, clock=self.clock, tell=self.screen.tell),
-            *flag_chores(
-                streams,
-                self.project.folder,
-                clock=self.clock,
-                tell=self.screen.tell,
-            ),
+            *beside(streams, self.plan, self.project, clock=self.clock, tell=tell),
+            *flag_chores(streams, self.project.folder, clock=self.clock, tell=tell),
+            watch_objectives(
+                streams, self.plan, self.project, of="zones", clock=self.clock, tell=tell,
+                journal=self._journaling.journal,
+            ),  # fmt: skip
             *self._triggers(),
             inject_in_up(
                 self.project, self.plan, self._keepers, self._broker, tell=self.screen.tell
