@@ -175,9 +175,14 @@ class ControlProcess:
                 group.create_task(chore)
             group.create_task(
                 watch_objectives(
-                    streams, plan, project, of="services", clock=self._clock, tell=_log.warning,
+                    streams,
+                    plan,
+                    project,
+                    of="services",
+                    clock=self._clock,
+                    tell=_log.warning,
                     journal=self._journaling.journal,
-                )  # fmt: skip
+                )
             )
             for service in plan.services:
                 group.create_task(self._drive(streams, service, project))

@@ -199,9 +199,14 @@ class Supervisor:
             *beside(streams, self.plan, self.project, clock=self.clock, tell=tell),
             *flag_chores(streams, self.project.folder, clock=self.clock, tell=tell),
             watch_objectives(
-                streams, self.plan, self.project, of="zones", clock=self.clock, tell=tell,
+                streams,
+                self.plan,
+                self.project,
+                of="zones",
+                clock=self.clock,
+                tell=tell,
                 journal=self._journaling.journal,
-            ),  # fmt: skip
+            ),
             *self._triggers(),
             inject_in_up(
                 self.project, self.plan, self._keepers, self._broker, tell=self.screen.tell
