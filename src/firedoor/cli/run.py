@@ -24,8 +24,9 @@ from firedoor.compose.metrics_endpoint import exposed
 from firedoor.compose.progress import screen_for
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.report import NOT_DONE, Figures, figures_of, report_lines
+from firedoor.compose.run_outcome import Outcome
 from firedoor.compose.small_http import HOST
-from firedoor.compose.supervisor import Outcome, Supervisor
+from firedoor.compose.supervisor import Supervisor
 from firedoor.errors import DeclarationError, FiredoorError, PipelineUnloadable
 from firedoor.spec.plan import Plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from firedoor.compose.supervisor import Outcome
+from firedoor.compose.run_outcome import Outcome
 from firedoor.control.accounts import Accounts, ZoneAccount
 from firedoor.spec.plan import Plan
 from firedoor.units import format_seconds

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
 
 import msgspec
 
@@ -30,6 +29,7 @@ from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.recorded import tell_recorded
+from firedoor.compose.run_outcome import Outcome, Screen, Why
 from firedoor.compose.shadows import Switching
 from firedoor.compose.supervised_zones import inject_in_up
 from firedoor.compose.triggering import triggered
@@ -50,36 +50,6 @@ REST_S = 3.0
 """How long nothing may move before a run that waits for a person ends: one probe is seen."""
 LOGS_S = 5.0
 BOOKS_S = 120.0
-
-Why = Literal["through", "stuck", "asked"]
-
-
-class Screen(Protocol):
-    """Shows a person how it goes."""
-
-    def show(self, plan: Plan, snapshot: Snapshot) -> None:
-        """Show a picture of now."""
-        ...
-
-    def tell(self, line: str) -> None:
-        """Say what happened."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a run ended."""
-
-    why: Why
-    seconds: float
-    stuck: tuple[Stuck, ...]
-    accounts: Accounts | None
-    """None if the broker did not answer any more, or there was no time."""
-    snapshot: Snapshot | None
-    rows_read: int
-    """By sources in this run, as far as they said so."""
-    deaths: dict[str, int]
-    """Processes of each zone that died and were replaced."""
 
 
 @dataclass(slots=True, kw_only=True)
