@@ -228,3 +228,20 @@ def test_it_is_ended_with_the_run_whatever_it_was_doing(tmp_path: Path, *, works
 
     machine, _ = kept(tmp_path, story)
     assert machine.stopped
+
+
+def test_one_that_a_drill_keeps_down_is_told_of_and_comes_when_it_may(tmp_path: Path) -> None:
+    async def story(broker: Broker, machine: Machine, clock: VirtualClock, told: list[str]) -> None:
+        broker.kept_down = "a drill wants it so (d-1)"
+        machine.lives = False
+        await clock.wait(10)
+        assert (machine.starts_s, broker.gone) == ([], "a drill wants it so (d-1)")
+        assert told == [
+            "the broker has died and does not start: a drill wants it so (d-1); it is tried again"
+        ]
+        broker.kept_down = ""
+        await clock.wait(0.2)
+        assert machine.lives
+        assert broker.gone == ""
+
+    kept(tmp_path, story)

@@ -70,6 +70,8 @@ class Broker:
     """Why it stores nothing although it lives, with what to do about it; empty: it does."""
     gone: str = ""
     """Why it has died and does not start; empty: it lives."""
+    kept_down: str = ""
+    """Why it is not to be started again, which a drill wants; empty: it is."""
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     in_thread: Callable[[Callable[[], None]], Awaitable[None]] = asyncio.to_thread
     """Does what takes its time while others go on."""
@@ -141,6 +143,8 @@ class Broker:
         tries, loud_s = Restarts(), self.clock.now_s() + quiet_s
         while True:
             wait_s, why = ROOM_S, local.no_room()
+            if self.kept_down:
+                wait_s, why = LOOK_S, self.kept_down
             if why is None:
                 try:
                     await self.in_thread(local.restart)

@@ -74,6 +74,10 @@ class Child:
         self.leaving = True
         self._signal(signal.SIGKILL)
 
+    def crash(self) -> None:
+        """Have it die as by a hand from outside: it was not asked to, and another one is due."""
+        self._signal(signal.SIGKILL)
+
     async def stop(self, within_s: float = DRAIN_S) -> None:
         """Drain it; kill it if that takes too long; return when it has gone."""
         if not self.alive:

@@ -16,6 +16,7 @@ from firedoor.spec.plan import Plan
 
 LOG = "job-watch"
 """No zone can have this name."""
+LOOK_S = 0.1
 STOP_S = 15.0
 """A job that is at work is ended, and gone on with the next time."""
 
@@ -35,6 +36,10 @@ class Companion:
     """Longest that it may take to end when it is asked to."""
     began: Callable[[int], None] = lambda _: None
     """Told the process id of each."""
+    child: Child | None = None
+    """The process that it has now."""
+    kept_down: str = ""
+    """Why no process is started, which a drill wants; empty: one is."""
 
     async def keep(
         self,
@@ -47,6 +52,8 @@ class Companion:
         """Keep it alive for ever; it ends when this is cancelled."""
         restarts = Restarts()
         while True:
+            while self.kept_down:
+                await clock.wait(LOOK_S)
             began_s = clock.now_s()
             how = await self._to_its_end(project, began_s)
             restarts = after_death(restarts, policy, lived_s=clock.now_s() - began_s)
@@ -55,8 +62,9 @@ class Companion:
                 more = ", which is not told again" if last else ""
                 said = last_words(project.log_file(self.name), 1)
                 why = f"\n  | {said}" if said and how.startswith("ended") else ""
+                again = f"kept down: {self.kept_down}" if self.kept_down else "started again"
                 tell(
-                    f"{self.what} {how}; started again ({restarts.deaths} so far{more}): see "
+                    f"{self.what} {how}; {again} ({restarts.deaths} so far{more}): see "
                     f"{project.log_file(self.name)}{why}"
                 )
             await clock.wait(restarts.wait_s)
@@ -67,7 +75,7 @@ class Companion:
             process = await start(project, self.name, self.command)
         except OSError as error:
             return f"could not be started: {explain(error)}"
-        child = Child(zone=self.name, version="", process=process, began_s=began_s)
+        self.child = child = Child(zone=self.name, version="", process=process, began_s=began_s)
         self.began(child.pid)
         try:
             code = await process.wait()

@@ -22,6 +22,7 @@ from firedoor.compose.companion import Companion
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.serving_broker import ServingBroker
 from firedoor.compose.serving_folder import GatewayState, ServingFolder
+from firedoor.compose.supervised_zones import inject, of_serve
 from firedoor.errors import DeclarationError, ModelRefused, PipelineUnloadable, ProjectBusy
 from firedoor.gateway.http_server import bind
 from firedoor.ports.clock import Clock
@@ -99,17 +100,30 @@ class Serving:
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             brokering = group.create_task(broker.keep())
+            companions = self._companions(port)
             gateways = [
                 group.create_task(companion.keep(self.project, clock=self.clock, tell=self.tell))
-                for companion in self._companions(port)
+                for companion in companions
             ]
+            injecting = group.create_task(self._inject(companions, broker))
             aside = [group.create_task(self._watch()), group.create_task(self._bound_logs())]
             await self._asked.wait()
             self.tell("finishes what is under way")
+            injecting.cancel()  # first: a process that a drill has stopped could not end
+            await asyncio.wait([injecting])
             for task in (*gateways, *aside):
                 task.cancel()
             await asyncio.wait(gateways)
             brokering.cancel()  # last: what was counted is told before
+
+    async def _inject(self, companions: list[Companion], broker: ServingBroker) -> None:
+        """Do to these processes what drills want, for ever."""
+        control, *gateways = companions
+        foreign = self.options.external is not None
+        targets = of_serve(self.plan, gateways, control, lambda: broker.broker, foreign=foreign)
+        await inject(
+            self.project, self.plan, targets, foreign=foreign, clock=self.clock, tell=self.tell
+        )
 
     def _companions(self, port: int) -> list[Companion]:
         """Return the processes: gateways, and the one for control."""

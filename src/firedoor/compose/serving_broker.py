@@ -32,6 +32,8 @@ class ServingBroker:
     tell: Callable[[str], None]
     external: Endpoint | None = None
     """One that is somewhere already."""
+    broker: Broker | None = None
+    """The one that is hosted here, while there is one."""
     _said: str = ""
 
     async def keep(self) -> None:
@@ -66,6 +68,7 @@ class ServingBroker:
         """
         self.project.write_plan(self.plan)
         broker = Broker(project=self.project, plan=self.plan, clock=self.clock, tell=self.tell)
+        self.broker = broker
         try:
             endpoint = await broker.start()
             streams = await connect_to(endpoint, pipeline=self.plan.pipeline, clock=self.clock)
@@ -76,6 +79,7 @@ class ServingBroker:
             self._tell_once("a broker was started for rollouts and flags; it ends with this")
             await broker.keep()
         finally:
+            self.broker = None
             await broker.stop()
 
     def _tell_without(self, why: str) -> None:

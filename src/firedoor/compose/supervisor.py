@@ -23,10 +23,12 @@ from firedoor.compose.connecting import connect_to
 from firedoor.compose.deploys import Deploy, read_deploy, read_live, write_live
 from firedoor.compose.ending import Stuck, ZoneFacts
 from firedoor.compose.flag_table import flag_chores
+from firedoor.compose.groups import first_of
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.shadows import Switching
+from firedoor.compose.supervised_zones import inject_in_up
 from firedoor.compose.triggering import triggered
 from firedoor.compose.watching import Watch
 from firedoor.control.accounts import Accounts, gather
@@ -134,7 +136,7 @@ class Supervisor:
             async with asyncio.TaskGroup() as group:
                 accounts = await self._work(group, lookups)
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise first_of(errors) from errors
         finally:
             await self._end_all()
             await self._broker.stop()
@@ -191,6 +193,9 @@ class Supervisor:
                 tell=self.screen.tell,
             ),
             *self._triggers(),
+            inject_in_up(
+                self.project, self.plan, self._keepers, self._broker, tell=self.screen.tell
+            ),
         )
 
     def _triggers(self) -> tuple[Coroutine[object, object, None], ...]:
@@ -390,11 +395,3 @@ class Supervisor:
         self._kill_all()
         for keeper in self._keepers.values():
             await keeper.gone()
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error in a group of what happened at once."""
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
