@@ -254,3 +254,26 @@ def test_what_supervisors_do_is_none_of_a_gateways_business() -> None:
         assert await gateway.streams.beats("injected.") == {}
 
     during(story)
+
+
+def test_a_collector_is_away_for_a_gateway_that_exports_and_refused_by_one_that_does_not() -> None:
+    async def story(gateway: Gateway) -> None:
+        await gateway.drill(fault("collector_down"))
+        await gateway.pass_s(1)
+        assert "predict has none here" in (await gateway.said()).refused
+        assert gateway.faults.now("exporter") is None
+
+        gateway.faults.export()
+        again = replace(fault("collector_down"), id="d-2")
+        await gateway.drill(again)
+        await gateway.pass_s(1)
+        assert gateway.faults.now("exporter") == again
+        assert not gateway.faults.over("d-2")
+        gateway.faults.hit()
+        await gateway.pass_s(1)
+        assert (await gateway.said()).hits == 1
+        await gateway.pass_s(15)
+        assert gateway.faults.now("exporter") is None
+        assert gateway.faults.over("d-2")
+
+    during(story)

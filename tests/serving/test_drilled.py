@@ -124,6 +124,7 @@ def test_a_gateway_that_stands_still_goes_on_within_the_lease_and_answers_as_bef
     assert served.processes("gateway") == [gateway]
 
 
+@pytest.mark.soak
 def test_control_is_kept_down_without_a_request_that_notices(served: Served) -> None:
     one = fault("control_down", "control")
     with under_load(served) as load:

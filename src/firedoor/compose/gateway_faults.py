@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from firedoor.compose.drilled_service import DrilledService
 from firedoor.compose.injection import Injection
 from firedoor.compose.service_faults import ServiceFaults
+from firedoor.drill.fault import Fault
 from firedoor.drill.fault_kind import Place
 from firedoor.drill.lease import POLL_S, PREFIX
 from firedoor.drill.permission import Environment
@@ -63,6 +64,33 @@ class GatewayFaults:
             )
             for name, plan in services.items()
         }
+
+    def export(self) -> None:
+        """Have faults of the collector be injected here, too: this gateway exports."""
+        for service in self._services.values():
+            service.injection.offer("exporter")
+
+    # ---- asked by the thread that exports, see ``adapters.otel.collector_link``
+
+    def now(self, at: Place) -> Fault | None:
+        """Return the fault that is to be injected at this place now: what is exported is of all."""
+        return next((fault for one in self._injections if (fault := one.now(at))), None)
+
+    def hit(self, count: int = 1) -> None:
+        """Count what it hit."""
+        for one in self._injections:
+            if one.now("exporter"):
+                one.hit(count)
+
+    def over(self, fault: str) -> bool:
+        """Return whether a fault is not injected any more."""
+        return all(one.over(fault) for one in self._injections)
+
+    @property
+    def _injections(self) -> Iterator[Injection]:
+        return (service.injection for service in self._services.values())
+
+    # ---- asked by the feed
 
     async def look(self, streams: Streams) -> None:
         """Do what is wanted now, and say what is done, if it is time to look again.

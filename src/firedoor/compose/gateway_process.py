@@ -131,7 +131,9 @@ class GatewayProcess:
             view = view_of(stack, plan, paths, gateway=name, clock=self._clock)
             feed.reached = lambda streams: setattr(log, "log", streams)
             feed.promises = view.promises.look
-            feed.drills = self._faults(plan, opening, feed, paths).look
+            faults = self._faults(plan, opening, feed, paths)
+            feed.drills = faults.look
+            view.drilled_by(faults)
             await feed.begin()
             await self._serve(feed, folder, paths, view, name)
         return LEFT

@@ -21,6 +21,7 @@ from firedoor.spec.plan import Plan
 
 if TYPE_CHECKING:
     from firedoor.adapters.otel.listening import Listening
+    from firedoor.compose.gateway_faults import GatewayFaults
 
 NAME = "gateway"
 """Under which a gateway is told of to collectors: its services are in what it tells."""
@@ -40,6 +41,12 @@ class GatewayView:
         """Yield what was kept of promises, as metrics."""
         for told in self.promises.look():
             yield from samples_of_objectives(told)
+
+    def drilled_by(self, faults: GatewayFaults) -> None:
+        """Have the collector be away or slow where a drill wants that, if there is one."""
+        if self._listening is not None:
+            self._listening.drilled_by(faults)
+            faults.export()
 
     def measure(self, samples: Callable[[], Iterable[Sample]]) -> None:
         """Have all metrics told, if somebody listens; called in the event loop."""

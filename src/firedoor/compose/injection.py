@@ -61,7 +61,7 @@ class Injection:
         self.environment: Environment = "production"
         """Until it is known that it is not."""
         self.lease = NOTHING
-        self._zone = zone
+        self.zone = zone
         self._kind: ZoneKind = kind
         self._clock = clock
         self._process = process
@@ -73,6 +73,10 @@ class Injection:
         self._since_s = 0.0
         self._ended_s: float | None = None
         self._struck: dict[str, str] = {}
+
+    def offer(self, place: Place) -> None:
+        """Have something be injected at one more place."""
+        self._places |= {place}
 
     # ---- asked where it would strike
 
@@ -125,7 +129,7 @@ class Injection:
 
     async def look(self, streams: Streams) -> None:
         """Look once; a broker that does not answer has said nothing."""
-        key = f"{leases.PREFIX}{self._zone}"
+        key = f"{leases.PREFIX}{self.zone}"
         with contextlib.suppress(FiredoorError):
             self.hear((await streams.beats(key)).get(key))
         with contextlib.suppress(FiredoorError):
@@ -156,7 +160,7 @@ class Injection:
         at = CATALOGUE[fault.name].at
         if at in self._places:
             return ""
-        return f"{fault.name} is injected by the {at} of a zone, and {self._zone} has none here"
+        return f"{fault.name} is injected by the {at} of a zone, and {self.zone} has none here"
 
     async def say(self, streams: Streams) -> None:
         """Say what is injected, what is refused, and for a while what is over."""
@@ -172,7 +176,7 @@ class Injection:
         elif self._clock.now_s() - self._ended_s >= SAID_S:
             return
         said = Injected(
-            id=fault.id, name=fault.name, zone=self._zone, process=self._process,
+            id=fault.id, name=fault.name, zone=self.zone, process=self._process,
             since_s=self._since_s, hits=self._hits, refused=self.lease.refused, over=over,
         )  # fmt: skip
-        await streams.beat(f"injected.{self._zone}.{self._process}", msgspec.json.encode(said))
+        await streams.beat(f"injected.{self.zone}.{self._process}", msgspec.json.encode(said))

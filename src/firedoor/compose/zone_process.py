@@ -113,7 +113,7 @@ class ZoneProcess:
                 metrics = lambda: zone_view.exposed(self._runner)  # noqa: E731 - said in its place
                 await offered(stack, port, zone.name, self._status, host=host, metrics=metrics)
             self._telemetry = zone_view.tell(
-                stack, plan, zone.name, lambda: self._runner, self._clock
+                stack, plan, self._faults, lambda: self._runner, self._clock
             )
             build = self._prepare_source if zone.kind == "source" else self._prepare_stage
             make = await build(stack, zone, plan, project)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from firedoor.adapters.otel.listening import Listening
+    from firedoor.compose.injection import Injection
     from firedoor.data.runner import Runner
     from firedoor.data.source import SourceRunner
     from firedoor.events.metrics import Sample
@@ -39,7 +40,11 @@ def exposed(runner: Known) -> bytes:
 
 
 def tell(
-    stack: AsyncExitStack, plan: Plan, zone: str, runner: Callable[[], Known], clock: Clock
+    stack: AsyncExitStack,
+    plan: Plan,
+    faults: Injection,
+    runner: Callable[[], Known],
+    clock: Clock,
 ) -> Listening | None:
     """Return whom the zone tells of its batches, and have its metrics told; None: nobody listens.
 
@@ -48,13 +53,16 @@ def tell(
     Args:
         stack: is closed when the process ends.
         plan: the pipeline's.
-        zone: its name.
+        faults: what drills want of the zone; met by what it sends, too.
         runner: returns who knows.
         clock: the time.
     """
+    zone = faults.zone
     found = listening(plan.pipeline, zone, process=replica(), clock=clock, release=version())
     if found is not None:
         stack.push_async_callback(asyncio.to_thread, found.close)
+        found.drilled_by(faults)
+        faults.offer("exporter")
         loop = asyncio.get_running_loop()
         found.measure(gathered(loop, lambda: samples(runner())))
     return found

@@ -16,6 +16,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from firedoor.adapters.otel import exporters
+from firedoor.adapters.otel.collector_link import CollectorFaults, CollectorLink
 from firedoor.adapters.otel.lines import Lines
 from firedoor.adapters.otel.measures import metrics_of
 from firedoor.adapters.otel.sending import CLOSE_S, Exporter, Queue, Sender
@@ -69,16 +70,20 @@ class Listening:
         self._spans = Spans(self._resource, self._scope, chance)
         self._began_ns = int(clock.utc_s() * 1e9)
         self._samples: Callable[[], Sequence[Sample]] = tuple
+        spans = CollectorLink(_Told(exporters.SpanSender, self._spans))
+        totals = CollectorLink(exporters.MetricSender())
+        told = CollectorLink(exporters.LineSender())
+        self._links = (spans, totals, told)
         self._work = Queue[Worked](
-            what="spans", exporter=_Told(exporters.SpanSender, self._spans),
+            what="spans", exporter=spans,
             every_s=wishes.spans_s, items_max=wishes.spans_max, batch_max=wishes.batch_max,
         )  # fmt: skip
         self._totals = Queue[MetricsData](
-            what="metrics", exporter=exporters.MetricSender(), every_s=wishes.metrics_s,
+            what="metrics", exporter=totals, every_s=wishes.metrics_s,
             fill=self._measure,
         )  # fmt: skip
         lines = Queue(
-            what="log lines", exporter=exporters.LineSender(), every_s=wishes.spans_s,
+            what="log lines", exporter=told, every_s=wishes.spans_s,
             items_max=wishes.spans_max, batch_max=wishes.batch_max,
         )  # fmt: skip
         self.lines = Lines(self._resource, self._scope, lambda line: self._put(lines, line))
@@ -93,6 +98,11 @@ class Listening:
             now_s=clock.now_s,
             tell=tell,
         )
+
+    def drilled_by(self, faults: CollectorFaults) -> None:
+        """Have the collector be away or slow where a drill wants that."""
+        for link in self._links:
+            link.faults = faults
 
     def measure(self, samples: Callable[[], Sequence[Sample]]) -> None:
         """Have metrics told: ``samples`` is called in the sending thread when they are due."""
