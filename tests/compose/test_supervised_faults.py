@@ -313,10 +313,13 @@ def test_what_may_not_or_cannot_be_done_is_refused_and_nothing_happens() -> None
     during(elsewhere)
 
 
-def test_a_process_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [WorkersUnavailable, OSError, RuntimeError])
+def test_a_process_that_cannot_be_stopped_is_told_and_ends_no_supervisor(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
     @asynccontextmanager
     async def refuses(_pid: int, _for_s: float) -> AsyncIterator[None]:
-        raise WorkersUnavailable("no process can be started that ends a stop in time: full")
+        raise kind("no process can be started that ends a stop in time: full")
         yield
 
     monkeypatch.setattr(supervised_faults, "frozen", refuses)
@@ -327,6 +330,9 @@ def test_a_process_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyPatc
         said = await world.said("clean")
         assert said is not None
         assert "ends a stop in time: full" in said.refused
+        await world.drill(replace(fault("kill", "predict"), id="d-2"))
+        await CLOCK.wait(2)
+        assert world.zones["predict"].deaths == 1, "it goes on"
 
     during(story)
 

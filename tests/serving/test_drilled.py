@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import subprocess
 import sys
@@ -110,6 +111,26 @@ def test_a_model_that_a_drill_makes_wrong_is_right_within_the_lease_of_a_drill_t
     until_said(served, one, lambda told: told.over)
 
 
+def test_requests_take_as_much_longer_as_a_drill_wants_and_those_beyond_their_time_fall_back(
+    served: Served,
+) -> None:
+    others = itertools.count(100.0)
+
+    def took_s() -> float:
+        began_s = time.monotonic()
+        served.ask(1.0)
+        return time.monotonic() - began_s
+
+    with drilled(served, fault("latency", intensity=0.4)):
+        served.until(lambda: took_s() >= 0.4)
+        assert minutes(served, 1.0) == 2.0 + BIAS
+    served.until(lambda: took_s() < 0.4)
+    with drilled(served, fault("latency", intensity=30.0)):
+        served.until(lambda: minutes(served, next(others)) == -1.0)  # none is kept of them
+    served.until(lambda: minutes(served, next(others)) > 200.0)
+
+
+@pytest.mark.soak
 def test_a_gateway_that_stands_still_goes_on_within_the_lease_and_answers_as_before(
     served: Served,
 ) -> None:

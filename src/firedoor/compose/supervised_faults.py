@@ -23,7 +23,7 @@ from firedoor.drill.fault import Fault
 from firedoor.drill.fault_kind import ZoneKind
 from firedoor.drill.lease import POLL_S, PREFIX
 from firedoor.drill.permission import Environment
-from firedoor.errors import FiredoorError
+from firedoor.errors import FiredoorError, shorten
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 
@@ -121,7 +121,7 @@ class SupervisedFaults:
             while True:
                 try:
                     streams = await connect()
-                except FiredoorError:
+                except (FiredoorError, OSError):
                     await self._clock.wait(AGAIN_S)
                     continue
                 try:
@@ -186,8 +186,8 @@ class SupervisedFaults:
                         target.keep_down("")
                 case _:
                     injection.unable(f"nobody here can keep {zone} down: choose another fault")
-        except FiredoorError as error:
-            injection.unable(str(error))
+        except Exception as error:  # noqa: BLE001 - a drill must not end what supervises
+            injection.unable(shorten(str(error) or repr(error)))
         finally:
             self._over.append(fault.id)
             self._doing.pop(zone, None)
