@@ -81,11 +81,12 @@ def test_a_fault_whose_drill_is_killed_is_gone_within_its_lease_and_no_row_with_
     assert time.monotonic() - killed_s < LEASE_S + 2.0
     shop.add(3_000)
     shop.until(
-        run, lambda: shop.stored().height + over.hits == shop.rows, "every row where it belongs"
+        run, lambda: shop.stored().height + dead(shop) == shop.rows, "every row where it belongs"
     )
 
     kept = asyncio.run(records(shop))
-    assert sum(record.dead for record in kept) == over.hits == shop.dead()
+    assert sum(record.dead for record in kept) == shop.dead()
+    assert 1 <= shop.dead() <= over.hits, "what was under way at the end may have been spared"
     assert {record.fault for record in kept} == {"", "d1-1"}
     assert all(record.fault == "" for record in kept[-5:]), "what came after it was not hit"
     assert all(not record.dead for record in kept if not record.fault)
