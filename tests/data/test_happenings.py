@@ -175,3 +175,18 @@ def test_notes_have_the_kind_of_what_they_tell() -> None:
         ]  # fmt: skip
 
     run(work())
+
+
+def test_what_a_drill_did_is_told_apart_from_what_a_zone_did() -> None:
+    async def work() -> None:
+        zone, journal = conduct()
+        zone.order(Order())
+        injected = Trouble(word="halted", code="contrast", why="src-000001: bad", fault="d1-3")
+        zone.tell(Troubled(injected))
+        zone.count(record(signatures={"KeyError": 3}, fault="d1-3"))
+        zone.count(record(signatures={"KeyError": 3}))
+        assert [one.cause for one in journal.of("batch.trouble")] == ["drill:d1-3"]
+        assert journal.of("zone.state")[-1].cause == "drill:d1-3"
+        assert [one.cause for one in journal.of("dead_letters")] == ["drill:d1-3", ""]
+
+    run(work())

@@ -16,6 +16,7 @@ from firedoor.flow.zone import (
     DEAD_LETTERS,
     BrokerAway,
     BrokerBack,
+    Cleared,
     Deferred,
     Drained,
     Emptied,
@@ -503,3 +504,19 @@ def test_no_probe_is_announced_that_an_order_or_full_dead_letters_keep_back() ->
     for event in (Ordered("pause"), Ordered("drain"), Filled(DEAD_LETTERS), Drained()):
         state = told(Troubled(DOWN), event)
         assert (zone.pull(state, 100.0), zone.wait_s(state, 100.0)) == ("rest", None)
+
+
+def test_the_end_of_a_drill_ends_what_it_made_and_nothing_else() -> None:
+    made = replace(FAULT, fault="d1-1")
+    after = told(Troubled(made), Throttled(5.0), Cleared())
+    assert zone.word(after) == "running"
+    assert zone.pull(after, 0.0) == "pull"
+
+    other = told(Troubled(FAULT), Throttled(5.0), Cleared())
+    assert (zone.word(other), other.throttle_s) == ("halted", 0.0)
+
+
+def test_a_probe_that_was_sent_for_a_drills_trouble_ends_nothing_that_comes_after() -> None:
+    made = replace(HANGS, fault="d1-1")
+    state = told(Troubled(made), ProbeSent(), Cleared(), Troubled(HANGS))
+    assert zone.word(told(Passed(probe=True), state=state)) == "halted"

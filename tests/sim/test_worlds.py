@@ -10,6 +10,7 @@ import pytest
 from firedoor.adapters.memory.streams import MemoryStreams
 from firedoor.data import degrading
 from firedoor.data.tries import Tries
+from firedoor.drill.catalogue import CATALOGUE
 from firedoor.flow.ladder import LadderPolicy
 from firedoor.testing.drawing import draw
 from firedoor.testing.loop import run
@@ -22,6 +23,21 @@ SEEDS = int(os.environ.get("FIREDOOR_SEEDS", "50"))
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_world_ends_with_every_row_once_where_it_belongs(seed: int) -> None:
     assert play(seed).complaints == []
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 2))
+def test_a_world_whose_links_are_drilled_ends_with_every_row_once(seed: int) -> None:
+    assert play(seed, drilled=True).complaints == []
+
+
+def test_worlds_whose_links_are_drilled_meet_every_fault_of_a_link() -> None:
+    injected: set[str] = set()
+    for seed in range(12):
+        world = World(draw(seed), drilled=True)
+        run(world.live(), seed=seed)
+        assert world.links is not None
+        injected |= world.links.injected
+    assert injected == {name for name, kind in CATALOGUE.items() if kind.at == "link"}
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -8,12 +8,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
+from firedoor.compose.aimed import Aimed
 from firedoor.compose.tagging import Tags
 from firedoor.compute.conversation import Manner
 from firedoor.compute.crew import Crew
 from firedoor.compute.effect import Effect
 from firedoor.compute.held import Held
 from firedoor.compute.step import StepReference
+from firedoor.ports.faults import Faults
 from firedoor.ports.stage import Handled, Journal, Parcel
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.spec.wall import WallOptions
@@ -33,7 +35,14 @@ class FunctionSink:
     made under it (a row with this primary key, an object of this name) is made once.
     """
 
-    def __init__(self, zone: ZonePlan, plan: Plan, tags: Tags | None = None) -> None:
+    def __init__(
+        self,
+        zone: ZonePlan,
+        plan: Plan,
+        tags: Tags | None = None,
+        *,
+        faults: Faults | None = None,
+    ) -> None:
         """Prepare; workers start at the first batch."""
         assert zone.step is not None, "a sink that is no folder has a function"
         sys.path[:] = [*sys.path, *(path for path in plan.sys_path if path not in sys.path)]
@@ -47,6 +56,7 @@ class FunctionSink:
         self._tags = tags
         self._effect = Effect(reference, options, name=zone.name)
         self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix=zone.name)
+        self._aimed = Aimed(faults, self._threads, memory_bytes=options.memory_bytes)
 
     async def handle(self, envelope: Envelope, payload: bytes, journal: Journal) -> Handled:
         """Call the function with a batch. See ``ports.stage.Stage.handle``."""
@@ -60,6 +70,7 @@ class FunctionSink:
             journal=note,
             attempt=envelope.attempt,
             orders=self._orders,
+            strike=await self._aimed.at(envelope, payload, proven=self._effect.crew.proven),
         )
         work = functools.partial(self._call, envelope, payload, manner)
         await loop.run_in_executor(self._threads, work)

@@ -8,13 +8,19 @@ import os
 import re
 import socket
 
+from firedoor.compose.injection import Injection
 from firedoor.compose.project import Project
 from firedoor.data.beside import Beside
+from firedoor.data.link_faults import LinkFaults
 from firedoor.data.outlets import Shedder, keep_all
 from firedoor.data.shadowing import ShadowedStage, Shadowing
+from firedoor.drill.fault_kind import Place
+from firedoor.drill.permission import ENV, environment_of
 from firedoor.errors import FiredoorError
 from firedoor.ports.clock import Clock
+from firedoor.ports.faults import Faults
 from firedoor.ports.stage import Handled, Journal, Stage
+from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.records import GuardNote, GuardOrder
@@ -23,15 +29,17 @@ from firedoor.wire.shadow import Shadow
 HOST_MAX = 40
 
 
-def stage_of(zone: ZonePlan, plan: Plan, project: Project) -> Stage:
+def stage_of(
+    zone: ZonePlan, plan: Plan, project: Project, *, faults: Faults | None = None
+) -> Stage:
     """Return what the zone does with a batch."""
     stage: Stage
     if zone.kind == "sink":
-        stage = LateSink(zone, plan)
+        stage = LateSink(zone, plan, faults)
     else:
         from firedoor.compose.stage import build_stage  # noqa: PLC0415 - polars, for who needs it
 
-        stage = build_stage(zone, plan, project=project.folder)
+        stage = build_stage(zone, plan, project=project.folder, faults=faults)
     if zone.demand is None or zone.demand.below == "zone":  # its publisher sends the others on
         return stage
     from firedoor.compose.requiring import RequiringStage  # noqa: PLC0415 - as above
@@ -39,8 +47,42 @@ def stage_of(zone: ZonePlan, plan: Plan, project: Project) -> Stage:
     return RequiringStage(stage, zone, zone.demand)
 
 
+def injection_of(zone: ZonePlan, clock: Clock) -> Injection:
+    """Return what hears of the faults that a drill injects into a zone's process."""
+    places: list[Place] = ["link"]
+    if zone.kind == "source":
+        places.append("source")
+    if zone.step is not None:
+        places.append("worker")
+    return Injection(
+        zone.name, zone.kind, clock, process=replica(), places=places, drills=zone.drills
+    )
+
+
+def permit(injection: Injection | None, plan: Plan, *, foreign_broker: bool) -> None:
+    """Have an injection know in which environment it is."""
+    if injection is not None:
+        named = os.environ.get(ENV, "")
+        injection.environment = environment_of(
+            plan.environment, named, foreign_broker=foreign_broker
+        )
+
+
+def linked(
+    streams: Streams, zone: ZonePlan, plan: Plan, clock: Clock, faults: Faults
+) -> LinkFaults:
+    """Return a zone's client of the broker, as its runner has it: behind a link that can fail."""
+    detaching = {edge.name for edge in plan.outlets(zone.name) if edge.when_full == "detach"}
+    return LinkFaults(streams, faults, clock, detaching=frozenset(detaching))
+
+
 def shadowed(
-    stage: Stage, zone: ZonePlan, plan: Plan, project: Project, clock: Clock
+    stage: Stage,
+    zone: ZonePlan,
+    plan: Plan,
+    project: Project,
+    clock: Clock,
+    faults: Faults | None = None,
 ) -> tuple[Stage, Shadowing]:
     """Return a transform's stage, of whose batches copies go to new code, and what tries that."""
 
@@ -53,7 +95,7 @@ def shadowed(
         return await asyncio.to_thread(make, shadow)  # files are read: the live zone goes on
 
     shadowing = Shadowing(zone.name, zone.version, clock, make=make_aside)
-    return ShadowedStage(stage, shadowing), shadowing
+    return ShadowedStage(stage, shadowing, faults=faults), shadowing
 
 
 class LateSink:
@@ -63,10 +105,11 @@ class LateSink:
     of dying at each start. See ``ports.stage.Stage``.
     """
 
-    def __init__(self, zone: ZonePlan, plan: Plan) -> None:
+    def __init__(self, zone: ZonePlan, plan: Plan, faults: Faults | None = None) -> None:
         """Make nothing yet."""
         self._zone = zone
         self._plan = plan
+        self._faults = faults
         self._made: Stage | None = None
         self._orders: tuple[GuardOrder, ...] = ()
 
@@ -118,7 +161,7 @@ class LateSink:
         if self._made is None:
             from firedoor.compose.sinks import build_sink  # noqa: PLC0415 - polars
 
-            self._made = build_sink(self._zone, self._plan)
+            self._made = build_sink(self._zone, self._plan, faults=self._faults)
             self._made.order(self._orders)
         return self._made
 

@@ -54,6 +54,8 @@ def plan_of(pipeline: Pipeline, *, file: Path, sys_path: tuple[str, ...]) -> Pla
         predictions_bytes_max=pipeline.predictions_bytes_max,
         retention_days=pipeline.retention_days,
         exempt=pipeline.exempt,
+        environment=pipeline.environment,
+        drills=pipeline.drills,
         jobs=tuple(_job(job, pipeline, file, zones) for job in pipeline.jobs),
         datasets=tuple(plan_dataset(one, _folder(one.sink, pipeline)) for one in pipeline.datasets),
         services=tuple(
@@ -93,6 +95,7 @@ def _zone(zone: Zone, pipeline: Pipeline, file: Path, sensitive: tuple[str, ...]
         depends=zone.upkeep.depends,
         load=zone.upkeep.load,
         exempt=zone.upkeep.exempt,
+        drills=zone.upkeep.drills,
         ladder=_ladder(zone),
         demand=zone.demand,
     )

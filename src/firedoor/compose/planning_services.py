@@ -48,6 +48,7 @@ def plan_service(service: Service, *, file: Path, folder: Path, runbook: str) ->
         doc=service.doc,
         where=service.where,
         runbook=runbook,
+        drills=service.drills,
     )
     return msgspec.structs.replace(plan, version=_version(service, plan, file))
 

@@ -24,6 +24,7 @@ from firedoor.compose.living import is_alive
 from firedoor.compose.tagging import Tags, tags_of
 from firedoor.compute import ipc
 from firedoor.errors import DependencyDown, StepAtFault, shorten
+from firedoor.ports.faults import Faults
 from firedoor.ports.stage import Handled, Journal, Parcel
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.dataset import SINK_KEY
@@ -36,7 +37,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def build_sink(zone: ZonePlan, plan: Plan) -> ParquetSink | FunctionSink:
+def build_sink(
+    zone: ZonePlan, plan: Plan, *, faults: Faults | None = None
+) -> ParquetSink | FunctionSink:
     """Return the stage of a sink.
 
     Raises:
@@ -46,7 +49,7 @@ def build_sink(zone: ZonePlan, plan: Plan) -> ParquetSink | FunctionSink:
     assert zone.sink is not None, f"{zone.name} is a sink"
     tags = tags_of(plan, zone.name)
     if zone.sink.form == "function":
-        return FunctionSink(zone, plan, tags)
+        return FunctionSink(zone, plan, tags, faults=faults)
     return ParquetSink(zone, tags)
 
 

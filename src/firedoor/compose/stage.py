@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import polars as pl
 
+from firedoor.compose.aimed import Aimed
 from firedoor.compose.pinned import PinnedLookups
 from firedoor.compose.serving import ServedModels
 from firedoor.compute import ipc, letters
@@ -26,6 +27,7 @@ from firedoor.compute.step import StepReference
 from firedoor.compute.suspicion import Rules
 from firedoor.errors import DependencyDown, StepAtFault
 from firedoor.names import BatchId
+from firedoor.ports.faults import Faults
 from firedoor.ports.stage import DeadRows, Handled, Journal, Parcel
 from firedoor.quality.grades import merged
 from firedoor.spec.plan import Plan, SchemaNote, ZonePlan
@@ -60,13 +62,16 @@ DEPENDENCY_ERRORS = (
 is away. Where a step fails by one of them on more than a few rows, it is not the step."""
 
 
-def build_stage(zone: ZonePlan, plan: Plan, *, project: Path) -> WallStage:
+def build_stage(
+    zone: ZonePlan, plan: Plan, *, project: Path, faults: Faults | None = None
+) -> WallStage:
     """Return the stage of a transform.
 
     Args:
         zone: the transform.
         plan: its pipeline.
         project: the project folder, ``.firedoor``, in which lookups and models are.
+        faults: what a drill injects here.
     """
     sys.path[:] = [*sys.path, *(path for path in plan.sys_path if path not in sys.path)]
     options = dict(zone.wall)
@@ -78,14 +83,21 @@ def build_stage(zone: ZonePlan, plan: Plan, *, project: Path) -> WallStage:
     if zone.models:
         options["reads"] = [*cast("list[str]", options.get("reads") or []), str(models.folder)]
     lookups = PinnedLookups(zone, plan, project=project)
-    return WallStage(zone, WallOptions(**cast("WallArguments", options)), lookups, models)
+    limits = WallOptions(**cast("WallArguments", options))
+    return WallStage(zone, limits, lookups, models, faults=faults)
 
 
 class WallStage:
     """Takes batches through a wall. See ``ports.stage.Stage``."""
 
     def __init__(
-        self, zone: ZonePlan, options: WallOptions, lookups: PinnedLookups, models: ServedModels
+        self,
+        zone: ZonePlan,
+        options: WallOptions,
+        lookups: PinnedLookups,
+        models: ServedModels,
+        *,
+        faults: Faults | None = None,
     ) -> None:
         """Prepare; workers start at the first batch, or at ``warm``."""
         assert zone.step is not None, "a transform has a step"
@@ -106,6 +118,7 @@ class WallStage:
             out_schema=_rules(zone.out_schema),
         )
         self._threads = ThreadPoolExecutor(options.workers + 1, thread_name_prefix=zone.name)
+        self._aimed = Aimed(faults, self._threads, memory_bytes=options.memory_bytes)
 
     async def warm(self) -> None:
         """Start a worker before the first batch comes.
@@ -134,6 +147,7 @@ class WallStage:
             lenient=replayed,
             attempt=envelope.attempt,
             orders=self._orders,
+            strike=await self._aimed.at(envelope, payload, proven=self._passage.crew.proven),
         )
         work = functools.partial(self._work, envelope, payload, manner)
         try:

@@ -38,6 +38,7 @@ from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.records import Order, ZoneStatus
 
 if TYPE_CHECKING:
+    from firedoor.compose.injection import Injection
     from firedoor.data.runner import Runner
     from firedoor.data.shadowing import Shadowing
     from firedoor.data.source import SourceRunner
@@ -86,6 +87,7 @@ class ZoneProcess:
     _keep_fresh: Callable[[], Coroutine[None, None, None]] | None = None
     _shadowing: Shadowing | None = None
     _journaling: Journaling = field(init=False)
+    _faults: Injection | None = None
 
     async def run(self) -> int:
         """Run until the zone has drained or a source has no more; return the exit code.
@@ -104,6 +106,7 @@ class ZoneProcess:
         plan = await self._plan(project)
         zone = plan.zone(self.options.zone)
         self._journaling = Journaling(project.folder, zone.name, self._clock, zone=zone.name)
+        self._faults = outfit.injection_of(zone, self._clock)
         async with AsyncExitStack() as stack:
             stack.callback(self._journaling.close)
             if self.options.health is not None:
@@ -116,11 +119,11 @@ class ZoneProcess:
             await _either(self._go, self._leave)
             streams = await self._connect(stack, project, plan)
             if streams is not None and not self._leave.is_set():
-                self._runner = make(streams)
+                self._runner = make(outfit.linked(streams, zone, plan, self._clock, self._faults))
                 self._runner.conduct.happenings.journal = self._journaling.journal
                 switches = Switches(zone, project.folder, self._clock)
                 self._runner.conduct.switch(await switches.look(streams))
-                await self._work(streams, switches)
+                await self._work(streams, switches, self._faults)
         return self.code
 
     # ---- preparing
@@ -168,11 +171,14 @@ class ZoneProcess:
         """Start the stage of a transform or sink; return what makes its runner."""
         from firedoor.data.runner import Runner  # noqa: PLC0415 - see above
 
-        stage = outfit.stage_of(zone, plan, project)
+        faults = self._faults
+        stage = outfit.stage_of(zone, plan, project, faults=faults)
         stack.callback(stage.close)
         await self._warm(stage)
         if zone.kind == "transform":
-            stage, self._shadowing = outfit.shadowed(stage, zone, plan, project, self._clock)
+            stage, self._shadowing = outfit.shadowed(
+                stage, zone, plan, project, self._clock, faults
+            )
         workers = zone.wall.get("workers")
         return lambda streams: Runner(
             zone,
@@ -185,6 +191,7 @@ class ZoneProcess:
             concurrency=1 + (workers if isinstance(workers, int) else 1),
             shed=outfit.shedder_of(zone, plan),
             memory_bytes=lambda: outfit.memory_bytes(outfit.processes_of(stage)),
+            faults=faults,
         )
 
     async def _prepare_source(
@@ -210,6 +217,7 @@ class ZoneProcess:
             lookups=lambda: current_lookups(project.folder),
             shed=outfit.shedder_of(zone, plan),
             memory_bytes=lambda: outfit.memory_bytes([] if reader.pid is None else [reader.pid]),
+            faults=self._faults,
             firedoor=outfit.version(),
         )
 
@@ -239,6 +247,7 @@ class ZoneProcess:
         while not self._leave.is_set():
             # Read each time: a broker that was started anew may be elsewhere.
             endpoint = self.options.endpoint or project.endpoint(self.options.zone)
+            outfit.permit(self._faults, plan, foreign_broker=endpoint.external)
             try:
                 streams = await self._reach(endpoint, plan)
             except StreamsUnavailable as error:
@@ -275,7 +284,7 @@ class ZoneProcess:
 
     # ---- at work
 
-    async def _work(self, streams: Streams, switches: Switches) -> None:
+    async def _work(self, streams: Streams, switches: Switches, faults: Injection) -> None:
         """Run the runner; give it 30 s to drain once it is asked to."""
         assert self._runner is not None, "it was just made"
         async with asyncio.TaskGroup() as group:
@@ -283,7 +292,8 @@ class ZoneProcess:
             watching = group.create_task(self._watch_restarts(streams))
             switching = group.create_task(switches.follow(streams, self._runner.conduct))
             leaving = group.create_task(self._leave.wait())
-            aside = [watching, switching, leaving]
+            injecting = group.create_task(faults.follow(streams))
+            aside = [watching, switching, leaving, injecting]
             aside.append(group.create_task(self._journaling.run(streams)))
             if self._keep_fresh is not None:
                 aside.append(group.create_task(self._keep_fresh()))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from msgspec.structs import replace
+
 from firedoor.compute import ipc, outputs
 from firedoor.compute.crew import Crew, Sample
 from firedoor.compute.outputs import Output
@@ -33,6 +35,7 @@ from firedoor.wire.messages import (
 )
 from firedoor.wire.model_files import ModelFiles
 from firedoor.wire.records import GuardOrder
+from firedoor.wire.striking import Strike
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,6 +72,8 @@ class Manner:
     """From 2 on the batch was tried before, by whoever hands it in."""
     orders: tuple[GuardOrder, ...] = ()
     """For guards of the step."""
+    strike: Strike | None = None
+    """What a drill does to the batch. No part of ``batch``: samples are not to be struck."""
 
     def batch(
         self, *, first: int, gate: bool, slices: Slices, left_s: float | None = None
@@ -105,6 +110,7 @@ class Conversation:
     ) -> None:
         """Prepare; entering the conversation takes a worker."""
         self._manner = manner
+        self._strike = manner.strike
         self._asked: deque[tuple[int, int]] = deque()
         self._crew = crew
         self._full_limit_s = full_limit_s
@@ -143,6 +149,9 @@ class Conversation:
         self._asked = deque(slices)
         left_s = CALLS_SHARE * self._full_limit_s
         batch = self._manner.batch(first=first, gate=gate, slices=slices, left_s=left_s)
+        if self._strike is not None:
+            batch = replace(batch, strike=self._strike)
+            self._strike = None if self._strike.once else self._strike
         self._at_work.post(batch, *rows)
         self.holds_batch = True
 

@@ -179,6 +179,8 @@ class Suspicion:
 
     def blame_fork(self, rows: pl.DataFrame, *, gate: bool) -> bool:
         """Return whether rows that do not return from a forked worker do so from a fresh one."""
+        if self._manner.strike is not None:
+            return False  # what a drill does is no fault of forking
         if self._crew.way != "fork" or self._options.start != "auto" or self._crew.acquitted:
             return False
         self._crew.acquitted = True

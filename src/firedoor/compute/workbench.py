@@ -24,6 +24,8 @@ from firedoor.wire.messages import AtFault, Batch, Gated, Loading, Passed, Prove
 if TYPE_CHECKING:
     import dataframely as dy
 
+    from firedoor.compute.striking import Striking
+
 TRACE_S = 0.5
 TRACE_CALLS_MIN = 8
 UNTRACED_MAX = 3
@@ -69,6 +71,7 @@ class Workbench:
         self._first = 0
         self._empty_tried = False
         self._last: tuple[pl.DataFrame, pl.DataFrame, pl.Series | None] | None = None
+        self._strike: Striking | None = None
         self._untraced = 0
         """Batches running whose rows could not be traced."""
 
@@ -78,6 +81,12 @@ class Workbench:
         frame = ipc.decode(payload)
         decoded = time.perf_counter()
         self._first, self._empty_tried, self._last = batch.first, False, None
+        self._strike = None
+        if batch.strike is not None:
+            from firedoor.compute.striking import Striking  # noqa: PLC0415 - for a drill
+
+            self._strike = Striking(batch.strike, frame)
+            frame = self._strike.changed(frame)
         self._outward.begin(batch)
         self._compress = batch.compress
         if missing := self._models.missing(batch.models):
@@ -91,6 +100,8 @@ class Workbench:
             if batch.key is not None:
                 self._empty_tried = True  # no rows would be an effect as well
             self._frame, rejected = self._admit(frame, gated=batch.gate)
+            if self._strike is not None:
+                self._strike.keep(rejected)
             self._models.check(batch.models, self._frame.schema)
         except gate.SchemaBroken as broken:
             yield _broken(broken), ()
@@ -157,6 +168,8 @@ class Workbench:
         started = time.perf_counter()
         try:
             with dropping.collect_drops() as drops:
+                if self._strike is not None:
+                    self._strike.before(start - self._first, stop - self._first)
                 output = self._call(part)
         except frames.NotAFrame as wrong:
             yield AtFault(code="not_a_frame", message=str(wrong)), ()

@@ -116,7 +116,8 @@ class Carrier:
             await self.give_back(held)  # the next run goes on with it
         except Exception as error:  # noqa: BLE001 - whatever it is, it halts this zone and no other
             if not (isinstance(error, StreamsUnavailable) and self._conduct.leaving):
-                self._conduct.tell(Troubled(trouble_of(error, batch=name), probe))
+                fault = self._conduct.struck(name)
+                self._conduct.tell(Troubled(trouble_of(error, batch=name, fault=fault), probe))
             await self.give_back(held)
 
     async def give_back(self, held: Held) -> None:
@@ -320,6 +321,7 @@ class Carrier:
             missed=sent.missed,
             elsewhere=sent.elsewhere,
             deliveries=held.delivery.deliveries,
+            fault=self._conduct.struck(record.batch),
             attempts=tries.noted.counts,
             began_s=began_s,
             ended_s=self._clock.utc_s(),

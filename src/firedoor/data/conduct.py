@@ -13,8 +13,9 @@ from firedoor.events.happened import Kind
 from firedoor.flow import verdict, zone
 from firedoor.flow.probes import ZonePolicy
 from firedoor.flow.verdict import VerdictPolicy, Window
-from firedoor.flow.zone import Event, Ordered, Pull, Throttled, Troubled, ZoneState
+from firedoor.flow.zone import Cleared, Event, Ordered, Pull, Throttled, Troubled, ZoneState
 from firedoor.ports.clock import Clock
+from firedoor.ports.faults import Faults, NoFaults
 from firedoor.spec.plan import GatePolicy, ZonePlan
 from firedoor.wire.records import BatchRecord, GuardNote, Order, Transition, ZoneStatus
 
@@ -38,6 +39,7 @@ class Conduct:
         replica: str,
         policy: ZonePolicy | None = None,
         memory_bytes: Callable[[], int] = lambda: 0,
+        faults: Faults | None = None,
     ) -> None:
         """Start: nothing is known yet."""
         self.plan = plan
@@ -47,6 +49,10 @@ class Conduct:
         self.thrown = Thrown()
         """Kill switches."""
         self.happenings = Happenings(plan.name, clock)
+        self.faults: Faults = NoFaults() if faults is None else faults
+        """What a drill injects here."""
+        self._drilled = ""
+        """The fault that hit a batch last, until it is forgotten."""
         self._order = Order()
         self._clock = clock
         self._replica = replica
@@ -142,6 +148,23 @@ class Conduct:
         if wait_s != self.state.throttle_s:
             self.tell(Throttled(wait_s))
         return None
+
+    def struck(self, batch: str) -> str:
+        """Return the id of the drill fault that hit this attempt at a batch; empty: none did."""
+        fault = self.faults.struck(batch)
+        if fault:
+            self._drilled = fault
+            self.faults.forget(batch)
+        return fault
+
+    def clear(self) -> None:
+        """End what a drill has made, once its fault is over: trouble, and rows of the window."""
+        if not self._drilled or not self.faults.over(self._drilled):
+            return
+        self._window = Window()
+        self.tell(Cleared())
+        self.note(f"drill fault {self._drilled} is over: what it did here is forgotten")
+        self._drilled = ""
 
     # ---- telling
 

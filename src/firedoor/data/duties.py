@@ -61,6 +61,7 @@ class Duties:
         away = ""
         while True:
             await self._clock.wait(ORDERS_S)
+            self._conduct.clear()
             try:
                 await self.read_order()
                 await self._refresh()

@@ -30,10 +30,15 @@ class Leaving(Exception):
     """The zone drains and cannot finish a batch in time: its input stays as it is."""
 
 
-def trouble_of(error: Exception, *, batch: str) -> Trouble:
+def trouble_of(error: Exception, *, batch: str, fault: str = "") -> Trouble:
     """Return the trouble that an error is.
 
     Hangs and missing workers may be a dependency's or the machine's: those zones probe.
+
+    Args:
+        error: what was raised.
+        batch: over which.
+        fault: id of the fault of a drill that hit the batch; empty: none did.
     """
     known = [terms for kind, terms in _TERMS.items() if isinstance(error, kind)]
     word, code, probes = known[0] if known else ("halted", "error", False)
@@ -44,7 +49,8 @@ def trouble_of(error: Exception, *, batch: str) -> Trouble:
     return Trouble(
         word=word,
         code=code,
-        why=f"{batch}: {what}",
+        why=f"{batch}: {what}" + (f" (injected by drill fault {fault})" if fault else ""),
+        fault=fault,
         probes=probes,
         quick=code == DEPENDENCY,
         retry_after_s=getattr(error, "retry_after_s", None),

@@ -23,6 +23,7 @@ from firedoor.data.probing import Probing
 from firedoor.errors import StreamsUnavailable
 from firedoor.flow.zone import BrokerAway, Drained, Ordered, ProbeSent, Prompted, Pull, pause_s
 from firedoor.ports.clock import Clock
+from firedoor.ports.faults import Faults
 from firedoor.ports.stage import Stage
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan, ZonePlan
@@ -55,6 +56,7 @@ class Runner:
         concurrency: int = 2,
         shed: Shedder = keep_all,
         memory_bytes: Callable[[], int] = lambda: 0,
+        faults: Faults | None = None,
     ) -> None:
         """Take what a zone has.
 
@@ -70,9 +72,12 @@ class Runner:
             shed: what makes a batch less where an inbox is full and the edge sheds, or the zone
                 samples.
             memory_bytes: what the zone's processes use, for its status.
+            faults: what a drill injects here.
         """
         assert concurrency >= 1, "nothing would ever be in flight"
-        self.conduct = Conduct(zone, clock, replica=replica, memory_bytes=memory_bytes)
+        self.conduct = Conduct(
+            zone, clock, replica=replica, memory_bytes=memory_bytes, faults=faults
+        )
         self.beats_lost = 0
         self._zone = zone.name
         self._beat_key = f"zone.{zone.name}.{replica}"
@@ -101,13 +106,8 @@ class Runner:
             degrading=self._degrading,
         )
         self._edges = [edge.name for edge in plan.inboxes(zone.name)]
-        self._probing = Probing(
-            streams,
-            [streams.inbox(edge) for edge in self._edges],
-            clock,
-            conduct=self.conduct,
-            replica=replica,
-        )
+        inboxes = [streams.inbox(edge) for edge in self._edges]
+        self._probing = Probing(streams, inboxes, clock, conduct=self.conduct, replica=replica)
         self._orders: tuple[GuardOrder, ...] = ()
         """What the guards of the step were told."""
         self._ready: dict[str, Held] = {}
@@ -267,6 +267,7 @@ class Runner:
         """Look what is wanted, for ever."""
         while True:
             await self._clock.wait(ORDERS_S)
+            self.conduct.clear()
             try:
                 await self._read_order()
                 await self._outlets.refresh()

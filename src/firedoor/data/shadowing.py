@@ -19,6 +19,7 @@ from firedoor.data.beside import Beside, BesideDied, BesideHangs, Copy, Failed, 
 from firedoor.errors import NotKnown, StreamsUnavailable
 from firedoor.flow.code import Evidence, add, join
 from firedoor.ports.clock import Clock
+from firedoor.ports.faults import Faults, NoFaults
 from firedoor.ports.stage import Handled, Journal, Stage
 from firedoor.ports.streams import Streams
 from firedoor.wire.envelope import Envelope
@@ -207,10 +208,11 @@ class Shadowing:
 class ShadowedStage:
     """The live stage, of whose batches copies are offered. See ``ports.stage.Stage``."""
 
-    def __init__(self, stage: Stage, shadowing: Shadowing) -> None:
+    def __init__(self, stage: Stage, shadowing: Shadowing, *, faults: Faults | None = None) -> None:
         """Stand before the live one."""
         self._stage = stage
         self._shadowing = shadowing
+        self._faults: Faults = NoFaults() if faults is None else faults
 
     async def warm(self) -> None:
         """Warm the live one, if it can be."""
@@ -222,7 +224,8 @@ class ShadowedStage:
         """Take a batch through the live one. See ``ports.stage.Stage.handle``."""
         lost = self._stage.workers_lost()
         handled = await self._stage.handle(envelope, payload, journal)
-        if self._shadowing.wanted:
+        # What a drill has changed would look like what new code changes.
+        if self._shadowing.wanted and not self._faults.struck(envelope.batch):
             peak = getattr(self._stage, "peak_bytes", None)
             copy = Copy(
                 envelope=envelope,

@@ -13,25 +13,26 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping
 
 from firedoor.data.conduct import Conduct
 from firedoor.data.duties import Duties, bury
 from firedoor.data.faults import Leaving, trouble_of
 from firedoor.data.insist import Insist
-from firedoor.data.outlets import Outlets, Sent, Shedder, keep_all
+from firedoor.data.outlets import Outlets, Shedder, keep_all
 from firedoor.data.progress import Progress
 from firedoor.data.reader import Fresh, Reader, ReaderDied
+from firedoor.data.source_pace import DrilledPace
+from firedoor.data.source_records import entry_of, record_of, signatures_of
 from firedoor.data.tries import Tries
 from firedoor.errors import StepAtFault, StreamsUnavailable
 from firedoor.flow.zone import Drained, Ordered, Passed, ProbeSent, ProbeVoid, Troubled
 from firedoor.ports.clock import Clock
-from firedoor.ports.stage import DeadRows
+from firedoor.ports.faults import Faults
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan, ZonePlan
 from firedoor.wire.envelope import Envelope, checksum
-from firedoor.wire.records import BatchRecord, DeadEntry, ZoneStatus
+from firedoor.wire.records import ZoneStatus
 
 DEATHS_MAX = 3
 """Readers that may die at one place running before the source halts."""
@@ -56,6 +57,7 @@ class SourceRunner:
         lookups: Callable[[], Mapping[str, str]] = dict,
         shed: Shedder = keep_all,
         memory_bytes: Callable[[], int] = lambda: 0,
+        faults: Faults | None = None,
         firedoor: str = "",
     ) -> None:
         """Take what a source has.
@@ -71,15 +73,19 @@ class SourceRunner:
             lookups: gives the version of each lookup that holds now.
             shed: what makes a batch less where an inbox is full and the edge sheds.
             memory_bytes: what the source's processes use, for its status.
+            faults: what a drill injects here.
             firedoor: the version to put into envelopes.
         """
         assert zone.source is not None, f"{zone.name} is a source"
-        self.conduct = Conduct(zone, clock, replica=replica, memory_bytes=memory_bytes)
+        self.conduct = Conduct(
+            zone, clock, replica=replica, memory_bytes=memory_bytes, faults=faults
+        )
         self.deaths = 0
         """Readers that died so far."""
         self._zone, self._plan = zone, plan
         self._rate = zone.source.rate
         self._files = zone.source.form != "frames"
+        self._drilled = DrilledPace(self.conduct.faults, clock)
         self._streams = streams
         self._reader = reader
         self._clock = clock
@@ -152,7 +158,7 @@ class SourceRunner:
         """Take batches until there are no more (True), or the source drains (False)."""
         while not self.conduct.leaving:
             pull = self.conduct.pull()
-            wait_s = self._not_before_s - self._clock.now_s()
+            wait_s = max(self._not_before_s - self._clock.now_s(), self._drilled.hold_s(self._rate))
             if pull not in {"pull", "probe"} or wait_s > 0:
                 await self._look_again(wait_s)
                 continue
@@ -165,7 +171,8 @@ class SourceRunner:
                 return False  # only while draining: the next run goes on with it
             except Exception as error:  # noqa: BLE001 - whatever it is, it halts this source and no other
                 await self._stop_reading()
-                trouble = trouble_of(error, batch=str(self._progress.batch))
+                batch = str(self._progress.batch)
+                trouble = trouble_of(error, batch=batch, fault=self.conduct.struck(batch))
                 self.conduct.tell(Troubled(trouble, probe))
             else:
                 if ended:
@@ -275,19 +282,19 @@ class SourceRunner:
         """
         began_s = self._clock.utc_s()
         batch = str(self._progress.batch)
-        signatures = _signatures(fresh.dead)
+        signatures = signatures_of(fresh.dead)
         self._judge(fresh, signatures)
         if self._files:
             await self._progress.note_file(fresh.segment.file)
         tries = Tries(self._streams, self._insist, zone=self._zone.name, batch=batch)
         if self._uncertain:
             await tries.load()
-        envelope = self._envelope(batch, fresh, began_s)
+        envelope = self._envelope(batch, fresh, began_s - self._drilled.late_s(batch))
         sent = await self._outlets.send(
             envelope, fresh.parcel.payload, tries=tries, again=self._uncertain
         )
         if fresh.dead is not None:
-            entry = self._entry(envelope, fresh.dead)
+            entry = entry_of(self._zone, envelope, fresh.dead, self._clock.utc_s())
             await bury(
                 entry,
                 fresh.dead.payload,
@@ -296,7 +303,15 @@ class SourceRunner:
                 conduct=self.conduct,
                 clock=self._clock,
             )
-        record = self._record(envelope, fresh, sent, tries, signatures)
+        record = record_of(
+            self._zone,
+            envelope,
+            fresh,
+            sent,
+            attempts=tries.noted.counts,
+            ended_s=self._clock.utc_s(),
+            fault=self.conduct.struck(batch),
+        )
         kept = await self._insist(lambda: self._streams.record(record))
         await tries.forget()
         self._uncertain = False
@@ -328,9 +343,10 @@ class SourceRunner:
         """Put the next batch off, as the rate and the gate want it."""
         now_s = self._clock.now_s()
         wait_s = self.conduct.state.throttle_s
-        if self._rate:
+        rate = self._drilled.rate(self._rate)
+        if rate:
             # From when this one was due, so that the rate holds on average.
-            due_s = max(self._not_before_s, now_s - LOOK_S) + lines / self._rate
+            due_s = max(self._not_before_s, now_s - LOOK_S) + lines / rate
             wait_s = max(wait_s, due_s - now_s)
         self._not_before_s = now_s + wait_s
 
@@ -349,51 +365,3 @@ class SourceRunner:
             lookups=dict(self._lookups()),
             firedoor=self._firedoor,
         )
-
-    def _entry(self, envelope: Envelope, dead: DeadRows) -> DeadEntry:
-        """Return the entry of dead rows and lines."""
-        return DeadEntry(
-            zone=self._zone.name,
-            batch=envelope.batch,
-            zone_version=self._zone.version,
-            rows=dead.rows,
-            frame_bytes=dead.frame_bytes,
-            crc32=checksum(dead.payload),
-            groups=dead.groups,
-            at_s=self._clock.utc_s(),
-            cut_s=envelope.cut_s,
-            sensitive=self._zone.sensitive,
-            lookups=envelope.lookups,
-        )
-
-    def _record(
-        self, envelope: Envelope, fresh: Fresh, sent: Sent, tries: Tries, signatures: dict[str, int]
-    ) -> BatchRecord:
-        """Return the record of a batch."""
-        return BatchRecord(
-            zone=self._zone.name,
-            batch=envelope.batch,
-            zone_version=self._zone.version,
-            rows_in=fresh.lines,
-            rows_out=fresh.parcel.rows,
-            passed=fresh.parcel.rows,
-            dead=fresh.dead.rows if fresh.dead else 0,
-            dropped=fresh.dropped,
-            published=sent.published,
-            shed=sent.shed,
-            missed=sent.missed,
-            signatures=signatures,
-            attempts=tries.noted.counts,
-            began_s=envelope.cut_s,
-            ended_s=self._clock.utc_s(),
-            cut_s=envelope.cut_s,
-            segments=(fresh.segment,),
-            position=fresh.position,
-            lookups=envelope.lookups,
-        )
-
-
-def _signatures(dead: DeadRows | None) -> dict[str, int]:
-    """Return dead rows by signature."""
-    groups = dead.groups if dead else ()
-    return dict(sum((Counter({each.signature: each.rows}) for each in groups), Counter()))

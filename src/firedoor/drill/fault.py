@@ -58,3 +58,5 @@ class Injected(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Rows, batches, requests or processes that it hit so far."""
     refused: str = ""
     """Why it is not injected here, with what to do; empty: it is."""
+    over: bool = False
+    """Whether it has ended here; it is said for 10 s more."""

@@ -42,6 +42,8 @@ class Trouble:
     """Whether a dependency is away: it is tried sooner, by one process for all of the zone's."""
     retry_after_s: float | None = None
     """When the dependency asks to be tried again."""
+    fault: str = ""
+    """Id of the fault that a drill injected, and that it came of: it ends with it."""
 
     @property
     def rank(self) -> int:

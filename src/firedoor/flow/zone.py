@@ -21,7 +21,7 @@ gravest:
 A probe is one batch, due as ``flow.probes`` says. What was in flight when the trouble came may
 still pass: that ends nothing, and neither does a probe that was sent for a trouble that is over;
 until it is back, no other is sent. A trouble that comes back soon after a probe passed goes on with
-the longer wait.
+the longer wait. What a drill has made ends with the fault that it injected.
 """
 
 from __future__ import annotations
@@ -170,12 +170,19 @@ class Drained:
     done: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """The fault that a drill injected is over, and with it what came of it."""
+
+
 Condition = Filled | Emptied | BrokerAway | BrokerBack | Throttled | Slowed | Drained
 Probed = ProbeSent | ProbeVoid | Prompted | Relieved | Deferred
-Event = Ordered | Troubled | Passed | Probed | Condition
+Event = Ordered | Troubled | Passed | Cleared | Probed | Condition
 
 
-def step(state: ZoneState, event: Event, policy: ZonePolicy, now_s: float) -> ZoneState:
+def step(  # noqa: PLR0911 - a line an event
+    state: ZoneState, event: Event, policy: ZonePolicy, now_s: float
+) -> ZoneState:
     """Return the state after an event. What has stopped stays stopped."""
     if state.ended:
         return state
@@ -186,6 +193,8 @@ def step(state: ZoneState, event: Event, policy: ZonePolicy, now_s: float) -> Zo
             return _trouble(state, event, policy, now_s)
         case Passed(probe):
             return _heal(state, now_s) if probe else state
+        case Cleared():
+            return _clear(state)
         case ProbeSent() | ProbeVoid() | Prompted() | Relieved() | Deferred():
             return _probe(state, event, now_s)
         case _:
@@ -332,6 +341,13 @@ def _probe(state: ZoneState, event: Probed, now_s: float) -> ZoneState:
         )
     due_s = now_s + (event.wait_s if isinstance(event, Deferred) else 0.0)
     return replace(state, probe=replace(state.probe, due_s=due_s))
+
+
+def _clear(state: ZoneState) -> ZoneState:
+    """End the trouble that a drill has made, and the wait for bad rows that it has left."""
+    if state.trouble is not None and not state.trouble.fault:
+        return replace(state, throttle_s=0.0)
+    return replace(_late(state), trouble=None, probe=None, healed_s=None, throttle_s=0.0)
 
 
 def _next(again_s: float, now_s: float) -> Probe:

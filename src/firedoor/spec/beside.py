@@ -30,7 +30,15 @@ Function = TypeVar("Function", bound=Callable[..., object])
 class Beside:
     """The part of ``Pipeline`` that is no zone."""
 
-    def __init__(self, name: str, owner: str, folder: Path, *, runbook: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        owner: str,
+        folder: Path,
+        *,
+        runbook: str = "",
+        drills: tuple[str, ...] = (),
+    ) -> None:
         """Begin with nothing.
 
         Args:
@@ -38,12 +46,14 @@ class Beside:
             owner: likewise.
             folder: what relative paths are relative to.
             runbook: for zones and services that name no other.
+            drills: faults that may be injected in production, for those that name none.
         """
         self.name = name
         self.owner = owner
         self.folder = folder
         """What relative paths are relative to."""
         self.runbook = runbook
+        self.drills = drills
         self._declared = Declared(name)
 
     @property
@@ -216,7 +226,7 @@ class Beside:
         """
         make = declare_service(
             self.folder, model=model, key=key, slices=slices, features=features,
-            fallback=fallback, rollout=rollout, runbook=self.runbook, more=more,
+            fallback=fallback, rollout=rollout, runbook=self.runbook, drills=self.drills, more=more,
         )  # fmt: skip
         told = self._owner(more.get("owner"))
 

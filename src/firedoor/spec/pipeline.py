@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from firedoor.errors import DeclarationError
 from firedoor.names import check_name
@@ -20,6 +20,7 @@ from firedoor.spec.checking import (
     check_text,
 )
 from firedoor.spec.degrade import check_ladder
+from firedoor.spec.drills import check_drills, check_environment
 from firedoor.spec.edge import INBOX
 from firedoor.spec.exempt import Exempt, check_exempt
 from firedoor.spec.lookup import Lookup, check_lookups
@@ -64,6 +65,10 @@ class Pipeline(Beside):
             replayed or discarded.
         runbook: a URL or a path, for zones that name no other.
         exempt: rules of ``firedoor check`` that shall not count for the pipeline as a whole.
+        environment: ``development``, where a drill may inject anything, or ``production``, where
+            only what zones allow and a person agrees to. Default: production where the broker is
+            one that firedoor has not started. ``FIREDOOR_ENVIRONMENT`` overrides it.
+        drills: faults that may be injected in production, for zones that name none.
 
     Raises:
         DeclarationError: for anything that cannot work.
@@ -82,6 +87,8 @@ class Pipeline(Beside):
         retention_days: float = 30,
         runbook: str = "",
         exempt: Sequence[Exempt] = (),
+        environment: Literal["development", "production"] | None = None,
+        drills: Sequence[str] = (),
     ) -> None:
         """Begin without zones."""
         called, told = check_name("pipeline", name), check_text("owner", owner)
@@ -92,10 +99,11 @@ class Pipeline(Beside):
         check_number("retention_days", retention_days, 0.01, RETENTION_MAX_DAYS, "days")
         self.retention_days = float(retention_days)
         book, self.exempt = check_runbook(runbook), check_exempt(exempt)
+        self.environment = check_environment(environment)
         frame = inspect.currentframe()
         file = frame.f_back.f_globals.get("__file__") if frame and frame.f_back else None
         folder = Path(file).resolve().parent if file else Path.cwd()
-        super().__init__(called, told, folder, runbook=book)
+        super().__init__(called, told, folder, runbook=book, drills=check_drills(drills))
 
     def __repr__(self) -> str:
         """Return name and zones."""
@@ -154,7 +162,8 @@ class Pipeline(Beside):
             dead_max: share of dead rows above which it halts. 0 to 1; 1 disables.
             owner: default: the pipeline's.
             slo: what it promises.
-            upkeep: ``runbook``, ``exempt``, and ``peak``: rows a second at the busiest hour.
+            upkeep: ``runbook``, ``exempt``, ``drills``, and ``peak``: rows a second at the
+                busiest hour.
 
         Raises:
             DeclarationError: for anything that cannot work.
@@ -177,7 +186,7 @@ class Pipeline(Beside):
                 sensitive=check_columns("sensitive", sensitive),
                 gate=check_gate(throttle_share, dead_max),
                 slo=check_slo(slo),
-                upkeep=take_upkeep(upkeep, self.runbook)[0],
+                upkeep=take_upkeep(upkeep, self.runbook, self.drills)[0],
                 where=declared_at(),
             )
         )
@@ -219,15 +228,15 @@ class Pipeline(Beside):
             slo: what it promises.
             more: limits of the wall, see ``WallOptions``, whose ``reads`` is ``may_read`` here;
                 what ``firedoor check`` judges by: ``depends``, the guards that the step calls
-                through, ``batch_s``, ``batch_bytes``, ``runbook`` and ``exempt``; ``degrade``, what
-                it does under pressure, ``requires_quality``, which batches it takes, and
-                ``models``, what it scores by.
+                through, ``batch_s``, ``batch_bytes``, ``runbook``, ``exempt`` and ``drills``;
+                ``degrade``, what it does under pressure, ``requires_quality``, which batches it
+                takes, and ``models``, what it scores by.
 
         Raises:
             DeclarationError: for anything that cannot work.
         """
         check_known(more.items(), TRANSFORM, "a transform")
-        upkeep, wall = take_upkeep(more, self.runbook)
+        upkeep, wall = take_upkeep(more, self.runbook, self.drills)
         check_switch("expands", expands)
         options, given = check_wall({**wall, "expands": expands}, self.folder)
         joined = check_lookups(lookups, {lookup.name: lookup for lookup in self.lookups})
@@ -323,7 +332,7 @@ class Pipeline(Beside):
         inboxes = self._declared.inboxes(reads, when_full, inbox)
         demand = self._declared.demand(more.get("requires_quality"), inboxes)
         promised, told = check_slo(slo), self._owner(owner)
-        upkeep, wall = take_upkeep(more, self.runbook)
+        upkeep, wall = take_upkeep(more, self.runbook, self.drills)
         if to is not None:
             folder = check_folder(to)
             zone = Zone(

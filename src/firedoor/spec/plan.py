@@ -237,6 +237,8 @@ class ZonePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ladder: LadderPlan | None = None
     demand: Demand | None = None
     """What it requires of the batches that it takes."""
+    drills: tuple[str, ...] = ()
+    """Faults that may be injected in it in production."""
 
 
 class JobPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -304,6 +306,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[ServicePlan, ...] = ()
     predictions_bytes_max: int = 2**30
     """Of the log of predictions: the oldest go first. They go after ``retention_days`` at last."""
+    environment: Literal["", "development", "production"] = ""
+    """As declared; see ``drill.permission.environment_of``."""
+    drills: tuple[str, ...] = ()
+    """Faults that may be injected in production in the broker and the control process."""
     version: int = PLAN_VERSION
 
     def dataset(self, name: str) -> DatasetPlan:

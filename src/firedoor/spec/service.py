@@ -20,6 +20,7 @@ from firedoor.spec.checking import (
     check_number,
     check_switch,
 )
+from firedoor.spec.drills import check_drills
 from firedoor.spec.fallback import Fallback
 from firedoor.spec.features import Features, check_features
 from firedoor.spec.referred import ModelPlan
@@ -98,6 +99,8 @@ class ServiceOptions(TypedDict, total=False):
     """Who is told. Default: the pipeline's owner."""
     runbook: str | None
     """A URL or a path. Default: the pipeline's."""
+    drills: Sequence[str]
+    """Faults that a drill may inject here in production. Default: the pipeline's."""
 
 
 _SERVICE = ("model", "key", "slices", "features", "fallback", "rollout", "name")
@@ -124,6 +127,7 @@ class Service:
     log: bool
     slo: dict[str, float]
     runbook: str
+    drills: tuple[str, ...] = ()
     doc: str = ""
     where: str = ""
 
@@ -138,6 +142,7 @@ def declare_service(
     fallback: Fallback | None,
     rollout: RolloutPolicy | None,
     runbook: str,
+    drills: tuple[str, ...],
     more: ServiceOptions,
 ) -> Callable[[str, object, str], Service]:
     """Return what makes a service of a name, a function and an owner. All as the user wrote it.
@@ -162,6 +167,7 @@ def declare_service(
     limits, promised = service_limits(more, folder), check_slo(more.get("slo"))
     named = more.get("runbook")
     book, where = runbook if named is None else check_runbook(named), declared_at()
+    allowed = check_drills(more["drills"]) if "drills" in more else drills
 
     def make(name: str, step: object, owner: str) -> Service:
         function = check_evaluation(step)
@@ -170,7 +176,7 @@ def declare_service(
             key=subject, slices=cut, features=groups, fallback=ladder,
             rollout=policy, limits=limits, loss=loss,
             nan_is_missing=more.get("nan_is_missing", False), log=more.get("log", True),
-            slo=promised, runbook=book, doc=doc_of(function), where=where,
+            slo=promised, runbook=book, drills=allowed, doc=doc_of(function), where=where,
         )  # fmt: skip
 
     return make

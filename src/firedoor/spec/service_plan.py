@@ -125,3 +125,5 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     where: str = ""
     """``file:line`` of its declaration."""
     runbook: str = ""
+    drills: tuple[str, ...] = ()
+    """Faults that may be injected in it in production."""

@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from firedoor.spec.checking import check_bytes, check_number, check_text
 from firedoor.spec.dependency import Depends, check_depends
+from firedoor.spec.drills import check_drills
 from firedoor.spec.exempt import Exempt, check_exempt
 from firedoor.spec.plan import BATCH_MAX_BYTES, DependencyPlan, ExemptPlan, LoadPlan
 
@@ -25,6 +26,8 @@ class ZoneUpkeep(TypedDict, total=False):
     pipeline's."""
     exempt: Sequence[Exempt]
     """Rules of ``firedoor check`` that shall not count here, for a while."""
+    drills: Sequence[str]
+    """Faults that a drill may inject here in production. Default: the pipeline's."""
 
 
 class SourceUpkeep(ZoneUpkeep, total=False):
@@ -58,14 +61,18 @@ class Upkeep:
     exempt: tuple[ExemptPlan, ...] = ()
     depends: tuple[DependencyPlan, ...] = ()
     load: LoadPlan = field(default_factory=LoadPlan)
+    drills: tuple[str, ...] = ()
 
 
-def take_upkeep(given: Mapping[str, object], runbook: str = "") -> tuple[Upkeep, dict[str, object]]:
+def take_upkeep(
+    given: Mapping[str, object], runbook: str = "", drills: tuple[str, ...] = ()
+) -> tuple[Upkeep, dict[str, object]]:
     """Return the upkeep among keyword arguments, and the other arguments.
 
     Args:
         given: whatever was written.
         runbook: for zones that name none.
+        drills: faults that may be injected in production, for zones that name none.
 
     Raises:
         DeclarationError: for anything that cannot be.
@@ -89,6 +96,7 @@ def take_upkeep(given: Mapping[str, object], runbook: str = "") -> tuple[Upkeep,
         exempt=check_exempt(given.get("exempt", ())),
         depends=check_depends(given.get("depends", ())),
         load=load,
+        drills=check_drills(given["drills"]) if "drills" in given else drills,
     )
     return upkeep, rest
 

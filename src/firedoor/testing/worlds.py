@@ -21,8 +21,11 @@ import msgspec
 
 from firedoor.adapters.memory.store import Call, MemoryStore
 from firedoor.adapters.memory.streams import MemoryStreams
+from firedoor.compose.injection import Injection
 from firedoor.data.runner import Runner
+from firedoor.ports.streams import Streams
 from firedoor.testing.drawing import FAULTS_S, Drawn, Happening, draw
+from firedoor.testing.drilling import DrilledLinks
 from firedoor.testing.expecting import complaints
 from firedoor.testing.loop import Deadlock, VirtualClock, run
 from firedoor.testing.process import Process
@@ -52,10 +55,18 @@ class Ending:
 
 
 def play(
-    seed: int, *, faults: bool = True, degrading: bool = False, scoring: bool = False
+    seed: int,
+    *,
+    faults: bool = True,
+    degrading: bool = False,
+    scoring: bool = False,
+    drilled: bool = False,
 ) -> Ending:
-    """Run the world of a seed to its end, and judge it. See ``drawing.draw``."""
-    world = World(draw(seed, faults=faults, degrading=degrading, scoring=scoring))
+    """Run the world of a seed to its end, and judge it. See ``drawing.draw``.
+
+    ``drilled``: a drill injects faults into the links of its processes besides.
+    """
+    world = World(draw(seed, faults=faults, degrading=degrading, scoring=scoring), drilled=drilled)
     try:
         lasted_s = run(world.live(), seed=seed)
     except (Deadlock, Unended) as error:
@@ -72,7 +83,7 @@ class Unended(Exception):
 class World:
     """The broker, the processes, whoever supervises them, and a person."""
 
-    def __init__(self, drawn: Drawn) -> None:
+    def __init__(self, drawn: Drawn, *, drilled: bool = False) -> None:
         """Lay out what was drawn."""
         chance = random.Random(f"course {drawn.seed}")  # noqa: S311 - not a secret
         self.drawn = drawn
@@ -88,6 +99,7 @@ class World:
         self._halted_since_s: dict[str, float] = {}
         self._sent: list[tuple[str, str, str, bytes]] = []
         self._trace = hashlib.sha256()
+        self.links = DrilledLinks(drawn.plan, drawn.seed) if drilled else None
 
     async def live(self) -> float:
         """Run to the end; return how long it took.
@@ -104,6 +116,8 @@ class World:
             ]
             aside += [group.create_task(self._happen(some)) for some in self.drawn.happenings]
             aside.append(group.create_task(self._care()))
+            if self.links is not None:
+                aside.append(group.create_task(self.links.drill(self._clock)))
             await self._until_quiet()
             for task in aside:
                 task.cancel()
@@ -158,24 +172,36 @@ class World:
         if zone in self.drawn.batches:
             main = SimulatedSource(zone, self.drawn, streams, process).run()
         else:
+            link, injection = self._link(name, zone, streams)
             self._runners[name] = runner = Runner(
                 self.drawn.plan.zone(zone),
                 self.drawn.plan,
-                streams,
+                link,
                 SimulatedStage(zone, self.drawn, process, self.effects),
                 process,
                 replica=f"{name}-{self._lives}",
                 chance=self._chance,
                 concurrency=1 + self._lives % 3,
                 shed=shed_half,
+                faults=injection,
             )
             main = runner.run()
         async with asyncio.TaskGroup() as group:
             task = group.create_task(main)
             process.runs(task)
         self._runners.pop(name, None)
+        if self.links is not None:
+            self.links.forget(name)
         if not process.dead:
             self._note(name, "left")
+
+    def _link(
+        self, name: str, zone: str, streams: MemoryStreams
+    ) -> tuple[Streams, Injection | None]:
+        """Return the broker as a process has it, and what a drill injects there."""
+        if self.links is None:
+            return streams, None
+        return self.links.lay(name, zone, streams, self._clock)
 
     def _draw_life(self) -> int | None:
         """Return after how many calls a process dies; None: it is not to."""

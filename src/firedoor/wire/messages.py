@@ -16,6 +16,7 @@ from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric,
 from firedoor.wire.model_files import ModelFiles
 from firedoor.wire.records import GuardNote, GuardOrder
 from firedoor.wire.serving_load import ServingLoad, ServingReady
+from firedoor.wire.striking import Strike
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag="load"):
@@ -86,6 +87,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag="batch"):
     """Seconds that calls out of the step may take; None: as long as their guards allow."""
     orders: tuple[GuardOrder, ...] = ()
     """What a person wants of guards."""
+    strike: Strike | None = None
+    """What a drill does to it."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):

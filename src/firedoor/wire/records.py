@@ -92,6 +92,8 @@ class BatchRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Rows not published because their quality sent them to another reader, by edge."""
     models: dict[str, str] = {}
     """Which version of each model they were scored by up to here, as in the envelope."""
+    fault: str = ""
+    """Id of the fault that a drill injected into it; empty: none."""
 
 
 class DeadGroup(msgspec.Struct, frozen=True, kw_only=True):

@@ -169,6 +169,7 @@ def may_publish(
     allowed += [
         names.beat(f"zone.{zone}.>"),
         names.beat(f"probe.{zone}"),
+        names.beat(f"injected.{zone}.>"),
         f"{API}.STREAM.CREATE.{names.beats}",
     ]
     return [*allowed, f"{API}.STREAM.INFO.{names.values}"]

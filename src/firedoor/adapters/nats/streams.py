@@ -317,8 +317,9 @@ class NatsStreams:
     async def beats(self, prefix: str) -> dict[str, bytes]:
         """Return what is being said under keys that begin so."""
         every = self.names.beat("")
+        whole = prefix[: prefix.rfind(".") + 1]  # a pattern is of whole words
         try:
-            found = await last_messages(self.link, self.names.beats, f"{every}>")
+            found = await last_messages(self.link, self.names.beats, f"{every}{whole}>")
         except Absent:
             return {}
         keys = {kept.subject.removeprefix(every): kept.data for kept in found}
