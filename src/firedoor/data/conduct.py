@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from firedoor.data.bell import Bell
 from firedoor.data.happenings import Happenings
 from firedoor.data.switches import Thrown
+from firedoor.events.happened import Kind
 from firedoor.flow import blame, verdict, zone
 from firedoor.flow.probes import ZonePolicy
 from firedoor.flow.verdict import VerdictPolicy, Window
 from firedoor.flow.zone import Cleared, Event, Ordered, Pull, Throttled, Troubled, ZoneState
-from firedoor.events.happened import Kind
 from firedoor.ports.clock import Clock
 from firedoor.ports.faults import Faults, NoFaults
 from firedoor.spec.plan import GatePolicy, ZonePlan

@@ -13,10 +13,12 @@ from firedoor.data.link_deliveries import Disturbed, FaultyInbox
 from firedoor.drill import chance
 from firedoor.drill.fault import Fault
 from firedoor.errors import StreamFull, StreamsUnavailable
+from firedoor.events.happened import Happened
+from firedoor.events.kinds import Book
 from firedoor.flow.full import FullPolicy
 from firedoor.ports.clock import Clock
 from firedoor.ports.faults import Faults
-from firedoor.ports.streams import Depth, Inbox, Streams
+from firedoor.ports.streams import Depth, Entry, Inbox, Streams
 from firedoor.spec.plan import Plan
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.prediction import Chunk
@@ -191,6 +193,24 @@ class LinkFaults:
     def predictions(self, since_s: float, service: str | None = None) -> AsyncIterator[Chunk]:
         """Go through the chunks that were kept since then."""
         return self._streams.predictions(since_s, service)
+
+    # ---- the ledger
+
+    async def enter(self, happened: Happened) -> bool:
+        """Put an entry into its book."""
+        await self._link.pass_by()
+        return await self._streams.enter(happened)
+
+    def entries(
+        self, book: Book, *, after: int = 0, since_s: float = 0.0, zone: str | None = None
+    ) -> AsyncIterator[Entry]:
+        """Go through a book."""
+        return self._streams.entries(book, after=after, since_s=since_s, zone=zone)
+
+    async def last_place(self, book: Book) -> int:
+        """Return the place of the entry that was written last."""
+        await self._link.pass_by()
+        return await self._streams.last_place(book)
 
     async def close(self) -> None:
         """Let go of the broker."""
