@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from firedoor.adapters.memory import MemoryStore, MemoryStreams
+from firedoor.adapters.memory import MemoryJournal, MemoryStore, MemoryStreams
 from firedoor.compose.injection import SAID_S, Injection
 from firedoor.drill.choosing import make_fault
 from firedoor.drill.fault import LEASE_S, Fault, Injected
@@ -28,6 +28,7 @@ class Scene:
             "enrich", "transform", CLOCK, process="here-1", places=("link", "worker")
         )
         self.injection.environment = "development"
+        self.injection.journal = self.journal = MemoryJournal()
 
     async def want(self, fault: Fault) -> None:
         await self.streams.beat(f"fault.{fault.zone}", msgspec.json.encode(fault))
@@ -47,6 +48,30 @@ def test_nothing_is_injected_and_nothing_said_where_nobody_wants_anything() -> N
         scene = Scene()
         assert await scene.look() is None
         assert await scene.said() is None
+
+    run(main())
+
+
+def test_a_fault_is_noted_when_it_begins_is_over_or_is_refused() -> None:
+    async def main() -> None:
+        scene = Scene()
+        await scene.want(LATENCY)
+        while await scene.look() is not None:
+            scene.injection.hit()
+            await CLOCK.wait(0.5)
+        for _ in range(3):
+            await scene.look()
+        began, over = scene.journal.of("fault")
+        assert (began.code, over.code) == ("injected", "over")
+        assert {one.about for one in (began, over)} == {LATENCY.id}
+        assert {one.cause for one in (began, over)} == {f"drill:{LATENCY.id}"}
+        assert int(over.facts["hits"]) > 0
+        scene.injection.environment = "production"
+        await scene.want(make_fault("latency", zone="enrich", zone_kind="transform", drill="d2"))
+        await scene.look()
+        refused = scene.journal.of("fault")[-1]
+        assert refused.code == "refused"
+        assert "production" in refused.because
 
     run(main())
 

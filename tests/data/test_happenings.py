@@ -22,7 +22,12 @@ from firedoor.testing.loop import EPOCH_S, VirtualClock, run
 from firedoor.wire.records import BatchRecord, GuardNote, Order
 
 AWAY = Trouble(
-    word="paused", code="dependency_down", why="src-000001: db is away", probes=True, quick=True
+    word="paused",
+    code="dependency_down",
+    why="src-000001: db is away",
+    probes=True,
+    quick=True,
+    cause="dependency:db",
 )
 
 
@@ -69,7 +74,7 @@ def test_each_state_is_noted_with_whose_fault_it_is() -> None:
         told = [(one.before, one.after, one.code, one.cause) for one in journal.of("zone.state")]
         assert told == [
             ("starting", "running", "running", ""),
-            ("running", "paused", "dependency_down", "dependency"),
+            ("running", "paused", "dependency_down", "dependency:db"),
             ("paused", "running", "running", ""),
             ("running", "blocked", "broker_away", "broker"),
             ("blocked", "running", "running", ""),
@@ -173,5 +178,20 @@ def test_notes_have_the_kind_of_what_they_tell() -> None:
         assert [(one.kind, one.code, one.about) for one in journal.noted] == [
             ("edge", "cut", "clean:audit"), ("zone.note", "", ""),
         ]  # fmt: skip
+
+    run(work())
+
+
+def test_what_a_drill_did_is_told_apart_from_what_a_zone_did() -> None:
+    async def work() -> None:
+        zone, journal = conduct()
+        zone.order(Order())
+        injected = Trouble(word="halted", code="contrast", why="src-000001: bad", fault="d1-3")
+        zone.tell(Troubled(injected))
+        zone.count(record(signatures={"KeyError": 3}, fault="d1-3"))
+        zone.count(record(signatures={"KeyError": 3}))
+        assert [one.cause for one in journal.of("batch.trouble")] == ["drill:d1-3"]
+        assert journal.of("zone.state")[-1].cause == "drill:d1-3"
+        assert [one.cause for one in journal.of("dead_letters")] == ["drill:d1-3", ""]
 
     run(work())

@@ -20,7 +20,9 @@ from firedoor.drill.fault_kind import Place, ZoneKind
 from firedoor.drill.lease import NOTHING, POLL_S
 from firedoor.drill.permission import Environment, why_not
 from firedoor.errors import FiredoorError
+from firedoor.events.happened import Happened
 from firedoor.ports.clock import Clock
+from firedoor.ports.telemetry import Journal, Unheard
 
 if TYPE_CHECKING:
     from firedoor.ports.streams import Streams
@@ -61,6 +63,8 @@ class Injection:
         self.environment: Environment = "production"
         """Until it is known that it is not."""
         self.lease = NOTHING
+        self.journal: Journal = Unheard()
+        """Told when a fault begins here, is refused, and is over."""
         self.zone = zone
         self._kind: ZoneKind = kind
         self._clock = clock
@@ -152,7 +156,20 @@ class Injection:
         if self.lease.fault is None or self.lease.fault.id == known:
             return
         self._hits, self._since_s, self._ended_s = 0, self._clock.utc_s(), None
-        self.lease = replace(self.lease, refused=self._why_not(self.lease.fault))
+        new = self.lease.fault
+        self.lease = replace(self.lease, refused=self._why_not(new))
+        self._note(new, "refused" if self.lease.refused else "injected")
+
+    def _note(self, fault: Fault, code: str) -> None:
+        """Note what becomes of a fault here."""
+        self.journal.note(
+            Happened(
+                at_s=self._clock.utc_s(), kind="fault", zone=self.zone, code=code,
+                text=f"{fault.name} of drill {fault.drill} is {code}", about=fault.id,
+                cause=f"drill:{fault.id}", because=self.lease.refused,
+                facts={"hits": self._hits},
+            )
+        )  # fmt: skip
 
     def _why_not(self, fault: Fault) -> str:
         """Return why a fault may not be injected here; empty: it may."""
@@ -177,6 +194,8 @@ class Injection:
             self._ended_s = None
         elif self._ended_s is None:
             self._ended_s = self._clock.now_s()
+            if not self.lease.refused:
+                self._note(fault, "over")
         elif self._clock.now_s() - self._ended_s >= SAID_S:
             return
         said = Injected(

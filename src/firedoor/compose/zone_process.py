@@ -109,6 +109,7 @@ class ZoneProcess:
         zone = plan.zone(self.options.zone)
         self._faults = outfit.injection_of(zone, self._clock)
         self._journaling = Journaling(project.folder, zone.name, self._clock, zone=zone.name)
+        self._faults.journal = self._journaling.journal
         async with AsyncExitStack() as stack:
             stack.callback(self._journaling.close)
             if self.options.health is not None:

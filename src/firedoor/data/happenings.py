@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from firedoor.events.happened import Happened, Kind
+from firedoor.flow.blame import standing
 from firedoor.flow.probes import Trouble
-from firedoor.flow.zone import DEAD_LETTERS, ZoneState
+from firedoor.flow.zone import ZoneState
 from firedoor.ports.clock import Clock
 from firedoor.ports.telemetry import Journal, Unheard
 from firedoor.wire.records import BatchRecord, GuardNote
@@ -64,18 +65,35 @@ class Happenings:
     def trouble(self, trouble: Trouble) -> None:
         """Note that a batch came to nothing."""
         batch, _, _ = trouble.why.partition(":")
-        self._note("batch.trouble", trouble.why, code=trouble.code, about=batch, batches=1)
+        self._note(
+            "batch.trouble",
+            trouble.why,
+            code=trouble.code,
+            about=batch,
+            cause=_drilled(trouble.fault) or trouble.cause,
+            batches=1,
+        )
 
     def recorded(self, record: BatchRecord) -> None:
         """Note what of a batch died or was shed, and which runs came to nothing."""
-        batch = record.batch
+        batch, drilled = record.batch, _drilled(record.fault)
         deaths = sorted(record.signatures.items(), key=lambda each: -each[1])
         for signature, rows in deaths[:SIGNATURES_MAX]:
             text = f"{rows} rows of {batch} died of {signature}"
-            self._note("dead_letters", text, code=signature, about=batch, rows=rows, batches=1)
+            self._note(
+                "dead_letters",
+                text,
+                code=signature,
+                about=batch,
+                cause=drilled,
+                rows=rows,
+                batches=1,
+            )
         if rest := sum(rows for _, rows in deaths[SIGNATURES_MAX:]):
             text = f"{rest} rows of {batch} died in {len(deaths) - SIGNATURES_MAX} other ways"
-            self._note("dead_letters", text, code="other", about=batch, rows=rest, batches=1)
+            self._note(
+                "dead_letters", text, code="other", about=batch, cause=drilled, rows=rest, batches=1
+            )
         for cause, times in record.attempts.items():
             text = f"{times} runs of {batch} came to nothing: {cause}"
             self._note("batch.trouble", text, code=cause, about=batch, times=times)
@@ -124,16 +142,15 @@ class Happenings:
 
 def _whose(code: str, state: ZoneState) -> str:
     """Return whose fault a state is; empty: the zone's own, or nobody's."""
-    match code:
-        case "broker_away":
-            return "broker"
-        case "inbox_full":
-            readers = [edge.partition(":")[2] for edge in state.full if edge != DEAD_LETTERS]
-            return min(readers, default="")
-        case "dependency_down":
-            return "dependency"
-        case _:
-            return ""
+    trouble = state.trouble
+    if trouble is not None and trouble.fault and code == trouble.code:
+        return _drilled(trouble.fault)
+    return standing(state).cause
+
+
+def _drilled(fault: str) -> str:
+    """Return the cause of what a drill did: the id of its fault; empty: none did it."""
+    return f"drill:{fault}" if fault else ""
 
 
 def _gravest(guards: Iterable[GuardNote]) -> Mapping[str, tuple[str, str, int]]:
