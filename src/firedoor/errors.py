@@ -30,7 +30,8 @@ FiredoorError
 └── Full                    there is no room; nothing was stored, nothing is lost
     ├── StreamFull          an inbox
     ├── DeadLettersFull     the store of dead letters
-    └── ArtifactsFull       the store of artifacts
+    ├── ArtifactsFull       the store of artifacts
+    └── LedgerFull          the book of what people do
 
 Leaves are raised, branches are for catching.
 """
@@ -271,6 +272,10 @@ class DeadLettersFull(Full):
 
 class ArtifactsFull(Full):
     """The store of artifacts has no room for a bundle: free some, or prune models."""
+
+
+class LedgerFull(Full):
+    """The ledger has no room for what people do, of which nothing ever goes: raise its bound."""
 
 
 class StepUnloadable(FiredoorError):

@@ -13,7 +13,7 @@ import pytest
 from adapters.files.bundles import make_folder
 from cli.stored import firedoor, make_project, rows_died
 from control.world import World, make_plan
-from firedoor.cli.predictions import parse_when
+from firedoor.cli.asking import parse_when
 from firedoor.compose.models import Models
 from firedoor.compose.runs import Runs
 from firedoor.errors import DeclarationError

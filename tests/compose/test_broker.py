@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from control.world import make_plan
+from firedoor.adapters.memory import MemoryJournal
 from firedoor.compose.broker import Broker
 from firedoor.compose.project import Endpoint, Project
 from firedoor.errors import StoreRefused
@@ -228,3 +229,33 @@ def test_it_is_ended_with_the_run_whatever_it_was_doing(tmp_path: Path, *, works
 
     machine, _ = kept(tmp_path, story)
     assert machine.stopped
+
+
+def test_its_deaths_and_returns_are_noted_while_nobody_is_there_to_take_them(
+    tmp_path: Path,
+) -> None:
+    machine, journal, clock = Machine(), MemoryJournal(), VirtualClock()
+
+    async def main() -> None:
+        broker = Broker(
+            project=Project.at(tmp_path), plan=make_plan(), clock=clock, tell=lambda _line: None,
+            local=machine, in_thread=at_once, journal=journal,
+        )  # fmt: skip
+        keeping = asyncio.ensure_future(broker.keep())
+        await clock.wait(60)
+        machine.lives = False
+        await clock.wait(60)
+        machine.fill()
+        await clock.wait(60)
+        machine.full = False
+        await clock.wait(60)
+        keeping.cancel()
+
+    run(main())
+    told = [(one.kind, one.code, one.cause) for one in journal.noted]
+    assert told == [
+        ("broker", "died", "broker"), ("broker", "started", ""),
+        ("broker", "cannot_store", "broker"), ("broker", "started", ""),
+    ]  # fmt: skip
+    assert "process 1" in journal.noted[0].text
+    assert FULL in journal.noted[2].text

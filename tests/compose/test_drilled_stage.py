@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -251,3 +252,24 @@ def take(sink: FunctionSink, frame: pl.DataFrame) -> Handled:
         return None
 
     return asyncio.run(sink.handle(envelope, rows, note))
+
+
+def test_a_search_for_rows_that_hang_is_no_longer_than_the_lease(drilled: Drilled) -> None:
+    stage = drilled.stage(zone_of(stage_steps.double, wall=WALL))
+    fault = msgspec.structs.replace(
+        make_fault(
+            "poison_hang", zone="double", zone_kind="transform", drill="d1", share=0.02, seed=1
+        ),
+        lease_s=1.0,
+    )
+    drilled.injection.hear(msgspec.json.encode(fault))
+    assert len(hit_rows(fault)) > 10
+    began_s = time.monotonic()
+
+    handled = drilled.take(stage, trips(), batch=BATCH)
+
+    assert time.monotonic() - began_s < 10.0
+    dead = 0 if handled.dead is None else handled.dead.rows
+    assert dead < len(hit_rows(fault)), "the others came through when it was over"
+    assert handled.parcel.rows + dead == ROWS
+    check_that_it_is_over(drilled, stage)

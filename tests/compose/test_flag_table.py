@@ -15,7 +15,6 @@ from firedoor.compose.flags_file import FlagsFile
 from firedoor.control.changes import changes
 from firedoor.control.flags import Wanted, edit_offline, read_flags
 from firedoor.errors import NotKnown, StreamsUnavailable
-from firedoor.testing.conformance.store import make_plan
 from firedoor.testing.loop import VirtualClock, run
 from firedoor.wire.flags import Flag, Flags, killed, newer
 
@@ -162,7 +161,7 @@ def test_the_chore_of_a_run_merges_back_and_says_so(tmp_path: Path) -> None:
         machine, told, clock = Machine(tmp_path), list[str](), VirtualClock()
         machine.store.down()
         await machine.table.change(wanted())
-        chores = flag_chores(machine.streams, make_plan(), tmp_path, clock=clock, tell=told.append)
+        chores = flag_chores(machine.streams, tmp_path, clock=clock, tell=told.append)
         import asyncio  # noqa: PLC0415 - only here
 
         async with asyncio.TaskGroup() as group:

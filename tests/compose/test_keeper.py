@@ -15,6 +15,7 @@ import pytest
 
 from control.world import make_plan
 from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.memory import MemoryJournal
 from firedoor.compose.children import Child
 from firedoor.compose.deploys import Deploy
 from firedoor.compose.keeper import Keeper
@@ -35,12 +36,14 @@ class Kept:
         self.project.create()
         self.told: list[str] = []
         self.deaths: list[str] = []
+        self.journal = MemoryJournal()
         self.on_told: Callable[[str], None] = lambda _line: None
         self.on_death: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
         self.keeper = Keeper(
             zone=make_plan().zone("clean"), project=self.project, clock=SystemClock(),
             tell=self._tell, settle=self._settle, died=self._died, policy=policy,
+            journal=self.journal,
         )  # fmt: skip
 
     def _tell(self, line: str) -> None:
@@ -91,6 +94,10 @@ def test_a_zone_that_dies_backs_off_is_called_a_crash_loop_and_starts_at_once_wh
             assert (known.looping, known.deaths, known.up) == (True, 1, False)
             assert known.last == "ended with exit code 2"
             assert kept.deaths == ["clean"], "what it held is let go of before another one starts"
+            (noted,) = kept.journal.of("process.died")
+            assert (noted.zone, noted.code) == ("clean", "crash_loop")
+            assert noted.facts["deaths"] == 1
+            assert "no pipeline has run in" in str(noted.facts["said"])
 
             keeper.hear({}, Order(generation=1, by="ann"), None)  # `firedoor zone resume`
             assert not keeper.looping, "a person says that the cause is removed"

@@ -49,7 +49,6 @@ def drilled(
             injection,
             CLOCK,
             detaching=frozenset(detaching),
-            only_detaching=bool(tuple(detaching)),
         ),
         Work() if work is None else work,
         CLOCK,

@@ -14,10 +14,13 @@ import msgspec
 import pytest
 
 from firedoor.compose.reaching import reach
+from firedoor.drill.catalogue import faults_of
 from firedoor.drill.choosing import make_fault
 from firedoor.drill.fault import Fault, Injected
+from firedoor.drill.fault_kind import ZoneKind
+from firedoor.ports.streams import Streams
 from firedoor.wire.records import BatchRecord
-from pipelines.shops import GOOD, LIMIT_S, Process, Shop, shop
+from pipelines.shops import GOOD, LIMIT_S, POST, Process, Shop, shop
 
 __all__ = ["shop"]
 
@@ -102,3 +105,86 @@ def test_in_production_nothing_is_injected_that_nobody_has_allowed(shop: Shop) -
     assert "--allow-production" in said.refused
     assert said.hits == 0
     shop.until(run, shop.every_row_once, "every row once")
+
+
+FILLS = 0.02
+"""Share of the rows that is hit where the usual one would hit none of a small batch."""
+ZONES: dict[str, ZoneKind] = {"orders": "source", "priced": "transform", "post": "sink"}
+NOT_HERE = {"out_of_order", "label_flip", "worker_memory", "poison_memory"}
+"""Orders have no times and no labels; workers here may take a GiB, more than is polite to take."""
+
+
+def faults_here() -> list[Fault]:
+    """Return every fault of data, link and workers, in each zone that it can be injected in."""
+    wanted = [
+        (zone, kind, each)
+        for zone, kind in ZONES.items()
+        for each in faults_of(kind)
+        if each.at in {"link", "source", "worker"} and each.name not in NOT_HERE
+    ]
+    return [
+        msgspec.structs.replace(
+            make_fault(
+                each.name, zone=zone, zone_kind=kind, drill="d1", number=number, seed=number,
+                share=max(each.share, FILLS) if each.of_what else None,
+                column="price" if each.column and each.name != "schema_added" else "",
+            ),
+            lease_s=2 * LEASE_S,
+        )
+        for number, (zone, kind, each) in enumerate(wanted)
+    ]  # fmt: skip
+
+
+async def inject(shop: Shop, streams: Streams, fault: Fault) -> Injected:
+    """Inject one fault while rows come, without renewing it; return what its zone said at last."""
+    said: Injected | None = None
+    await streams.beat(f"fault.{fault.zone}", msgspec.json.encode(fault))
+    async with asyncio.timeout(LIMIT_S):
+        while said is None or not said.over:
+            if shop.rows - shop.stored().height < 1_000:
+                shop.add(500)
+            await asyncio.sleep(LOOK_S)
+            beats = await streams.beats(f"injected.{fault.zone}.")
+            for value in beats.values():
+                heard = msgspec.json.decode(value, type=Injected)
+                said = heard if heard.id == fault.id else said
+            assert said is None or not said.refused, said
+    return said
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_200)
+def test_no_row_is_lost_by_any_fault_and_the_pipeline_is_as_before_after_each(shop: Shop) -> None:
+    shop.write(GOOD, follow=True, more=POST)
+    run = shop.start("up", "shop.py")
+    shop.until(run, lambda: shop.stored().height == shop.rows, "at work")
+
+    async def main() -> dict[str, int]:
+        hits = {}
+        async with reach(shop.folder) as reached:
+            for fault in faults_here():
+                said = await inject(shop, reached.streams, fault)
+                hits[f"{fault.zone} {fault.name}"] = said.hits
+                await asyncio.to_thread(settle, shop, run, f"{fault.zone} {fault.name}")
+        return hits
+
+    hits = asyncio.run(main())
+    assert len(hits) >= 40
+    assert [name for name, count in hits.items() if not count] == []
+
+
+def settle(shop: Shop, run: Process, after: str) -> None:
+    """Wait until all rows are where they belong, and all zones at work."""
+    shop.add(500)
+    shop.until(
+        run, lambda: shop.stored().height + dead(shop) == shop.rows, f"settled after {after}"
+    )
+    names = [*ZONES, "store"]
+    shop.until(
+        run, lambda: all(shop.zone(run, name)["state"] == "running" for name in names), after
+    )
+
+
+def dead(shop: Shop) -> int:
+    """Return how many rows are dead in the one zone whose step costs rows."""
+    return sum(record.dead for record in asyncio.run(records(shop)))

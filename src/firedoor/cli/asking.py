@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import getpass
 import socket
 import sys
@@ -12,9 +13,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from firedoor.errors import FiredoorError
+from firedoor.errors import DeclarationError, FiredoorError
 
 T = TypeVar("T")
+AGES = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 ProjectOption = Annotated[
     Path, typer.Option("--project", help="The folder that .firedoor is in.", show_default="here")
@@ -57,3 +59,20 @@ def one_line(text: str, length: int) -> str:
     """Return text in one line, cut at its end; control characters are shown, not sent."""
     plain = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
     return plain if len(plain) <= length else plain[: length - 4] + " ..."
+
+
+def parse_when(field: str, text: str, now_s: float) -> float:
+    """Return seconds since 1970 of an instant (UTC unless it says otherwise), or of an age.
+
+    Raises:
+        DeclarationError: for what is neither.
+    """
+    count, unit = text[:-1], AGES.get(text[-1:])
+    if unit is not None and count.isdecimal():
+        return now_s - int(count) * unit
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError:
+        remedy = "write 2026-11-29T12:00, or an age like 90m, 36h, 7d"
+        raise DeclarationError(field, text, "is no time", remedy) from None
+    return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp()

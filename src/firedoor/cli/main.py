@@ -30,6 +30,7 @@ COMMANDS = {
     "flag": "firedoor.cli.flag:app",
     "kill": "firedoor.cli.kill:kill",
     "changes": "firedoor.cli.changed:changed",
+    "events": "firedoor.cli.events:events",
     "backfill": "firedoor.cli.backfill:backfill",
     "map": "firedoor.cli.map:draw",
     "check": "firedoor.cli.check:check",

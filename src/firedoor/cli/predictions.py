@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +9,11 @@ import msgspec
 import typer
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask
+from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, parse_when
 from firedoor.compose.prediction_rows import Exported, export
 from firedoor.compose.reaching import reach
 from firedoor.control.predictions import predictions_between
 from firedoor.errors import DeclarationError
-
-UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 app = typer.Typer(
     help="Copies of what services answered: exported, to learn from.",
@@ -72,20 +69,3 @@ def export_predictions(
         f"{done.path}: {done.rows:,} rows of {done.predictions:,} predictions, "
         f"{done.labelled:,} of them labelled{lost}"
     )
-
-
-def parse_when(field: str, text: str, now_s: float) -> float:
-    """Return seconds since 1970 of an instant (UTC unless it says otherwise), or of an age.
-
-    Raises:
-        DeclarationError: for what is neither.
-    """
-    count, unit = text[:-1], UNITS.get(text[-1:])
-    if unit is not None and count.isdecimal():
-        return now_s - int(count) * unit
-    try:
-        instant = dt.datetime.fromisoformat(text)
-    except ValueError:
-        remedy = "write 2026-11-29T12:00, or an age like 90m, 36h, 7d"
-        raise DeclarationError(field, text, "is no time", remedy) from None
-    return (instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp()

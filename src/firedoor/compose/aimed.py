@@ -39,7 +39,9 @@ class Aimed:
         fault = self._faults.now("worker")
         if fault is None or not proven:
             return None
-        work = functools.partial(_aim, fault, envelope, payload, self._memory_bytes)
+        work = functools.partial(
+            _aim, fault, envelope, payload, self._memory_bytes, self._faults.ends_s()
+        )
         aimed = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         if aimed.why_not:
             self._faults.unable(aimed.why_not)
@@ -48,11 +50,13 @@ class Aimed:
         return aimed.strike
 
 
-def _aim(fault: Fault, envelope: Envelope, payload: bytes, memory_bytes: int) -> Aim:
+def _aim(
+    fault: Fault, envelope: Envelope, payload: bytes, memory_bytes: int, until_s: float
+) -> Aim:
     """Look at the rows of a batch."""
     from firedoor.compute import ipc  # noqa: PLC0415 - polars, for who is drilled
     from firedoor.compute.aiming import aim  # noqa: PLC0415 - as above
 
     frame = ipc.decode(io.BytesIO(payload[: envelope.frame_bytes]))
     root = str(BatchId.parse(envelope.batch).root)
-    return aim(fault, root, frame, memory_bytes=memory_bytes)
+    return aim(fault, root, frame, memory_bytes=memory_bytes, until_s=until_s)

@@ -16,7 +16,9 @@ from firedoor.adapters.nats.server import start
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.restarts import RestartPolicy, Restarts, after_death
 from firedoor.errors import FiredoorError
+from firedoor.events.happened import Happened
 from firedoor.ports.clock import Clock
+from firedoor.ports.telemetry import Journal, Unheard
 from firedoor.spec.plan import Plan
 
 LOOK_S = 0.1
@@ -70,6 +72,7 @@ class Broker:
     """Why it stores nothing although it lives, with what to do about it; empty: it does."""
     gone: str = ""
     """Why it has died and does not start; empty: it lives."""
+    journal: Journal = field(default_factory=Unheard)
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     in_thread: Callable[[Callable[[], None]], Awaitable[None]] = asyncio.to_thread
     """Does what takes its time while others go on."""
@@ -102,6 +105,8 @@ class Broker:
             restarts = after_death(restarts, self.policy, lived_s=lived_s)
             self.fault, self.gone = ("", ill) if died else (ill, "")
             pid = local.pid
+            code = "died" if died else "cannot_store"
+            self._note(f"the broker {'has died' if died else 'cannot store'}: {ill}", code=code)
             # One that fails again and again is told of when that begins, and when it is plain.
             loud = restarts.in_a_row in {1, self.policy.loop_deaths}
             if loud and not died:
@@ -110,12 +115,21 @@ class Broker:
                 await self.clock.wait(restarts.wait_s)
             told = await self._revive(local, told=loud and not died, quiet_s=0 if loud else QUIET_S)
             self.fault = self.gone = ""
+            self._note("the broker was started again; nothing is lost", code="started")
             if loud or told:
                 how = f"(process {pid}) has died" if died else "can store again"
                 row = f", {restarts.in_a_row} in a row" if restarts.in_a_row > 1 else ""
                 often = f"{restarts.deaths} so far{row}"
                 self.tell(f"the broker {how}; started again ({often}), nothing is lost")
             began_s = self.clock.now_s()
+
+    def _note(self, text: str, *, code: str) -> None:
+        """Note what happened to it: kept here until it is there to take it."""
+        cause = "" if code == "started" else "broker"
+        at_s = self.clock.utc_s()
+        self.journal.note(
+            Happened(at_s=at_s, kind="broker", text=text, code=code, cause=cause, about="broker")
+        )
 
     async def _ill(self, local: Server) -> tuple[bool, str]:
         """Return, once there is one, what is the matter: whether it has died, and in words."""

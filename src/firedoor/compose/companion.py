@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firedoor.compose.children import Child, last_words, start
 from firedoor.compose.files import explain
+from firedoor.compose.process_notes import died
 from firedoor.compose.project import Project
-from firedoor.compose.restarts import RestartPolicy, Restarts, after_death
+from firedoor.compose.restarts import RestartPolicy, Restarts, after_death, looping
 from firedoor.ports.clock import Clock
+from firedoor.ports.telemetry import Journal, Unheard
 from firedoor.spec.plan import Plan
 
 LOG = "job-watch"
@@ -33,6 +35,7 @@ class Companion:
     """In words: ``the process that runs jobs with triggers``."""
     stop_s: float
     """Longest that it may take to end when it is asked to."""
+    journal: Journal = field(default_factory=Unheard)
     began: Callable[[int], None] = lambda _: None
     """Told the process id of each."""
 
@@ -50,6 +53,12 @@ class Companion:
             began_s = clock.now_s()
             how = await self._to_its_end(project, began_s)
             restarts = after_death(restarts, policy, lived_s=clock.now_s() - began_s)
+            self.journal.note(
+                died(
+                    self.what, how, at_s=clock.utc_s(), deaths=restarts.deaths,
+                    looping=looping(restarts, policy),
+                )
+            )  # fmt: skip
             if restarts.in_a_row <= policy.loop_deaths:
                 last = restarts.in_a_row == policy.loop_deaths
                 more = ", which is not told again" if last else ""
@@ -83,11 +92,12 @@ async def run_triggers(
     *,
     clock: Clock,
     tell: Tell,
+    journal: Journal,
     policy: RestartPolicy = RestartPolicy(),  # noqa: B008 - frozen
 ) -> None:
     """Keep the process alive for ever that runs a pipeline's jobs when their triggers say so."""
     companion = Companion(
         name=LOG, command=["job", "watch", "--pipeline", plan.file], stop_s=STOP_S,
-        what="the process that runs jobs with triggers",
+        what="the process that runs jobs with triggers", journal=journal,
     )  # fmt: skip
     await companion.keep(project, clock=clock, tell=tell, policy=policy)

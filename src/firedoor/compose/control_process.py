@@ -21,13 +21,16 @@ from firedoor.compose import log_lines, tether
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.control_lease import SAY_S, ControlLease
 from firedoor.compose.flag_table import flag_chores
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.models import Models
 from firedoor.compose.pack_replay import BrokerReplayer
 from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.recorded import tell_recorded
 from firedoor.compose.rollout_versions import RegistryVersions
 from firedoor.compose.serving_folder import ServingFolder, serving_plan
 from firedoor.control.rollouts import RolloutController
 from firedoor.errors import FiredoorError, StoreRefused, StreamsUnavailable
+from firedoor.events.happened import Happened
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
@@ -69,6 +72,7 @@ class ControlProcess:
     _leave: asyncio.Event = field(default_factory=asyncio.Event)
     _clock: SystemClock = field(default_factory=SystemClock)
     _streams: Streams | None = None
+    _journaling: Journaling = field(init=False)
     _away: str = ""
 
     async def run(self) -> int:
@@ -85,8 +89,10 @@ class ControlProcess:
         project = Project.at(self.options.directory)
         folder = ServingFolder(project, _log.warning)
         plan = await asyncio.to_thread(serving_plan, folder, project, self.options.pipeline)
+        self._journaling = Journaling(project.folder, "control", self._clock)
         async with asyncio.TaskGroup() as group:
             aside = [
+                group.create_task(self._journaling.run()),
                 group.create_task(
                     self.serve_api(plan, project, lambda: self._streams, self._clock)
                 ),
@@ -95,6 +101,7 @@ class ControlProcess:
             await self._leave.wait()
             for task in aside:
                 task.cancel()
+        self._journaling.close()
         return LEFT
 
     async def _control(self, plan: Plan, project: Project) -> None:
@@ -113,10 +120,12 @@ class ControlProcess:
                 continue
             wait_s, self._away = CONNECT_MIN_S, ""
             self._streams = streams
+            self._journaling.reach(streams)
             try:
                 await self._lead(streams, plan, project)
             finally:
                 self._streams = None
+                self._journaling.reach(None)
                 await streams.close()
 
     async def _lead(self, streams: Streams, plan: Plan, project: Project) -> None:
@@ -135,10 +144,10 @@ class ControlProcess:
                 else:
                     heard_s, self._away = self._clock.now_s(), ""
                     if held and driving is None:
-                        _log.info("drives rollouts")
+                        self._note("drives rollouts", "leads")
                         driving = group.create_task(self._drive_all(streams, plan, project))
                     elif not held and driving is not None:
-                        _log.info("another control process drives rollouts")
+                        self._note("another control process drives rollouts", "follows")
                         driving.cancel()
                         driving = None
                 await self._clock.wait(SAY_S)
@@ -158,9 +167,10 @@ class ControlProcess:
 
     async def _drive_all(self, streams: Streams, plan: Plan, project: Project) -> None:
         """Drive every service, and see to what goes on beside, for ever."""
-        chores = flag_chores(streams, plan, project.folder, clock=self._clock, tell=_log.info)
+        chores = flag_chores(streams, project.folder, clock=self._clock, tell=_log.info)
+        recorded = tell_recorded(streams, project, plan, clock=self._clock)
         async with asyncio.TaskGroup() as group:
-            for chore in chores:
+            for chore in (*chores, recorded):
                 group.create_task(chore)
             for service in plan.services:
                 group.create_task(self._drive(streams, service, project))
@@ -186,6 +196,14 @@ class ControlProcess:
                 # A fault in one service's rollout must not stop those of others.
                 _log.exception("rollouts of %s stand still, and are tried again", service.name)
             await self._clock.wait(AGAIN_S)
+
+    def _note(self, text: str, code: str) -> None:
+        """Note who drives rollouts."""
+        _log.info("%s", text)
+        at_s, about = self._clock.utc_s(), f"control process {os.getpid()}"
+        self._journaling.journal.note(
+            Happened(at_s=at_s, kind="control", text=f"{about}: {text}", code=code, about=about)
+        )
 
     def _miss(self, why: str) -> None:
         """Note that the broker is away; tell it once."""

@@ -11,6 +11,7 @@ from firedoor.compose.code_copy import copy_code, digest_of, moved
 from firedoor.compose.files import write_atomically
 from firedoor.compose.project import Project
 from firedoor.errors import NotKnown
+from firedoor.events.happened import Happened
 from firedoor.spec.plan import Plan, ZonePlan
 
 DeployState = Literal["wanted", "live", "failed"]
@@ -176,3 +177,13 @@ def past_with(project: Project, plan: Plan, zone: str, *, code: str) -> tuple[Pa
 def _live_file(project: Project) -> Path:
     """Return where deployments that hold are kept."""
     return project.folder / "deployed" / "live.json"
+
+
+def settled(zone: str, deploy: Deploy, at_s: float) -> Happened:
+    """Return the entry that says what came of a deployment."""
+    live = deploy.state == "live"
+    did = "took over" if live else f"is not deployed: {deploy.because}"
+    return Happened(
+        at_s=at_s, kind="deploy", zone=zone, code=deploy.state, by=deploy.by, about=zone,
+        text=f"version {deploy.version} {did}", after=deploy.version if live else "",
+    )  # fmt: skip

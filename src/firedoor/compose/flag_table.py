@@ -13,17 +13,16 @@ from pathlib import Path
 
 from firedoor.compose.chores import repeat
 from firedoor.compose.flags_file import FlagsFile
-from firedoor.control.changes import prune
+from firedoor.control.changes import bring_over
 from firedoor.control.flags import Wanted, change_flags, edit_offline, merge_back, read_flags
 from firedoor.errors import ProjectBusy, StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
-from firedoor.spec.plan import Plan
 from firedoor.wire.change import Change
 from firedoor.wire.flags import Flags, newer
 
 MERGE_S = 2.0
-PRUNE_S = 3_600.0
+BRING_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +96,12 @@ class FlagTable:
 
 
 def flag_chores(
-    streams: Streams, plan: Plan, folder: Path, *, clock: Clock, tell: Callable[[str], None]
+    streams: Streams, folder: Path, *, clock: Clock, tell: Callable[[str], None]
 ) -> tuple[Coroutine[object, object, None], ...]:
     """Return what is done about flags beside a run, each for ever.
 
-    Changes that were made while the broker was away are merged back, and old notes of changes go.
+    Changes that were made while the broker was away are merged back, and those brought into the
+    ledger that are older than it.
     """
     table = FlagTable(streams, FlagsFile(folder))
 
@@ -109,10 +109,11 @@ def flag_chores(
         for change in await table.merge_back():
             tell(f"{change.about}: changed by {change.by} while the broker was away, merged back")
 
-    async def forget() -> None:
-        await prune(streams, retention_days=plan.retention_days, now_s=clock.utc_s())
+    async def bring() -> None:
+        if count := await bring_over(streams):
+            tell(f"{count} changes were brought into the ledger")
 
     return (
         repeat(merge, every_s=MERGE_S, clock=clock, tell=tell, undone="flags are not merged back"),
-        repeat(forget, every_s=PRUNE_S, clock=clock, tell=tell, undone="old changes stay"),
+        repeat(bring, every_s=BRING_S, clock=clock, tell=tell, undone="old changes are not shown"),
     )

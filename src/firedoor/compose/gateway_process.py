@@ -29,6 +29,7 @@ from firedoor.compose.connecting import connect_to
 from firedoor.compose.evidence_packs import EvidencePacks
 from firedoor.compose.flags_file import FlagsFile
 from firedoor.compose.gateway_feed import Feed
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.label_forwarding import forwarder
 from firedoor.compose.opening import Opening
 from firedoor.compose.pack_replay import PackReplays
@@ -42,6 +43,7 @@ from firedoor.compose.serving_folder import (
 from firedoor.data.prediction_writer import PredictionWriter
 from firedoor.errors import DeclarationError, FiredoorError
 from firedoor.gateway.front import front
+from firedoor.gateway.happenings import happened
 from firedoor.gateway.http_server import bind, new_event_loop
 from firedoor.gateway.path import ServicePath
 from firedoor.gateway.services import ServiceFacts
@@ -84,6 +86,7 @@ class GatewayProcess:
     options: GatewayOptions
     _leave: asyncio.Event = field(default_factory=asyncio.Event)
     _clock: SystemClock = field(default_factory=SystemClock)
+    _journaling: Journaling = field(init=False)
     _url: str = ""
     """Where it answers, once it does."""
 
@@ -102,6 +105,8 @@ class GatewayProcess:
         folder = ServingFolder(project, _log.warning)
         plan = await asyncio.to_thread(serving_plan, folder, project, self.options.pipeline)
         name = outfit.replica()
+        called = f"gateway-{self.options.number}" if self.options.number else "gateway"
+        self._journaling = Journaling(project.folder, called, self._clock)
         async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
             opening = Opening(
                 plan, project=project, champions=Champions(project.folder, _log.warning),
@@ -110,6 +115,8 @@ class GatewayProcess:
             log = PredictionWriter(clock=self._clock)
             tasks.create_task(log.run())
             stack.push_async_callback(log.close)
+            stack.push_async_callback(self._journaling.finish)
+            stack.callback(tasks.create_task(self._journaling.run()).cancel)
             paths = {
                 service.name: await stack.enter_async_context(
                     ServicePath(
@@ -123,10 +130,15 @@ class GatewayProcess:
                 for service in plan.services
             }  # fmt: skip
             feed = self._feed(project, plan, folder, paths, name)
-            feed.reached = lambda streams: setattr(log, "log", streams)
+            feed.reached = lambda streams: self._reached(log, streams)
             await feed.begin()
             await self._serve(feed, folder, paths, name)
         return LEFT
+
+    def _reached(self, log: PredictionWriter, streams: Streams | None) -> None:
+        """Write to a broker from now on; None: to none."""
+        log.log = streams
+        self._journaling.reach(streams)
 
     def _feed(
         self,
@@ -239,8 +251,13 @@ class GatewayProcess:
     ) -> None:
         """Say how it is whenever that changes, for ever."""
         before: GatewayState | None = None
+        told: dict[str, ServiceFacts] = {}
         while True:
-            told = {name: path.facts() for name, path in paths.items()}
+            known, told = told, {name: path.facts() for name, path in paths.items()}
+            for service, facts in told.items():
+                at_s = self._clock.utc_s()
+                for one in happened(service, known.get(service), facts, at_s):
+                    self._journaling.journal.note(one)
             state = replace(
                 first,
                 url=self._url,

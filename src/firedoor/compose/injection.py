@@ -85,6 +85,10 @@ class Injection:
             return None
         return fault
 
+    def ends_s(self) -> float:
+        """Return when it ends if nothing more is heard."""
+        return leases.ends_s(self.lease)
+
     def hit(self, count: int = 1) -> None:
         """Count what it hit."""
         self._hits += count

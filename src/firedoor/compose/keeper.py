@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from firedoor.compose import children
+from firedoor.compose import children, process_notes
 from firedoor.compose.children import Child
 from firedoor.compose.deploys import Deploy
 from firedoor.compose.files import explain
@@ -20,6 +20,7 @@ from firedoor.compose.restarts import RestartPolicy, Restarts, after_death, forg
 from firedoor.control.status import Kept
 from firedoor.data.bell import Bell
 from firedoor.ports.clock import Clock
+from firedoor.ports.telemetry import Journal, Unheard
 from firedoor.spec.plan import ZonePlan
 from firedoor.wire.records import Order, ZoneStatus
 
@@ -46,6 +47,7 @@ class Keeper:
     """Told what became of a deployment."""
     died: Callable[[str], Awaitable[None]]
     """Told of each death before another process is started."""
+    journal: Journal = field(default_factory=Unheard)
     policy: RestartPolicy = field(default_factory=RestartPolicy)
     ready_s: float = READY_S
     version: str = ""
@@ -186,6 +188,7 @@ class Keeper:
             again = f"tried again ({self.restarts.deaths} so far)"
             self.last = f"could not be started: {explain(error)}"
             self.tell(f"zone {self.zone.name}: its process {self.last}; {again}")
+            self._note_death(self.last, 0)
             await self._pause(self.restarts.wait_s)
             return False
         self._began = True
@@ -220,8 +223,19 @@ class Keeper:
         said = children.last_words(self.project.log_file(self.zone.name)) if code > 0 else ""
         shown = "".join(f"\n  | {line}" for line in said.splitlines())
         self.tell(f"zone {self.zone.name}: process {ended.pid} {_how(code)}; {again}{shown}")
+        self._note_death(self.last, ended.pid, said)
         await self.died(self.zone.name)
         await self._pause(self.restarts.wait_s)
+
+    def _note_death(self, how: str, pid: int, said: str = "") -> None:
+        """Note that a process died, or could not be started."""
+        zone, at_s = self.zone.name, self.clock.utc_s()
+        self.journal.note(
+            process_notes.died(
+                f"zone {zone}", how, at_s=at_s, zone=zone, pid=pid, said=said,
+                deaths=self.restarts.deaths, looping=self.looping,
+            )
+        )  # fmt: skip
 
     def _drained(self, ended: Child) -> bool:
         """Return whether a person had a process drain; by now it may be wanted again."""

@@ -22,7 +22,9 @@ import msgspec
 from firedoor.compose.files import explain, write_atomically
 from firedoor.compose.project import Project
 from firedoor.errors import FrameRefused
+from firedoor.events.happened import Happened
 from firedoor.ports.clock import Clock
+from firedoor.ports.telemetry import Journal, Unheard
 from firedoor.spec.plan import LookupPlan, Plan
 
 LIMIT_S = 300.0
@@ -64,6 +66,7 @@ class Lookups:
     clock: Clock
     tell: Callable[[str], None]
     """Told what a person should know."""
+    journal: Journal = field(default_factory=Unheard)
     limit_s: float = LIMIT_S
     failures: dict[str, str] = field(default_factory=dict)
     """Why the last refresh of a lookup failed, by name."""
@@ -97,12 +100,15 @@ class Lookups:
         current = self.current()
         for name, version, error in await self._read(lookups):
             if error:
+                if self.failures.get(name) != error:
+                    self._note(name, error, code="unreadable")
                 self.failures[name] = error
                 if name in current:  # else nothing begins, and that is told
                     self.tell(f"{error}; version {current[name]} stays in force")
                 continue
             if self.failures.pop(name, None):
                 self.tell(f"lookup {name!r} can be read again: version {version}")
+                self._note(name, f"lookup {name!r} can be read again", code="read", after=version)
             self._put_in_force(name, version)
             self._forget(name, version)
 
@@ -132,8 +138,20 @@ class Lookups:
         """Say which version of a lookup sources pin."""
         current = self.current()
         if current.get(name) != version:
+            before, text = current.get(name, ""), f"lookup {name!r} has another version"
+            self._note(name, text, code="version", before=before, after=version)
             said = json.dumps({**current, name: version}, sort_keys=True)
             write_atomically(self.project.lookups / "current.json", said.encode(), durable=True)
+
+    def _note(self, name: str, text: str, *, code: str, before: str = "", after: str = "") -> None:
+        """Note what happened to a lookup."""
+        at_s = self.clock.utc_s()
+        self.journal.note(
+            Happened(
+                at_s=at_s, kind="lookup", text=text, code=code, about=name, before=before,
+                after=after,
+            )
+        )  # fmt: skip
 
     def _forget(self, name: str, version: str) -> None:
         """Remove versions that are older than a day, but for the latest three."""

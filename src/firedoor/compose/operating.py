@@ -87,6 +87,13 @@ async def order_guard(
     past = (*await read_past(streams, zone), order)[-PAST_MAX:]
     await streams.put(f"ordered.{zone}", msgspec.json.encode(past))
     await _keep(streams, zone, replace(before, guards=(*others, order)))
+    await record(
+        streams,
+        Change(
+            at_s=at_s, by=by, because=because or "no reason was given", what=f"guard {verb}",
+            about=zone, after=guard,
+        ),
+    )  # fmt: skip
     return order
 
 

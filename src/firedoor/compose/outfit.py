@@ -72,11 +72,8 @@ def linked(
     streams: Streams, zone: ZonePlan, plan: Plan, clock: Clock, faults: Faults
 ) -> LinkFaults:
     """Return a zone's client of the broker, as its runner has it: behind a link that can fail."""
-    outlets = plan.outlets(zone.name)
-    cut = frozenset(edge.name for edge in outlets if edge.when_full == "detach")
-    return LinkFaults(
-        streams, faults, clock, detaching=cut, only_detaching=len(cut) == len(outlets)
-    )
+    detaching = {edge.name for edge in plan.outlets(zone.name) if edge.when_full == "detach"}
+    return LinkFaults(streams, faults, clock, detaching=frozenset(detaching))
 
 
 def shadowed(

@@ -13,6 +13,7 @@
 | ``runs/`` | what jobs did, and their checkpoints; see ``compose.runs`` |
 | ``mlflow/`` | what tracking servers have of it; see ``compose.mirroring`` |
 | ``serving/`` | what gateways go on with while nobody answers: ``flags.json`` and the like |
+| ``journal/NAME.PROCESS.jsonl`` | what processes noted and the ledger does not have yet |
 | ``deployed/ZONE-VERSION.json`` | zones whose code was replaced |
 | ``logs/ZONE.log``, ``status.json``, ``report.json`` | what happened |
 """

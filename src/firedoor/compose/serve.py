@@ -19,16 +19,21 @@ from dataclasses import dataclass, field
 from firedoor.compose import children
 from firedoor.compose.champions import Champions, followed
 from firedoor.compose.companion import Companion
+from firedoor.compose.connecting import connect_to
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.serving_broker import ServingBroker
 from firedoor.compose.serving_folder import GatewayState, ServingFolder
 from firedoor.errors import DeclarationError, ModelRefused, PipelineUnloadable, ProjectBusy
 from firedoor.gateway.http_server import bind
 from firedoor.ports.clock import Clock
+from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
 
 LOOK_S = 0.2
 LOGS_S = 5.0
+WRITE_S = 2.0
+"""For which a broker is waited for that is told what happened; then it is looked for anew."""
 GRACE_S = 5.0
 """Beyond the longest time that a service finishes requests in."""
 CONTROL = "serve-control"
@@ -59,6 +64,7 @@ class Serving:
     tell: Callable[[str], None]
     options: ServeOptions
     _folder: ServingFolder = field(init=False)
+    _journaling: Journaling = field(init=False)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _states: dict[int, GatewayState] = field(default_factory=dict)
     _pids: dict[int, int] = field(default_factory=dict)
@@ -93,12 +99,14 @@ class Serving:
 
     async def _serve(self, port: int) -> None:
         """Start everything, and keep it at work until it is asked to end."""
+        self._journaling = Journaling(self.project.folder, "serve", self.clock)
         broker = ServingBroker(
             project=self.project, plan=self.plan, clock=self.clock, tell=self.tell,
-            external=self.options.external,
+            external=self.options.external, journal=self._journaling.journal,
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             brokering = group.create_task(broker.keep())
+            telling = group.create_task(self._journaling.by_itself(self._connect))
             gateways = [
                 group.create_task(companion.keep(self.project, clock=self.clock, tell=self.tell))
                 for companion in self._companions(port)
@@ -109,10 +117,13 @@ class Serving:
             for task in (*gateways, *aside):
                 task.cancel()
             await asyncio.wait(gateways)
+            telling.cancel()
+            await asyncio.wait([telling])
             brokering.cancel()  # last: what was counted is told before
 
     def _companions(self, port: int) -> list[Companion]:
         """Return the processes: gateways, and the one for control."""
+        journal = self._journaling.journal
         options, drain_s = self.options, max(each.limits.drain_s for each in self.plan.services)
         control = ["control"]
         if options.control_port is not None:
@@ -120,7 +131,7 @@ class Serving:
         companions = [
             Companion(
                 name=CONTROL, command=control, stop_s=GRACE_S,
-                what="the process that drives rollouts",
+                what="the process that drives rollouts", journal=journal,
             )
         ]  # fmt: skip
         for number in range(1, options.gateways + 1):
@@ -129,11 +140,24 @@ class Serving:
             companions.append(
                 Companion(
                     name=f"serve-gateway-{number}", command=[*command, "--number", str(number)],
-                    what=f"gateway {number}", stop_s=drain_s + GRACE_S,
+                    what=f"gateway {number}", stop_s=drain_s + GRACE_S, journal=journal,
                     began=lambda pid, number=number: self._pids.update({number: pid}),  # type: ignore[misc]
                 )
             )  # fmt: skip
         return companions
+
+    async def _connect(self) -> Streams:
+        """Return the broker's streams, to tell it what happened.
+
+        Raises:
+            FiredoorError: if there is none.
+        """
+        endpoint = self.options.external
+        if endpoint is None:
+            endpoint = await asyncio.to_thread(self.project.endpoint)
+        return await connect_to(
+            endpoint, pipeline=self.plan.pipeline, clock=self.clock, write_s=WRITE_S
+        )
 
     async def _watch(self) -> None:
         """Tell how gateways are whenever that changes, for ever."""

@@ -7,7 +7,7 @@ services. Serving never waits for it: where it cannot be had, that is told, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from firedoor.compose.broker import Broker
 from firedoor.compose.connecting import connect_to
@@ -15,6 +15,7 @@ from firedoor.compose.files import explain
 from firedoor.compose.project import Endpoint, Project
 from firedoor.errors import FiredoorError, ProjectBusy
 from firedoor.ports.clock import Clock
+from firedoor.ports.telemetry import Journal, Unheard
 from firedoor.spec.plan import Plan
 
 LOOK_S = 0.5
@@ -32,6 +33,7 @@ class ServingBroker:
     tell: Callable[[str], None]
     external: Endpoint | None = None
     """One that is somewhere already."""
+    journal: Journal = field(default_factory=Unheard)
     _said: str = ""
 
     async def keep(self) -> None:
@@ -65,7 +67,10 @@ class ServingBroker:
             FiredoorError, OSError: if it cannot be started.
         """
         self.project.write_plan(self.plan)
-        broker = Broker(project=self.project, plan=self.plan, clock=self.clock, tell=self.tell)
+        broker = Broker(
+            project=self.project, plan=self.plan, clock=self.clock, tell=self.tell,
+            journal=self.journal,
+        )  # fmt: skip
         try:
             endpoint = await broker.start()
             streams = await connect_to(endpoint, pipeline=self.plan.pipeline, clock=self.clock)

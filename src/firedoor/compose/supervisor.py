@@ -20,12 +20,15 @@ from firedoor.compose.broker import Broker
 from firedoor.compose.chores import beside
 from firedoor.compose.companion import LOG, run_triggers
 from firedoor.compose.connecting import connect_to
-from firedoor.compose.deploys import Deploy, read_deploy, read_live, write_live
+from firedoor.compose.deploys import Deploy, read_deploy, read_live, settled, write_live
 from firedoor.compose.ending import Stuck, ZoneFacts
 from firedoor.compose.flag_table import flag_chores
+from firedoor.compose.groups import first_of
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.recorded import tell_recorded
 from firedoor.compose.shadows import Switching
 from firedoor.compose.triggering import triggered
 from firedoor.compose.watching import Watch
@@ -97,6 +100,7 @@ class Supervisor:
     _watch: Watch = field(init=False)
     _switching: Switching = field(init=False)
     _broker: Broker = field(init=False)
+    _journaling: Journaling = field(init=False)
     _read: dict[int, int] = field(default_factory=dict)
     """Rows that sources read, by process."""
     _starting: asyncio.Task[NatsStreams] | None = None
@@ -124,20 +128,24 @@ class Supervisor:
         """
         began_s = self.clock.now_s()
         project, plan, clock, tell = self.project, self.plan, self.clock, self.screen.tell
+        self._journaling = Journaling(project.folder, "run" if self.bounded else "up", clock)
+        journal = self._journaling.journal
         self._broker = Broker(
-            project=project, plan=plan, clock=clock, tell=tell, external=self.external
-        )
+            project=project, plan=plan, clock=clock, tell=tell, external=self.external,
+            journal=journal,
+        )  # fmt: skip
         self._watch = Watch(project=project, plan=plan, clock=clock, tell=tell)
         self._switching = Switching(project=project, plan=plan, clock=clock, tell=tell)
-        lookups = Lookups(project=project, plan=plan, clock=clock, tell=tell)
+        lookups = Lookups(project=project, plan=plan, clock=clock, tell=tell, journal=journal)
         try:
             async with asyncio.TaskGroup() as group:
                 accounts = await self._work(group, lookups)
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise first_of(errors) from errors
         finally:
             await self._end_all()
             await self._broker.stop()
+            self._journaling.close()
         return Outcome(
             why=self._why or "asked",
             seconds=self.clock.now_s() - began_s,
@@ -171,6 +179,7 @@ class Supervisor:
         accounts = await self._books(streams)
         for task in aside:
             task.cancel()
+        await self._journaling.finish()
         await streams.close()
         return accounts
 
@@ -181,15 +190,11 @@ class Supervisor:
         return (
             self._broker.keep(),
             lookups.keep_fresh(),
+            self._journaling.run(streams),
+            tell_recorded(streams, self.project, self.plan, clock=self.clock),
             self._bound_logs(),
             *beside(streams, self.plan, self.project, clock=self.clock, tell=self.screen.tell),
-            *flag_chores(
-                streams,
-                self.plan,
-                self.project.folder,
-                clock=self.clock,
-                tell=self.screen.tell,
-            ),
+            *flag_chores(streams, self.project.folder, clock=self.clock, tell=self.screen.tell),
             *self._triggers(),
         )
 
@@ -197,8 +202,9 @@ class Supervisor:
         """Return what runs jobs by themselves, where there are any and the run goes on for ever."""
         if self.bounded or not triggered(self.plan):
             return ()
-        tell = self.screen.tell
-        return (run_triggers(self.project, self.plan, clock=self.clock, tell=tell),)
+        tell, journal = self.screen.tell, self._journaling.journal
+        run = run_triggers(self.project, self.plan, clock=self.clock, tell=tell, journal=journal)
+        return (run,)
 
     def _make_keepers(self) -> list[Keeper]:
         """Return a keeper for each zone, with the code that was deployed to it last."""
@@ -211,6 +217,7 @@ class Supervisor:
                 tell=self.screen.tell,
                 settle=lambda deploy, name=zone.name: self._settle(name, deploy),  # type: ignore[misc]
                 died=self._release,
+                journal=self._journaling.journal,
             )
             deploy = live.get(zone.name)
             if deploy is not None and deploy.before == zone.version and deploy.file:
@@ -333,6 +340,7 @@ class Supervisor:
     async def _settle(self, zone: str, deploy: Deploy) -> None:
         """Keep what became of a deployment."""
         assert self._streams is not None, "deployments are read from streams"
+        self._journaling.journal.note(settled(zone, deploy, self.clock.utc_s()))
         try:
             if deploy.state == "live":
                 write_live(self.project, zone, deploy)
@@ -390,11 +398,3 @@ class Supervisor:
         self._kill_all()
         for keeper in self._keepers.values():
             await keeper.gone()
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error in a group of what happened at once."""
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found

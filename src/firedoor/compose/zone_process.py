@@ -23,6 +23,8 @@ import msgspec
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.compose import log_lines, outfit, tether, zone_view
+from firedoor.compose.groups import first_of
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.switching import Switches
 from firedoor.errors import (
@@ -85,6 +87,7 @@ class ZoneProcess:
     _runner: Runner | SourceRunner | None = None
     _keep_fresh: Callable[[], Coroutine[None, None, None]] | None = None
     _shadowing: Shadowing | None = None
+    _journaling: Journaling = field(init=False)
     _faults: Injection | None = None
     _telemetry: Listening | None = None
 
@@ -104,8 +107,10 @@ class ZoneProcess:
         project = Project.at(self.options.directory)
         plan = await self._plan(project)
         zone = plan.zone(self.options.zone)
+        self._journaling = Journaling(project.folder, zone.name, self._clock, zone=zone.name)
         self._faults = outfit.injection_of(zone, self._clock)
         async with AsyncExitStack() as stack:
+            stack.callback(self._journaling.close)
             if self.options.health is not None:
                 from firedoor.compose.health import offered  # noqa: PLC0415 - see above
 
@@ -121,6 +126,7 @@ class ZoneProcess:
             streams = await self._connect(stack, project, plan)
             if streams is not None and not self._leave.is_set():
                 self._runner = make(outfit.linked(streams, zone, plan, self._clock, self._faults))
+                self._runner.conduct.happenings.journal = self._journaling.journal
                 switches = Switches(zone, project.folder, self._clock)
                 self._runner.conduct.switch(await switches.look(streams))
                 await self._work(streams, switches, self._faults)
@@ -296,6 +302,7 @@ class ZoneProcess:
             leaving = group.create_task(self._leave.wait())
             injecting = group.create_task(faults.follow(streams))
             aside = [watching, switching, leaving, injecting]
+            aside.append(group.create_task(self._journaling.run(streams)))
             if self._keep_fresh is not None:
                 aside.append(group.create_task(self._keep_fresh()))
             if self._shadowing is not None:
@@ -309,6 +316,7 @@ class ZoneProcess:
                 self.code = LATE
             for task in (running, *aside):
                 task.cancel()
+        await self._journaling.finish()
 
     async def _run_through(self, streams: Streams) -> None:
         """Run the runner; a source that has no more goes on saying so while it is supervised."""
@@ -356,7 +364,7 @@ def run_zone(options: ZoneOptions) -> int:
         known, rest = errors.split(FiredoorError)
         if known is None or rest is not None:
             raise
-        _say(str(_first(known)))
+        _say(str(first_of(known)))
     except FiredoorError as error:
         _say(str(error))
     return REFUSED
@@ -375,14 +383,6 @@ async def _either(*events: asyncio.Event, within_s: float | None = None) -> bool
         for wait in waits:
             wait.cancel()
     return any(event.is_set() for event in events)
-
-
-def _first(errors: BaseExceptionGroup[FiredoorError]) -> BaseException:
-    """Return the first error in a group."""
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
 
 
 def _say(line: str) -> None:

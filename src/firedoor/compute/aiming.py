@@ -6,6 +6,7 @@ here, once: a worker may be given any part of the batch, and has to do the same 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import polars as pl
@@ -34,7 +35,9 @@ class Aim:
     """Why it cannot be injected in batches like this one."""
 
 
-def aim(fault: Fault, batch: str, frame: pl.DataFrame, *, memory_bytes: int) -> Aim:
+def aim(
+    fault: Fault, batch: str, frame: pl.DataFrame, *, memory_bytes: int, until_s: float = math.inf
+) -> Aim:
     """Return what a fault does to a batch.
 
     Args:
@@ -42,6 +45,7 @@ def aim(fault: Fault, batch: str, frame: pl.DataFrame, *, memory_bytes: int) -> 
         batch: its id, without marks of replays.
         frame: its rows.
         memory_bytes: what a worker may take.
+        until_s: when the fault ends, see ``Strike``.
     """
     kind = CATALOGUE[fault.name]
     of_rows = kind.of_what == "rows"
@@ -54,6 +58,7 @@ def aim(fault: Fault, batch: str, frame: pl.DataFrame, *, memory_bytes: int) -> 
         share=fault.share if of_rows else 1.0,
         keys=keys_of(frame) if of_rows else (),
         amount=_amount(fault, memory_bytes),
+        until_s=until_s,
     )
     if kind.column:
         column = _column(fault, frame)

@@ -88,6 +88,8 @@ class Striking:
         """
         strike = self._strike
         kind, _, how = strike.name.partition("_")
+        if time.monotonic() >= strike.until_s:
+            return
         if kind == "poison" and self._hit.slice(start, stop - start).any():
             die(how, strike)
         elif kind == "worker" and not self._done:
@@ -126,11 +128,11 @@ def die(how: str, strike: Strike) -> None:
         case "segfault":
             ctypes.string_at(0)
         case "hang":
-            threading.Event().wait(strike.amount)
+            threading.Event().wait(min(strike.amount, strike.until_s - time.monotonic()))
         case "memory":
             _take_memory(int(strike.amount))
         case "cpu":
-            _burn(strike.amount)
+            _burn(min(strike.amount, strike.until_s - time.monotonic()))
         case _:
             message = f"drill fault {strike.fault} has a worker do what it does not know: {how}"
             raise RuntimeError(message)

@@ -11,7 +11,7 @@ from collections import Counter
 import msgspec
 
 from firedoor.control import settling
-from firedoor.control.ledger import Balance, DeadCount, EdgeTally, Ledger
+from firedoor.control.books import Balance, Books, DeadCount, EdgeTally
 from firedoor.names import BatchId
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
@@ -95,29 +95,29 @@ async def gather(streams: Streams, plan: Plan, *, at_s: float) -> Accounts:
     Raises:
         StreamsUnavailable: if the broker is away.
     """
-    ledger = Ledger(plan)
+    books = Books(plan)
     async for record in streams.records():
-        ledger.add(record)
+        books.add(record)
     async for entry in streams.dead():
-        ledger.add_dead(entry)
+        books.add_dead(entry)
     async for settled in settling.everything(streams):
-        ledger.add_settled(settled)
+        books.add_settled(settled)
     waiting = {edge.name: (await streams.depth(edge.name)).messages for edge in plan.edges}
     horizon_s = at_s - plan.retention_days * DAY_S
-    await _look_at_flight(streams, ledger, waiting)
-    await _look_at_arrivals(streams, ledger, horizon_s)
-    await _look_at_dead(streams, ledger, horizon_s)
-    return _close(ledger, plan, at_s)
+    await _look_at_flight(streams, books, waiting)
+    await _look_at_arrivals(streams, books, horizon_s)
+    await _look_at_dead(streams, books, horizon_s)
+    return _close(books, plan, at_s)
 
 
-async def _look_at_flight(streams: Streams, ledger: Ledger, waiting: dict[str, int]) -> None:
+async def _look_at_flight(streams: Streams, books: Books, waiting: dict[str, int]) -> None:
     """Check that what was published and not recorded waits in its inbox.
 
     A batch leaves its inbox only after it is recorded, and inboxes were counted after the records
     were read: so what is neither recorded by now nor waiting then is lost.
     """
     flying: dict[str, list[str]] = {}
-    for looks, (edge, batch, rows) in enumerate(list(ledger.in_flight())):
+    for looks, (edge, batch, rows) in enumerate(list(books.in_flight())):
         if looks < LOOKS_MAX:
             reader = edge.partition(":")[2]
             record = await streams.recorded(reader, batch)
@@ -128,22 +128,22 @@ async def _look_at_flight(streams: Streams, ledger: Ledger, waiting: dict[str, i
     for edge, batches in flying.items():
         lost = len(batches) - waiting.get(edge, 0)
         if lost > 0:
-            ledger.problem(
+            books.problem(
                 f"{len(batches)} batches were put into {edge} and not recorded by its reader, and "
                 f"{waiting.get(edge, 0)} wait there: {lost} lost of {_some(batches)}"
             )
 
 
-async def _look_at_arrivals(streams: Streams, ledger: Ledger, horizon_s: float) -> None:
+async def _look_at_arrivals(streams: Streams, books: Books, horizon_s: float) -> None:
     """Check that what came in without having been published is only ahead of its record."""
-    open_now = [*((edge, batch) for edge, batch, _ in ledger.in_flight()), *ledger.begun]
+    open_now = [*((edge, batch) for edge, batch, _ in books.in_flight()), *books.begun]
     flying = {(edge.partition(":")[2], batch) for edge, batch in open_now}
-    for looks, (edge, batch, balance) in enumerate(list(ledger.unexplained())):
+    for looks, (edge, batch, balance) in enumerate(list(books.unexplained())):
         if balance.cut_s < horizon_s:
             continue  # its publisher's record is no longer kept
         why = "" if looks >= LOOKS_MAX else await _explain(streams, edge, batch, balance, flying)
         if why:
-            ledger.problem(why)
+            books.problem(why)
 
 
 async def _explain(
@@ -183,9 +183,9 @@ async def _explain(
     )
 
 
-async def _look_at_dead(streams: Streams, ledger: Ledger, horizon_s: float) -> None:
+async def _look_at_dead(streams: Streams, books: Books, horizon_s: float) -> None:
     """Check that every dead row is in the store, or was replayed or discarded."""
-    for (zone, batch), count in ledger.dead.items():
+    for (zone, batch), count in books.dead.items():
         if count.recorded is None:
             # Buried and not recorded yet, or recorded so long ago that the record has gone.
             continue
@@ -193,7 +193,7 @@ async def _look_at_dead(streams: Streams, ledger: Ledger, horizon_s: float) -> N
             continue
         if count.at_s and count.at_s < horizon_s:
             continue
-        ledger.problem(
+        books.problem(
             f"{count.recorded} rows of {batch} died in {zone}: {count.stored} are in the store, "
             f"{count.settled} were replayed or discarded"
         )
@@ -216,10 +216,10 @@ async def _even_now(streams: Streams, zone: str, batch: str, count: DeadCount) -
     return True
 
 
-def _close(ledger: Ledger, plan: Plan, at_s: float) -> Accounts:
+def _close(books: Books, plan: Plan, at_s: float) -> Accounts:
     """Return the books as they are."""
-    batches_missed = Counter(edge for edge, _ in ledger.missed)
-    edges = _edges(ledger)
+    batches_missed = Counter(edge for edge, _ in books.missed)
+    edges = _edges(books)
     missed = {edge.edge: edge.missed for edge in edges}
     notes = [
         f"{edge} was cut and missed {count} batches ({missed.get(edge, 0)} rows): "
@@ -229,24 +229,24 @@ def _close(ledger: Ledger, plan: Plan, at_s: float) -> Accounts:
     return Accounts(
         pipeline=plan.pipeline,
         at_s=at_s,
-        holds=not ledger.problem_count,
-        problems=tuple(ledger.problems),
-        problem_count=ledger.problem_count,
-        notes=(*ledger.interrupted[:NAMED_MAX], *notes[:NAMED_MAX]),
-        zones=_zones(ledger, plan, edges),
+        holds=not books.problem_count,
+        problems=tuple(books.problems),
+        problem_count=books.problem_count,
+        notes=(*books.interrupted[:NAMED_MAX], *notes[:NAMED_MAX]),
+        zones=_zones(books, plan, edges),
         edges=edges,
     )
 
 
-def _edges(ledger: Ledger) -> tuple[EdgeAccount, ...]:
+def _edges(books: Books) -> tuple[EdgeAccount, ...]:
     """Return the accounts of edges."""
     waiting: dict[str, list[int]] = {}
-    for edge, _, rows in ledger.in_flight():
+    for edge, _, rows in books.in_flight():
         waiting.setdefault(edge, []).append(rows)
     missed: Counter[str] = Counter()
-    for (edge, _), rows in ledger.missed.items():
+    for (edge, _), rows in books.missed.items():
         missed[edge] += rows
-        ledger.edges.setdefault(edge, EdgeTally())
+        books.edges.setdefault(edge, EdgeTally())
     return tuple(
         EdgeAccount(
             edge=name,
@@ -258,14 +258,14 @@ def _edges(ledger: Ledger) -> tuple[EdgeAccount, ...]:
             shed=tally.shed,
             missed=missed[name],
         )
-        for name, tally in ledger.edges.items()
+        for name, tally in books.edges.items()
     )
 
 
-def _zones(ledger: Ledger, plan: Plan, edges: tuple[EdgeAccount, ...]) -> tuple[ZoneAccount, ...]:
+def _zones(books: Books, plan: Plan, edges: tuple[EdgeAccount, ...]) -> tuple[ZoneAccount, ...]:
     """Return the accounts of zones."""
     stored: Counter[str] = Counter()
-    for (zone, _), dead in ledger.dead.items():
+    for (zone, _), dead in books.dead.items():
         if dead.recorded is not None:  # else it is of a batch that is under way
             stored[zone] += dead.stored
     kinds = {zone.name: zone.kind for zone in plan.zones}
@@ -279,14 +279,14 @@ def _zones(ledger: Ledger, plan: Plan, edges: tuple[EdgeAccount, ...]) -> tuple[
             rows_out=tally.rows_out,
             dead=tally.dead,
             dead_now=stored[name],
-            replayed=ledger.replayed[name],
-            discarded=ledger.discarded[name],
+            replayed=books.replayed[name],
+            discarded=books.discarded[name],
             dropped=dict(tally.dropped),
             shed=tally.shed,
             missed=sum(edge.missed for edge in edges if edge.edge.startswith(f"{name}:")),
             in_flight=sum(edge.waiting for edge in edges if edge.edge.endswith(f":{name}")),
         )
-        for name, tally in ledger.zones.items()
+        for name, tally in books.zones.items()
     )
 
 

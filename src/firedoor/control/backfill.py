@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import msgspec
 import polars as pl
 
 from firedoor.control import settling
@@ -211,7 +210,7 @@ async def _one(
         await settling.save(streams, settled)
     if act.rows:
         await _publish(streams, plan, way, settled, act, cutting=(source, frame), clock=clock)
-    await settling.save(streams, settled.put(msgspec.structs.replace(act, done=True)))
+    settled = await settling.finished(streams, settled, act)
     result.rows += act.rows
     result.batches.append(settled.made(act))
 

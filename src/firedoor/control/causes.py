@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,17 +12,22 @@ from firedoor.control.board import ago, align, next_command
 from firedoor.control.degraded import in_full
 from firedoor.control.guards import show_guards, tell_order
 from firedoor.control.harm import ZoneView, view_zones
+from firedoor.control.ledger import in_order, is_of
 from firedoor.control.letters import Group, Selection, gather_groups
 from firedoor.control.status import Snapshot, read_past
 from firedoor.errors import NotKnown
+from firedoor.events.happened import Happened
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan, ZonePlan
-from firedoor.wire.records import GuardOrder
+from firedoor.wire.records import GuardOrder, ZoneStatus
 
 CHANGES_MAX = 10
 GROUPS_MAX = 10
 TRANSITIONS_MAX = 10
 MESSAGE_CHARACTERS = 300
+LOOKED_THROUGH = 5_000
+"""Latest entries of the ledger among which those of a zone are looked for."""
+GONE_THROUGH = ("zone", "process.died", "edge", "degraded")
 
 
 _STATES = {
@@ -56,6 +62,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[GuardOrder, ...] = ()
     """What persons ordered of guards."""
     groups: tuple[Group, ...] = ()
+    happened: tuple[Happened, ...] = ()
+    """What the zone went through, whichever of its processes noted it."""
 
 
 def known_zone(plan: Plan, name: str) -> ZonePlan:
@@ -108,7 +116,18 @@ async def gather_evidence(streams: Streams, plan: Plan, zone: str) -> Evidence:
         changes=tuple(changes),
         orders=await read_past(streams, zone),
         groups=tuple(listing.groups[:GROUPS_MAX]),
+        happened=await _gone_through(streams, zone),
     )
+
+
+async def _gone_through(streams: Streams, zone: str) -> tuple[Happened, ...]:
+    """Return what the ledger has of a zone, the latest last."""
+    after = max(0, await streams.last_place("happenings") - LOOKED_THROUGH)
+    latest: deque[Happened] = deque(maxlen=TRANSITIONS_MAX)
+    async for entry in streams.entries("happenings", after=after, zone=zone):
+        if is_of(entry.happened, GONE_THROUGH):
+            latest.append(entry.happened)
+    return tuple(in_order(latest))
 
 
 def show_why(
@@ -141,11 +160,9 @@ def show_why(
     lines += [f"kill switch: {sentence}" for sentence in (beat.switches if beat else ())]
     lines += shadows.in_full(zone, snapshot.shadows.get(zone))
     lines += in_full(beat)
-    if beat and beat.transitions:
-        lines += ["", "what it went through, the latest last:"]
-        told = beat.transitions[-TRANSITIONS_MAX:]
-        rows = [(f"  {clock(step.at_s)}", step.state, step.cause) for step in told]
-        lines += align(rows)
+    rows = _rows(beat, evidence)
+    if rows:
+        lines += ["", "what it went through, the latest last:", *align(rows)]
     lines += show_guards(note, beat, now_s=now_s)
     lines += _changes(snapshot, zone, evidence)
     lines += _signatures(evidence)
@@ -157,6 +174,29 @@ def show_why(
     if evidence is None:
         lines += ["", "the broker does not answer: this is from the last snapshot alone"]
     return lines
+
+
+def _rows(beat: ZoneStatus | None, evidence: Evidence | None) -> list[tuple[str, ...]]:
+    """Return the cells of what a zone went through.
+
+    The ledger knows of processes that are gone; what it does not have yet is in the beat.
+    """
+    happened = () if evidence is None else evidence.happened
+    rows: list[tuple[str, ...]] = [
+        (f"  {clock(one.at_s)}", one.after or one.kind, _words(one)) for one in happened
+    ]
+    told_s = happened[-1].at_s if happened else 0.0
+    steps = () if beat is None else beat.transitions
+    rows += [
+        (f"  {clock(step.at_s)}", step.state, step.cause) for step in steps if step.at_s > told_s
+    ]
+    return rows[-TRANSITIONS_MAX:]
+
+
+def _words(one: Happened) -> str:
+    """Return what happened, without the state that is in the cell before."""
+    words = " ".join(one.text.split())
+    return words.removeprefix(one.after).removeprefix(": ") if one.after else words
 
 
 def clock(at_s: float) -> str:

@@ -1,86 +1,109 @@
-"""Who changed what should be, when and why: one value a change, kept as long as records are.
+"""Who changed what should be, when and why: what the ledger has of that, which never goes.
 
-Keys are ``change.NANOSECONDS-WHO``, so that their order is that of the changes, and two people who
-change something at the same moment have one each.
+Changes that were kept before there was a ledger were values under ``change.NANOSECONDS-WHO``.
 """
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
 from msgspec.structs import replace
 
-from firedoor.errors import StreamsUnavailable, shorten
+from firedoor.events.bounded import bounded
+from firedoor.events.happened import Happened, Kind
 from firedoor.ports.streams import Streams
 from firedoor.wire.change import Change
+from firedoor.wire.flags import KILL
 
-PREFIX = "change."
-TEXT_MAX = 1_000
-"""Characters of each text of a change that are kept."""
-KEPT_MAX = 10_000
-"""Changes that are kept at most, whatever the retention is."""
-PRUNED_MAX = 1_000
-"""Changes that are removed at once; the rest is, the next time."""
+OLD_PREFIX = "change."
+OLD_MAX = 10_000
 SHOWN_MAX = 1_000
-WHO_MAX = 40
-NANOS = 10**9
-DAY_S = 86_400.0
-TRIES_MAX = 1_000
-_DIGITS = 19
+PAGE = 256
+"""Entries that are looked through at once, from the newest on."""
+PAGES_MAX = 100
+_KINDS: tuple[tuple[str, Kind], ...] = (
+    ("zone deployed", "deploy"),
+    ("zone rolled back", "deploy"),
+    ("zone shadow", "deploy"),
+    ("zone", "order"),
+    ("guard", "order"),
+    ("flag", "flag"),
+    ("kill", "flag"),
+)
+"""The kind of a change by how it begins; others are of rollouts."""
 
 
-async def record(streams: Streams, change: Change) -> str:
-    """Keep a change; return its key. It is durable when this returns.
+async def record(streams: Streams, change: Change) -> None:
+    """Put a change into the ledger; it is durable when this returns, and kept for ever.
+
+    The same change again, since the answer was lost, is not kept twice.
 
     Raises:
+        LedgerFull: if there is no room for it.
         StreamsUnavailable: if the broker is away.
     """
-    kept = replace(
-        change,
-        because=shorten(change.because, TEXT_MAX),
-        about=shorten(change.about, TEXT_MAX),
-        before=shorten(change.before, TEXT_MAX),
-        after=shorten(change.after, TEXT_MAX),
-    )
-    value = msgspec.json.encode(kept)
-    for number in range(TRIES_MAX):
-        key = _key(change.at_s, change.by, number)
-        if await streams.swap(key, value, None):
-            return key
-    message = f"{change.by} makes more changes at once than can be told apart: try again"
-    raise StreamsUnavailable(message)
+    await streams.enter(_entry(change))
 
 
 async def changes(streams: Streams, limit: int = 50, *, about: str = "") -> list[Change]:
     """Return the latest changes, the newest first, at most ``SHOWN_MAX``; of one thing if named.
 
+    Looks through ``PAGE * PAGES_MAX`` acts at most.
+
     Raises:
         StreamsUnavailable: if the broker is away.
     """
+    limit = min(limit, SHOWN_MAX)
     found: list[Change] = []
-    for key in sorted(await streams.keys(PREFIX), reverse=True):
-        if len(found) >= min(limit, SHOWN_MAX):
+    until = await streams.last_place("acts") + 1
+    for _ in range(PAGES_MAX):
+        if until <= 1 or len(found) >= limit:
             break
-        change = _read(await streams.get(key))
-        if change is not None and about in {"", change.about}:
-            found.append(change)
-    return found
+        after, page = max(0, until - 1 - PAGE), list[Change]()
+        async for entry in streams.entries("acts", after=after):
+            if entry.place >= until:
+                break
+            change = change_of(entry.happened)
+            if change is not None and about in {"", change.about}:
+                page.append(change)
+        found += reversed(page)
+        until = after + 1
+    return sorted(found, key=lambda change: change.at_s, reverse=True)[:limit]
 
 
-async def prune(streams: Streams, *, retention_days: float, now_s: float) -> int:
-    """Remove changes past retention, or beyond ``KEPT_MAX``; return how many.
+async def bring_over(streams: Streams) -> int:
+    """Put changes into the ledger that were kept before there was one; return how many.
 
     Raises:
-        StreamsUnavailable: if the broker is away.
+        LedgerFull: if there is no room for them; those that are left stay where they are.
+        StreamsUnavailable: if the broker is away. The next time goes on where this broke off.
     """
-    keys = sorted(await streams.keys(PREFIX))
-    before = _key(max(0.0, now_s - retention_days * DAY_S), "", 0)
-    old = [key for place, key in enumerate(keys) if key < before or place < len(keys) - KEPT_MAX]
-    for key in old[:PRUNED_MAX]:
+    count = 0
+    for key in sorted(await streams.keys(OLD_PREFIX))[:OLD_MAX]:
+        value = await streams.get(key)
+        change = None if value is None else _old(value)
+        if change is not None:
+            await record(streams, change)
+            count += 1
         await streams.forget(key)
-    return len(old[:PRUNED_MAX])
+    return count
+
+
+def change_of(happened: Happened) -> Change | None:
+    """Return the change that an entry is; None if it is something else."""
+    if not happened.facts.get("change"):
+        return None
+    return Change(
+        at_s=happened.at_s,
+        by=happened.by,
+        because=happened.because,
+        what=happened.code.replace("_", " "),
+        about=happened.about,
+        before=happened.before,
+        after=happened.after,
+    )
 
 
 def show_changes(found: Sequence[Change]) -> list[tuple[str, ...]]:
@@ -97,15 +120,40 @@ def show_changes(found: Sequence[Change]) -> list[tuple[str, ...]]:
     ]
 
 
-def _key(at_s: float, who: str, number: int) -> str:
-    """Return the key of a change; ``number`` tells those of one moment apart."""
-    plain = re.sub(r"[^a-z0-9_]+", "-", who.lower())[:WHO_MAX]
-    return f"{PREFIX}{int(at_s * NANOS) + number:0{_DIGITS}d}-{plain}"
+def _entry(change: Change) -> Happened:
+    """Return a change as an entry of a process of its own, the same each time."""
+    kinds = [kind for word, kind in _KINDS if change.what.startswith(word)]
+    kind = kinds[0] if kinds else "rollout"
+    happened = bounded(
+        Happened(
+            at_s=change.at_s,
+            kind=kind,
+            zone=_zone(change, kind),
+            text=f"{change.what}: {change.about}",
+            code=change.what.replace(" ", "_"),
+            by=change.by,
+            because=change.because,
+            about=change.about,
+            before=change.before,
+            after=change.after,
+            facts={"change": 1},
+        )
+    )
+    digest = hashlib.sha256(msgspec.json.encode(happened)).hexdigest()[:24]
+    return replace(happened, process=f"act-{digest}", sequence=1)
 
 
-def _read(value: bytes | None) -> Change | None:
+def _zone(change: Change, kind: Kind) -> str:
+    """Return whose a change is: flags are of the pipeline, kill switches of a zone."""
+    if kind != "flag":
+        return change.about
+    killed, _, _ = change.about.removeprefix(KILL).partition(".")
+    return killed if change.about.startswith(KILL) else ""
+
+
+def _old(value: bytes) -> Change | None:
     """Return the change that a value is; what another version wrote is left out."""
     try:
-        return None if value is None else msgspec.json.decode(value, type=Change)
+        return msgspec.json.decode(value, type=Change)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

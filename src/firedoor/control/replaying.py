@@ -130,8 +130,7 @@ async def finish(streams: Streams, plan: Plan, zone: str, batch: str) -> Settled
         found = await streams.dead_rows(zone, batch)
         if found is not None:
             await _move(streams, plan, found, settled, act)
-        settled = settled.put(msgspec.structs.replace(act, done=True))
-        await settling.save(streams, settled)
+        settled = await settling.finished(streams, settled, act)
     return settled
 
 

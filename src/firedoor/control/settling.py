@@ -7,12 +7,14 @@ zones, because a replay flows on to zones that may replay rows of the same batch
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Literal
 
 import msgspec
 
-from firedoor.errors import StoreRefused
+from firedoor.errors import LedgerFull, StoreRefused
+from firedoor.events.happened import Happened
 from firedoor.names import BatchId
 from firedoor.ports.streams import Streams
 
@@ -90,6 +92,18 @@ async def save(streams: Streams, settled: Settled) -> None:
     await streams.put(key_of(settled.batch), msgspec.json.encode(settled))
 
 
+async def finished(streams: Streams, settled: Settled, act: Act) -> Settled:
+    """Keep that an act is done, and who did it: first in the ledger; return what was done so far.
+
+    The ledger takes it once, however often this is called.
+    """
+    with contextlib.suppress(LedgerFull):  # what was begun is finished all the same
+        await streams.enter(_told(settled, act))
+    settled = settled.put(msgspec.structs.replace(act, done=True))
+    await save(streams, settled)
+    return settled
+
+
 async def everything(streams: Streams) -> AsyncIterator[Settled]:
     """Go through all batches about which something was done."""
     for key in await streams.keys(PREFIX):
@@ -141,6 +155,19 @@ def rows_of(spans: Iterable[Span]) -> set[int]:
 def holds_row(spans: Iterable[Span], row: int) -> bool:
     """Return whether a row is in one of the spans."""
     return any(first <= row < first + count for first, count in spans)
+
+
+def _told(settled: Settled, act: Act) -> Happened:
+    """Return an act as an entry of the ledger."""
+    words = {"replay": "replayed", "discard": "discarded", "backfill": "backfilled"}
+    zone, _, reader = act.zone.partition(":")
+    rows = f"{act.rows} rows" if reader else f"{act.rows} dead rows"
+    return Happened(
+        at_s=act.at_s, kind="order", zone=zone, code=words[act.kind], by=act.by,
+        because=act.because, about=settled.batch, facts={"rows": act.rows},
+        text=f"{rows} of {settled.batch} were {words[act.kind]}",
+        process=f"{key_of(settled.batch)}-{act.kind}-{act.number}", sequence=1,
+    )  # fmt: skip
 
 
 def _decode(value: bytes | None, name: str) -> Settled:

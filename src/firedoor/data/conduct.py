@@ -8,11 +8,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
 from firedoor.data.bell import Bell
+from firedoor.data.happenings import Happenings
 from firedoor.data.switches import Thrown
+from firedoor.events.happened import Kind
 from firedoor.flow import blame, verdict, zone
 from firedoor.flow.probes import ZonePolicy
 from firedoor.flow.verdict import VerdictPolicy, Window
-from firedoor.flow.zone import Cleared, Event, Ordered, Pull, Throttled, ZoneState
+from firedoor.flow.zone import Cleared, Event, Ordered, Pull, Throttled, Troubled, ZoneState
 from firedoor.ports.clock import Clock
 from firedoor.ports.faults import Faults, NoFaults
 from firedoor.spec.plan import GatePolicy, ZonePlan
@@ -47,6 +49,7 @@ class Conduct:
         self.state = ZoneState()
         self.thrown = Thrown()
         """Kill switches."""
+        self.happenings = Happenings(plan.name, clock)
         self.faults: Faults = NoFaults() if faults is None else faults
         """What a drill injects here."""
         self._drilled = ""
@@ -87,6 +90,8 @@ class Conduct:
 
     def tell(self, event: Event) -> None:
         """Take an event; note a transition if it changes how the zone looks."""
+        if isinstance(event, Troubled):
+            self.happenings.trouble(event.trouble)
         before = self.state
         self.state = zone.step(before, event, self._policy, self._clock.now_s())
         if self.state == before:
@@ -101,13 +106,17 @@ class Conduct:
             if shown[0] != self._shown[0]:
                 self._since_s = now_s
             self._transitions.append(Transition(at_s=now_s, state=shown[0], cause=shown[2]))
+            self.happenings.state(self._shown[0], *shown, self.state, self._order.by)
         self._shown = shown
         self.bell.ring()
 
-    def note(self, cause: str) -> None:
+    def note(
+        self, cause: str, *, kind: Kind = "zone.note", code: str = "", about: str = ""
+    ) -> None:
         """Note what happened to the zone that is no change of its state."""
         now_s = self._clock.utc_s()
         self._transitions.append(Transition(at_s=now_s, state=self._shown[0], cause=cause))
+        self.happenings.note(cause, kind=kind, code=code, about=about)
 
     def order(self, order: Order) -> None:
         """Take the order of a person; with a new generation the gate's window starts empty."""
@@ -199,11 +208,13 @@ class Conduct:
         if len(self._signatures) > SIGNATURES_MAX:
             self._signatures = Counter(dict(self._signatures.most_common(SIGNATURES_MAX // 2)))
         self._last_batch, self._last_s = record.batch, record.ended_s
+        self.happenings.recorded(record)
 
     def status(
         self, *, wall: str = "", workers_lost: int = 0, guards: tuple[GuardNote, ...] = ()
     ) -> ZoneStatus:
         """Return what is known."""
+        self.happenings.looked(workers_lost, guards)
         word, code, cause = self._shown
         now_s = self._clock.now_s()
         return ZoneStatus(

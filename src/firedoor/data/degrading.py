@@ -111,7 +111,7 @@ class Degrading:
             f"was {'high' if up else 'low'} for {long_s:g} s, and is {pressure:.2f}"
         )
         self._since_s = self._clock.utc_s()
-        self._conduct.note(f"degrading: {self._why}")
+        self._conduct.note(f"degrading: {self._why}", kind="degraded", code=name)
         slower = "slower" in self._in_force()
         self._conduct.tell(Slowed(self._ladder.slower_s or 0.0 if slower else 0.0))
 
@@ -148,7 +148,7 @@ class Degrading:
         except StepAtFault as fault:
             # A ladder that fails must not halt a zone that works: it goes without the step.
             self._unable = str(fault)
-            self._conduct.note(f"degrading: it cannot sample: {fault}")
+            self._conduct.note(f"degrading: it cannot sample: {fault}", kind="degraded")
             return whole
         await tries.keep(keep)
         return Taken(
@@ -165,7 +165,9 @@ class Degrading:
                 age = "" if grade.age_s is None else f", {grade.age_s:.0f} s old"
                 self._why = f"{name} is {grade.code}{age}, and was {before.code}"
                 self._since_s = self._clock.utc_s()
-                self._conduct.note(f"degrading: {self._why}")
+                self._conduct.note(
+                    f"degrading: {self._why}", kind="degraded", code=grade.code, about=name
+                )
         self._grades = dict(grades)
 
     # ---- telling

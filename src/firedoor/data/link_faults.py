@@ -13,14 +13,19 @@ from firedoor.data.link_deliveries import Disturbed, FaultyInbox
 from firedoor.drill import chance
 from firedoor.drill.fault import Fault
 from firedoor.errors import StreamFull, StreamsUnavailable
+from firedoor.events.happened import Happened
+from firedoor.events.kinds import Book
+from firedoor.flow.full import FullPolicy
 from firedoor.ports.clock import Clock
 from firedoor.ports.faults import Faults
-from firedoor.ports.streams import Depth, Inbox, Streams
+from firedoor.ports.streams import Depth, Entry, Inbox, Streams
 from firedoor.spec.plan import Plan
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.prediction import Chunk
 from firedoor.wire.records import Attempts, BatchRecord, DeadEntry
 
+FULL_S = FullPolicy().patience_s / 2
+"""How long an edge that detaches is said to be full at a stretch."""
 REMEMBERED_MAX = 4_096
 """Publishings that are remembered to have been lost once."""
 
@@ -35,7 +40,6 @@ class LinkFaults:
         clock: Clock,
         *,
         detaching: frozenset[str] = frozenset(),
-        only_detaching: bool = False,
     ) -> None:
         """Stand before a client.
 
@@ -43,15 +47,14 @@ class LinkFaults:
             streams: the client.
             faults: what a drill injects here.
             clock: the time.
-            detaching: edges that are cut where they stay full. They are never said to be full: a
-                cut edge stays cut when the drill is over.
-            only_detaching: whether there are no others.
+            detaching: edges that are cut where they stay full, and stay cut when a drill is over.
+                They are said to be full for a shorter time than that takes, again and again.
         """
         self._streams = streams
         self._clock = clock
         self._detaching = detaching
-        self._only_detaching = only_detaching
-        self._faults = faults
+        self._full_since_s: dict[str, float] = {}
+        """Of edges that detach."""
         self._lost: dict[str, None] = {}
         self._link = Disturbed(faults, clock)
 
@@ -74,6 +77,7 @@ class LinkFaults:
         if fault.name == "stream_full":
             self._refuse(fault, edge, key)
         stored = await self._streams.publish(edge, envelope, payload)
+        self._full_since_s.pop(edge, None)
         if fault.name == "duplicate" and chance.hits(fault, key):
             self._link.count()
             await self._streams.publish(edge, envelope, payload)
@@ -190,25 +194,43 @@ class LinkFaults:
         """Go through the chunks that were kept since then."""
         return self._streams.predictions(since_s, service)
 
+    # ---- the ledger
+
+    async def enter(self, happened: Happened) -> bool:
+        """Put an entry into its book."""
+        await self._link.pass_by()
+        return await self._streams.enter(happened)
+
+    def entries(
+        self, book: Book, *, after: int = 0, since_s: float = 0.0, zone: str | None = None
+    ) -> AsyncIterator[Entry]:
+        """Go through a book."""
+        return self._streams.entries(book, after=after, since_s=since_s, zone=zone)
+
+    async def last_place(self, book: Book) -> int:
+        """Return the place of the entry that was written last."""
+        await self._link.pass_by()
+        return await self._streams.last_place(book)
+
     async def close(self) -> None:
         """Let go of the broker."""
         await self._streams.close()
 
     def _refuse(self, fault: Fault, edge: str, key: str) -> None:
-        """Say that an inbox is full, but for one that would be cut for good.
+        """Say that an inbox is full; one that would be cut for that takes a batch now and then.
 
         Raises:
             StreamFull: if the batch is hit.
         """
-        if edge in self._detaching:
-            if self._only_detaching:
-                why = f"{edge} detaches, and would stay cut when the drill is over"
-                self._faults.unable(f"{why}: drill stream_full where when_full is block or shed")
+        if not chance.hits(fault, key):
             return
-        if chance.hits(fault, key):
-            self._link.count()
-            message = f"{edge} takes no more: drill fault {fault.id} says that it is full"
-            raise StreamFull(message)
+        if edge in self._detaching:
+            now_s = self._clock.now_s()
+            if now_s - self._full_since_s.setdefault(edge, now_s) >= FULL_S:
+                return
+        self._link.count()
+        message = f"{edge} takes no more: drill fault {fault.id} says that it is full"
+        raise StreamFull(message)
 
     def _loses(self, fault: Fault, key: str) -> bool:
         """Return whether the answer to a publishing is lost: the first one only."""

@@ -100,7 +100,9 @@ class Outlets:
             elif not cut and edge.name in self._cut:
                 self._cut.discard(edge.name)
                 self._outlets.pop(edge.name, None)
-                self._conduct.note(f"{edge.name} is attached again")
+                self._conduct.note(
+                    f"{edge.name} is attached again", kind="edge", code="attached", about=edge.name
+                )
 
     async def send(
         self, envelope: Envelope, payload: bytes, *, tries: Tries, again: bool = False
@@ -192,7 +194,10 @@ class Outlets:
         if edge.name not in self._cut:
             self._cut.add(edge.name)
             self._conduct.note(
-                f"{edge.name} was cut: {because}; `firedoor backfill` brings it what it misses"
+                f"{edge.name} was cut: {because}; `firedoor backfill` brings it what it misses",
+                kind="edge",
+                code="cut",
+                about=edge.name,
             )
 
     def lessen(self, edge: EdgePlan, envelope: Envelope, payload: bytes) -> tuple[Envelope, bytes]:

@@ -266,7 +266,7 @@ class SourceRunner:
         await self._stop_reading()
         self.deaths += 1
         self._died_here += 1
-        self.conduct.note(str(died))
+        self.conduct.note(str(died), kind="worker.died", code="reader")
         if self._died_here >= DEATHS_MAX:
             self._died_here = 0
             raise StepAtFault(

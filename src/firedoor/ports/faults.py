@@ -15,6 +15,10 @@ class Faults(Protocol):
         """Return the fault that is to be injected at this place now, if any is."""
         ...
 
+    def ends_s(self) -> float:
+        """Return when it ends if nothing more is heard, on the machine's clock that never jumps."""
+        ...
+
     def hit(self, count: int = 1) -> None:
         """Count what it hit."""
         ...
@@ -47,6 +51,10 @@ class NoFaults:
         """Return nothing."""
         del at
         return None
+
+    def ends_s(self) -> float:
+        """Return that it is long over."""
+        return 0.0
 
     def hit(self, count: int = 1) -> None:
         """Do nothing."""

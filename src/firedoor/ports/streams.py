@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from firedoor.events.happened import Happened
+from firedoor.events.kinds import Book
 from firedoor.spec.plan import Plan
 from firedoor.wire.envelope import Envelope
 from firedoor.wire.prediction import Chunk
@@ -26,6 +28,15 @@ class Depth:
     unacknowledged: int
     oldest_s: float | None
     """When the oldest was published (UTC); None if it is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a book of the ledger."""
+
+    place: int
+    """In its book, rising: where whoever follows it goes on."""
+    happened: Happened
 
 
 class Delivery(Protocol):
@@ -229,6 +240,40 @@ class Streams(Protocol):
 
         A chunk is kept after its records were made; after the broker was away, long after.
         """
+        ...
+
+    # ---- the ledger: what happened, in two books, see ``events.kinds``
+
+    async def enter(self, happened: Happened) -> bool:
+        """Put an entry into its book; returns when it is durable. False: it is there already.
+
+        It is told by its ``process``, ``sequence`` and ``zone``. A zone may write under its own
+        name only, and no acts.
+
+        Raises:
+            LedgerFull: if there is no room for an act. For a happening the oldest goes.
+        """
+        ...
+
+    def entries(
+        self, book: Book, *, after: int = 0, since_s: float = 0.0, zone: str | None = None
+    ) -> AsyncIterator[Entry]:
+        """Go through a book in the order in which it was written.
+
+        That is not the order in which things happened: what a process could not tell, since the
+        broker was away, was written later. ``zone`` is what the broker knows of who wrote it, and
+        what is of another version of firedoor and cannot be read is left out.
+
+        Args:
+            book: which.
+            after: from the place after this one on.
+            since_s: only what was written since then (UTC).
+            zone: only of this zone or service; empty: of the pipeline as a whole.
+        """
+        ...
+
+    async def last_place(self, book: Book) -> int:
+        """Return the place of the entry that was written last; 0 if there was none yet."""
         ...
 
     async def close(self) -> None:

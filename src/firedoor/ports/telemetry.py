@@ -36,3 +36,10 @@ class Journal(Protocol):
     def note(self, happened: Happened) -> None:
         """Take an entry, stamp it and keep it; what has no room is counted, and told as a gap."""
         ...
+
+
+class Unheard:
+    """A journal that nobody reads: for whoever has none."""
+
+    def note(self, happened: Happened) -> None:
+        """Take an entry, and forget it."""

@@ -22,6 +22,7 @@ from types import ModuleType
 from firedoor.testing.conformance import (
     dead_letters,
     inboxes,
+    ledger,
     predictions,
     records,
     restarts,
@@ -56,7 +57,7 @@ def _cases(module: ModuleType) -> Iterator[Case]:
 
 CASES: tuple[Case, ...] = tuple(
     case
-    for module in (inboxes, restarts, records, dead_letters, values, predictions)
+    for module in (inboxes, restarts, records, dead_letters, values, predictions, ledger)
     for case in _cases(module)
 )
 """All of it, each to be run on a store of its own."""

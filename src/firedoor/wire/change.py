@@ -6,7 +6,7 @@ import msgspec
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The value of ``change.NANOSECONDS-WHO``; kept for as long as the pipeline's records are."""
+    """As ``firedoor changes`` shows it; an act in the ledger, see ``control.changes``."""
 
     at_s: float
     by: str

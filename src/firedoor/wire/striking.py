@@ -13,6 +13,9 @@ class Strike(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     seed: int
     """From which, and from the values of a row, it follows whether that row is hit."""
+    until_s: float
+    """After which nothing dies of it any more, on the machine's clock that never jumps. What it
+    changes in rows it changes to the end of the batch: parts of it have to fit each other."""
     share: float = 1.0
     """Of rows."""
     keys: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from firedoor.adapters.memory.box import ACK_WAIT_S, Box
+from firedoor.adapters.memory.ledger import DAY_S, MemoryLedger
 from firedoor.errors import DeadLettersFull, StoreRefused, StreamsUnavailable
 from firedoor.spec.plan import Plan
 from firedoor.units import format_bytes
@@ -20,9 +21,9 @@ BEAT_S = 10.0
 """For which a beat is heard."""
 Call = Literal[
     "ack", "attempts", "beat", "beats", "bury", "claim", "dead", "dead_rows", "declare", "depth",
-    "fetch", "forget", "get", "give_back", "keys", "last_record", "log_predictions",
-    "note_attempts", "pause", "predictions", "publish", "put", "rebury", "record", "recorded",
-    "records", "swap", "working",
+    "enter", "entries", "fetch", "forget", "get", "give_back", "keys", "last_place", "last_record",
+    "log_predictions", "note_attempts", "pause", "predictions", "publish", "put", "rebury",
+    "record", "recorded", "records", "swap", "working",
 ]  # fmt: skip
 """What a client asks of the broker."""
 Key = tuple[str, str]
@@ -50,6 +51,7 @@ class MemoryStore:
         """Oldest first."""
         self.dead_bytes_max = 2**30
         self.values: dict[str, bytes] = {}
+        self.ledger = MemoryLedger()
         self.predictions: dict[str, tuple[Chunk, float]] = {}
         """Chunks by id, with when they were kept; oldest first."""
         self.predictions_bytes_max: int | None = None
@@ -114,9 +116,10 @@ class MemoryStore:
                 self.boxes[name] = Box(name, edge.bytes_max, self.ack_wait_s)
             self.boxes[name].bytes_max = edge.bytes_max
         self.dead_bytes_max = plan.dead_bytes_max
+        self.ledger.keeps_s = plan.retention_days * DAY_S
         if plan.keeps_predictions:
             self.predictions_bytes_max = plan.predictions_bytes_max
-            self.predictions_s = plan.retention_days * 86_400
+            self.predictions_s = plan.retention_days * DAY_S
 
     def box(self, edge: str) -> Box:
         """Return an inbox.

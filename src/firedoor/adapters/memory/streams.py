@@ -8,8 +8,10 @@ from typing import Protocol, TypeVar
 from firedoor.adapters.memory.box import Message
 from firedoor.adapters.memory.store import Call, MemoryStore
 from firedoor.errors import StreamsUnavailable
+from firedoor.events.happened import Happened
+from firedoor.events.kinds import Book
 from firedoor.ports.clock import Clock
-from firedoor.ports.streams import Delivery, Depth
+from firedoor.ports.streams import Delivery, Depth, Entry
 from firedoor.spec.plan import Plan
 from firedoor.wire.envelope import Envelope, decode_envelope, encode_envelope
 from firedoor.wire.prediction import Chunk
@@ -197,6 +199,27 @@ class MemoryStreams:
         for chunk, at_s in await self.ask("predictions", self._store.read_predictions):
             if at_s >= since_s and service in {None, chunk.service}:
                 yield chunk
+
+    # ---- the ledger
+
+    async def enter(self, happened: Happened) -> bool:
+        """Put an entry into its book; False if it is there already."""
+        now_s = self._clock.utc_s
+        return await self.ask("enter", lambda: self._store.ledger.enter(happened, now_s()))
+
+    async def entries(
+        self, book: Book, *, after: int = 0, since_s: float = 0.0, zone: str | None = None
+    ) -> AsyncIterator[Entry]:
+        """Go through a book in the order in which it was written."""
+        now_s = self._clock.utc_s
+        found = await self.ask("entries", lambda: self._store.ledger.read(book, now_s()))
+        for entry, at_s in found:
+            if entry.place > after and at_s >= since_s and zone in {None, entry.happened.zone}:
+                yield entry
+
+    async def last_place(self, book: Book) -> int:
+        """Return the place of the entry that was written last."""
+        return await self.ask("last_place", lambda: self._store.ledger.places[book])
 
     async def close(self) -> None:
         """Let go of the broker."""

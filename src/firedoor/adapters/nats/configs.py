@@ -16,6 +16,11 @@ IN_FLIGHT_MAX = 64
 BEAT_S = 10
 VALUES_BYTES = 256 * 2**20
 ATTEMPTS_MAX = 100_000
+HAPPENINGS_BYTES = 64 * 2**20
+HAPPENINGS_S = 3_600
+"""However short the retention is: what happened is looked at afterwards."""
+ACTS_BYTES = 2**30
+"""A million or two: it is there so that nothing is without a bound."""
 COPIES = 3
 """Servers of a cluster that keep each stream: one may be away, and nothing stops."""
 VERSION_KEY = "firedoor_store"
@@ -88,6 +93,7 @@ def kept_configs(names: Names, plan: Plan) -> list[Config]:
         ),
         _stream(names.values, names.value(">"), max_bytes=VALUES_BYTES, max_msgs_per_subject=1),
     ]
+    kept += [happenings_config(names, plan), acts_config(names)]
     return [*kept, predictions_config(names, plan)] if plan.keeps_predictions else kept
 
 
@@ -101,6 +107,22 @@ def predictions_config(names: Names, plan: Plan) -> Config:
         max_age=int(plan.retention_days * 86_400 * NANOS),
         duplicate_window=DUPLICATES_S * NANOS,
     )
+
+
+def happenings_config(names: Names, plan: Plan) -> Config:
+    """A log of what happened: what does not fit, or is past retention, goes."""
+    return _stream(
+        names.book("happenings"),
+        names.entry("happenings", "*", "*", "*"),
+        discard="old",
+        max_bytes=HAPPENINGS_BYTES,
+        max_age=max(HAPPENINGS_S, int(plan.retention_days * 86_400)) * NANOS,
+    )
+
+
+def acts_config(names: Names) -> Config:
+    """What people did: nothing of it ever goes."""
+    return _stream(names.book("acts"), names.entry("acts", "*", "*", "*"), max_bytes=ACTS_BYTES)
 
 
 def beats_config(names: Names) -> Config:

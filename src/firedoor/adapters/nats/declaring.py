@@ -169,9 +169,14 @@ def copies_of(link: Link) -> int:
 
 async def make_beats(link: Link, names: Names) -> None:
     """Make the stream of beats again, after the broker was restarted."""
-    config = beats_config(names) | {"num_replicas": copies_of(link)}
+    await make_stream(link, beats_config(names))
+
+
+async def make_stream(link: Link, config: Config) -> None:
+    """Make one stream that was not there a moment ago."""
+    config = config | {"num_replicas": copies_of(link)}
     try:
-        await link.api(f"STREAM.CREATE.{names.beats}", config, answer=StreamInfo)
+        await link.api(f"STREAM.CREATE.{config['name']}", config, answer=StreamInfo)
     except Refusal as refusal:
         # In a cluster it is still there, and waits for a leader.
         if refusal.fault.err_code != NAME_TAKEN:

@@ -39,7 +39,7 @@ class EdgeGaps:
 
 
 @dataclass(slots=True)
-class _Ledger:
+class _Seen:
     """Batches of one edge of which one side is known so far: few, whatever the length of a run."""
 
     published: set[str] = field(default_factory=set)
@@ -56,16 +56,16 @@ class _Ledger:
 async def find_gaps(link: Link, names: Names, plan: Plan) -> list[EdgeGaps]:
     """Compare records with inboxes, edge by edge, and check what waits against its checksum."""
     edges = {edge.name: edge for edge in plan.edges}
-    ledgers = {name: _Ledger() for name in edges}
+    seen = {name: _Seen() for name in edges}
     async for kept in messages(link, names.records, names.record("*", "*")):
         record = msgspec.json.decode(kept.data, type=BatchRecord)
         for name, batch in _sent(record, edges):
-            ledger = ledgers[name]
-            ledger.note(batch, ledger.published, ledger.done)
-        if record.edge in ledgers and record.parent is None:
-            ledger = ledgers[record.edge]
-            ledger.note(record.batch, ledger.done, ledger.published)
-    return [await _compare(link, names, edge, ledgers[name]) for name, edge in edges.items()]
+            its = seen[name]
+            its.note(batch, its.published, its.done)
+        if record.edge in seen and record.parent is None:
+            its = seen[record.edge]
+            its.note(record.batch, its.done, its.published)
+    return [await _compare(link, names, edge, seen[name]) for name, edge in edges.items()]
 
 
 def _sent(record: BatchRecord, edges: dict[str, EdgePlan]) -> Iterator[tuple[str, str]]:
@@ -80,7 +80,7 @@ def _sent(record: BatchRecord, edges: dict[str, EdgePlan]) -> Iterator[tuple[str
         yield name, str(batch.by_way_of(record.zone) if edge.by_way else batch)
 
 
-async def _compare(link: Link, names: Names, edge: EdgePlan, ledger: _Ledger) -> EdgeGaps:
+async def _compare(link: Link, names: Names, edge: EdgePlan, its: _Seen) -> EdgeGaps:
     """Look at what waits on an edge, and what is left then of what should."""
     found = EdgeGaps(edge=edge.name)
     stream = names.inbox(edge.name)
@@ -94,14 +94,14 @@ async def _compare(link: Link, names: Names, edge: EdgePlan, ledger: _Ledger) ->
             decode_envelope(kept.headers.get(HEADER, ""), kept.data)
         except Damaged:
             found.damaged.append(batch)
-    for batch in sorted(ledger.published - here)[:NAMED_MAX]:
+    for batch in sorted(its.published - here)[:NAMED_MAX]:
         # It may have moved on while this went through: look again before it is called lost.
         record = names.record(edge.reader, batch)
         if await message_of(link, names.records, record) is not None:
             continue
         if await message_of(link, stream, names.batch(edge.name, batch)) is None:
             found.lost.append(batch)
-    for batch in sorted(ledger.done - here)[:NAMED_MAX]:
+    for batch in sorted(its.done - here)[:NAMED_MAX]:
         root = batch.removesuffix(f"@{edge.publisher}")
         if await message_of(link, names.records, names.record(edge.publisher, root)) is None:
             found.unclaimed.append(batch)

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firedoor.events.kinds import Book
 from firedoor.spec.plan import EdgePlan
 
 ADMIN = "admin"
 """The user of the supervisor and of commands. No zone has this name: theirs begin ``zone-``."""
 API = "$JS.API"
+WHOLE = "_"
+"""In place of a zone: the pipeline as a whole. No zone can have this name."""
+_BOOKS: dict[Book, str] = {"happenings": "led", "acts": "act"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,14 @@ class Names:
         """Return the subject of a service's predictions."""
         return f"{self.prefix}.pred.{service}"
 
+    def book(self, book: Book) -> str:
+        """Return the stream of a book of the ledger."""
+        return f"fd-{self.pipeline}-{book}"
+
+    def entry(self, book: Book, zone: str, process: str, sequence: str) -> str:
+        """Return the subject of an entry of the ledger."""
+        return f"{self.prefix}.{_BOOKS[book]}.{zone}.{process}.{sequence}"
+
     @property
     def beats(self) -> str:
         """The stream of beats, in memory."""
@@ -142,7 +154,7 @@ def may_publish(
         if edge.publisher == zone:
             allowed += [names.batch(edge.name, "*")]
     own = (names.record(zone, "*"), names.letter(zone, "*"), names.attempt(zone, "*"))
-    allowed += own
+    allowed += [*own, names.entry("happenings", zone, "*", "*")]
     # What a zone reads: records and values hold no rows; of dead letters and attempts its own.
     for stream in (names.records, names.values, names.beats):
         allowed += [f"{API}.DIRECT.GET.{stream}", f"{API}.DIRECT.GET.{stream}.>"]

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from firedoor.adapters.clock import SystemClock
-from firedoor.adapters.nats import letters, predictions
+from firedoor.adapters.nats import ledger, letters, predictions
 from firedoor.adapters.nats.answers import ConsumerInfo, Done, Refusal, StreamInfo
 from firedoor.adapters.nats.asked import Absent
 from firedoor.adapters.nats.declaring import declare, make_beats, prune, read_time
@@ -29,8 +29,10 @@ from firedoor.adapters.nats.naming import Names, durable_of
 from firedoor.adapters.nats.session import Trust
 from firedoor.adapters.nats.sweeping import sweep
 from firedoor.errors import FrameRefused, StoreRefused, StreamFull
+from firedoor.events.happened import Happened
+from firedoor.events.kinds import Book
 from firedoor.ports.clock import Clock
-from firedoor.ports.streams import Depth
+from firedoor.ports.streams import Depth, Entry
 from firedoor.spec.plan import Plan
 from firedoor.units import format_bytes
 from firedoor.wire.envelope import HEADER, PAYLOAD_MAX, Envelope, encode_envelope
@@ -353,6 +355,24 @@ class NatsStreams:
         """Go through the chunks that were kept since then."""
         async for chunk in predictions.read(self.link, self.names, since_s, service):
             yield chunk
+
+    # ---- the ledger
+
+    async def enter(self, happened: Happened) -> bool:
+        """Put an entry into its book; returns when it is durable. False: it is there already."""
+        return await ledger.enter(self.link, self.names, happened)
+
+    async def entries(
+        self, book: Book, *, after: int = 0, since_s: float = 0.0, zone: str | None = None
+    ) -> AsyncIterator[Entry]:
+        """Go through a book in the order in which it was written."""
+        found = ledger.entries(self.link, self.names, book, after=after, since_s=since_s, zone=zone)
+        async for entry in found:
+            yield entry
+
+    async def last_place(self, book: Book) -> int:
+        """Return the place of the entry that was written last; 0 if there was none yet."""
+        return await ledger.last_place(self.link, self.names, book)
 
     async def close(self) -> None:
         """Let go of the broker; what no fetch took is given back."""
