@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from firedoor.events.happened import Happened, Kind
+from firedoor.events.trace import CURRENT, trace_of
+from firedoor.flow.blame import standing
 from firedoor.flow.probes import Trouble
-from firedoor.flow.zone import DEAD_LETTERS, ZoneState
+from firedoor.flow.zone import ZoneState
 from firedoor.ports.clock import Clock
 from firedoor.ports.telemetry import Journal, Unheard
 from firedoor.wire.records import BatchRecord, GuardNote
@@ -134,7 +136,8 @@ class Happenings:
         self.journal.note(
             Happened(
                 at_s=self._clock.utc_s(), kind=kind, zone=self._zone, text=text, code=code,
-                cause=cause, about=about, before=before, after=after, by=by, facts={**facts},
+                cause=cause, about=about, before=before, after=after, by=by,
+                trace=trace_of(CURRENT.get()), facts={**facts},
             )
         )  # fmt: skip
 
@@ -143,16 +146,8 @@ def _whose(code: str, state: ZoneState) -> str:
     """Return whose fault a state is; empty: the zone's own, or nobody's."""
     if state.trouble is not None and state.trouble.fault and code == state.trouble.code:
         return _drilled(state.trouble.fault)
-    match code:
-        case "broker_away":
-            return "broker"
-        case "inbox_full":
-            readers = [edge.partition(":")[2] for edge in state.full if edge != DEAD_LETTERS]
-            return min(readers, default="")
-        case "dependency_down":
-            return "dependency"
-        case _:
-            return ""
+    found = standing(state)
+    return found.cause if found.how == "bad" else ""
 
 
 def _drilled(fault: str) -> str:
