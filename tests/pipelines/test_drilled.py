@@ -107,8 +107,8 @@ def test_in_production_nothing_is_injected_that_nobody_has_allowed(shop: Shop) -
     shop.until(run, shop.every_row_once, "every row once")
 
 
-FILLS = 0.02
-"""Share of the rows that is hit where the usual one would hit none of a small batch."""
+SHARES = {"": None, "rows": 0.02, "messages": 0.5, "batches": 0.5}
+"""Enough to hit something of the little that there is."""
 ZONES: dict[str, ZoneKind] = {"orders": "source", "priced": "transform", "post": "sink"}
 NOT_HERE = {"out_of_order", "label_flip", "worker_memory", "poison_memory"}
 """Orders have no times and no labels; workers here may take a GiB, more than is polite to take."""
@@ -126,7 +126,7 @@ def faults_here() -> list[Fault]:
         msgspec.structs.replace(
             make_fault(
                 each.name, zone=zone, zone_kind=kind, drill="d1", number=number, seed=number,
-                share=max(each.share, FILLS) if each.of_what else None,
+                share=SHARES[each.of_what],
                 column="price" if each.column and each.name != "schema_added" else "",
             ),
             lease_s=2 * LEASE_S,

@@ -22,6 +22,7 @@ from firedoor.compose.connecting import connect_to
 from firedoor.compose.control_lease import SAY_S, ControlLease
 from firedoor.compose.flag_table import flag_chores
 from firedoor.compose.journaling import Journaling
+from firedoor.compose.judging import watch_objectives
 from firedoor.compose.models import Models
 from firedoor.compose.pack_replay import BrokerReplayer
 from firedoor.compose.project import Endpoint, Project
@@ -172,6 +173,11 @@ class ControlProcess:
         async with asyncio.TaskGroup() as group:
             for chore in (*chores, recorded):
                 group.create_task(chore)
+            group.create_task(
+                watch_objectives(
+                    streams, plan, project, of="services", clock=self._clock, tell=_log.warning
+                )
+            )
             for service in plan.services:
                 group.create_task(self._drive(streams, service, project))
 

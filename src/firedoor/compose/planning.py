@@ -143,6 +143,7 @@ def _job(job: Job, pipeline: Pipeline, file: Path, zones: tuple[ZonePlan, ...]) 
         evaluation=job.evaluation,
         parameters=dict(job.parameters),
         trigger=job.trigger,
+        slo=dict(job.slo),
         where=job.where,
     )
 

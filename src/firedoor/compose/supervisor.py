@@ -25,6 +25,7 @@ from firedoor.compose.ending import Stuck, ZoneFacts
 from firedoor.compose.flag_table import flag_chores
 from firedoor.compose.groups import first_of
 from firedoor.compose.journaling import Journaling
+from firedoor.compose.judging import watch_objectives
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.lookups import Lookups
 from firedoor.compose.project import Endpoint, Project
@@ -187,14 +188,16 @@ class Supervisor:
         self, streams: NatsStreams, lookups: Lookups
     ) -> tuple[Coroutine[object, object, None], ...]:
         """Return what goes on beside the zones for as long as they are at work."""
+        project, plan, clock, tell = self.project, self.plan, self.clock, self.screen.tell
         return (
             self._broker.keep(),
             lookups.keep_fresh(),
             self._journaling.run(streams),
-            tell_recorded(streams, self.project, self.plan, clock=self.clock),
+            tell_recorded(streams, project, plan, clock=clock),
             self._bound_logs(),
-            *beside(streams, self.plan, self.project, clock=self.clock, tell=self.screen.tell),
-            *flag_chores(streams, self.project.folder, clock=self.clock, tell=self.screen.tell),
+            *beside(streams, plan, project, clock=clock, tell=tell),
+            *flag_chores(streams, project.folder, clock=clock, tell=tell),
+            watch_objectives(streams, plan, project, of="zones", clock=clock, tell=tell),
             *self._triggers(),
         )
 
@@ -211,14 +214,10 @@ class Supervisor:
         live = read_live(self.project)
         for zone in self.plan.zones:
             keeper = Keeper(
-                zone=zone,
-                project=self.project,
-                clock=self.clock,
-                tell=self.screen.tell,
+                zone=zone, project=self.project, clock=self.clock, tell=self.screen.tell,
                 settle=lambda deploy, name=zone.name: self._settle(name, deploy),  # type: ignore[misc]
-                died=self._release,
-                journal=self._journaling.journal,
-            )
+                died=self._release, journal=self._journaling.journal,
+            )  # fmt: skip
             deploy = live.get(zone.name)
             if deploy is not None and deploy.before == zone.version and deploy.file:
                 keeper.version = deploy.version

@@ -1,1 +1,1 @@
-"""Objectives: budgets, and when it is time to wake somebody. Pure."""
+"""Service level objectives: pure decisions about error budgets, and about who is told when."""

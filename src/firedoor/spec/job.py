@@ -15,6 +15,7 @@ from firedoor.spec.dataset import Dataset, check_sink_read
 from firedoor.spec.evaluation_plan import EvaluationPlan
 from firedoor.spec.plan import JobLimits
 from firedoor.spec.reads import Known
+from firedoor.spec.slo import SLO, check_slo
 from firedoor.spec.steps import check_job, doc_of
 from firedoor.spec.trigger import plan_trigger
 from firedoor.spec.upkeep import declared_at
@@ -62,6 +63,8 @@ class JobOptions(TypedDict, total=False):
     """Open files that it may have. Default: 1,024."""
     owner: str | None
     """Who is told. Default: the pipeline's owner."""
+    slo: SLO | None
+    """What it promises: the share of its runs that succeed."""
 
 
 _JOB = ("reads", "trigger", "name", *JobOptions.__annotations__)
@@ -88,6 +91,7 @@ class Job:
     """Of an evaluation: changes of inputs, by name."""
     doc: str = ""
     where: str = ""
+    slo: Mapping[str, float] = field(default_factory=dict)
 
 
 def declare_job(
@@ -121,16 +125,31 @@ def declare_job(
         why = f"would let what is sealed in {dataset.name!r} be had from anywhere"
         raise DeclarationError("network", more["network"], why, "name the ports that it needs")
     parameters = check_parameters(more.get("parameters", {}))
-    where = declared_at()
+    promised, where = check_job_slo(more.get("slo")), declared_at()
 
     def make(name: str, step: object, owner: str) -> Job:
         function = check_job(step, reads=bool(sink))
         return Job(
             name=name, owner=owner, step=function, reads=sink, limits=limits, dataset=dataset,
             parameters=parameters, doc=doc_of(function), where=where, trigger=planned,
+            slo=promised,
         )  # fmt: skip
 
     return make
+
+
+def check_job_slo(slo: object) -> dict[str, float]:
+    """Return what a job promises: that runs succeed, and nothing else.
+
+    Raises:
+        DeclarationError: for anything else.
+    """
+    promised = check_slo(slo)
+    for name in ("latency_p99_s", "freshness_s"):
+        if name in promised:
+            why, remedy = "is nothing that a job can promise", "write slo=fd.SLO(availability=0.9)"
+            raise DeclarationError(name, promised[name], why, remedy)
+    return promised
 
 
 def check_parameters(given: object) -> dict[str, Parameter]:

@@ -262,6 +262,7 @@ class JobPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parameters: dict[str, bool | int | float | str | None] = {}
     """By name, what each is where nobody says otherwise."""
     trigger: TriggerPlan = TriggerPlan()
+    slo: dict[str, float] = {}
     where: str = ""
     """``file:line`` of its declaration."""
 

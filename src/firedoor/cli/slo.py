@@ -1,0 +1,117 @@
+"""``firedoor slo``: promises, error budgets and alerts; ``firedoor slo watch`` judges them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from firedoor.adapters.clock import SystemClock
+from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, stop
+from firedoor.compose.judging import Of, alone, heard, objectives_of, read_status, watch_objectives
+from firedoor.compose.project import Project
+from firedoor.compose.reaching import reach
+from firedoor.control.slo_board import show_slo
+from firedoor.errors import NotKnown
+from firedoor.slo.status import SloStatus
+
+JUDGES: tuple[Of, ...] = ("zones", "services")
+
+app = typer.Typer(
+    help="What is promised, how much of each error budget is left, and who is paged.",
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+@app.callback(invoke_without_command=True)
+def slo(
+    context: typer.Context,
+    *,
+    as_json: JsonOption = False,
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+) -> None:
+    """Show objectives with what is left of their error budgets, and alerts.
+
+    firedoor up judges what zones promise, firedoor serve what services do; where neither runs,
+    firedoor slo watch does.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    folder = Project.at(project).folder
+    if nats is None:
+        statuses = [status for of in JUDGES if (status := read_status(folder, of)) is not None]
+        if not statuses and not folder.is_dir():
+            message = f"{folder} is no project folder: name the one that .firedoor is in: --project"
+            stop(NotKnown(message))
+    else:
+        statuses = ask(_heard(project, nats))
+    if as_json:
+        print(msgspec.json.encode({status.judge: status for status in statuses}).decode())
+        return
+    for line in show_slo(statuses, now_s=SystemClock().utc_s()):
+        print(line)
+
+
+async def _heard(project: Path, nats: str) -> list[SloStatus]:
+    """Return what judges say to the broker."""
+    async with reach(project, nats=nats) as reached:
+        return await heard(reached.streams)
+
+
+@app.command("watch")
+def watch(
+    *,
+    project: ProjectOption = Path(),
+    nats: NatsOption = None,
+    of: Annotated[
+        str, typer.Option("--of", help="Whose promises: those of zones, of services, or all.")
+    ] = "all",
+) -> None:
+    """Judge promises until Ctrl-C, where neither firedoor up nor firedoor serve does: at scale.
+
+    One is enough for a pipeline; another one is refused. Alerts are printed.
+    """
+    chosen = JUDGES if of == "all" else tuple(each for each in JUDGES if each == of)
+    if not chosen:
+        raise typer.BadParameter("choose zones, services or all", param_hint="--of")
+    with contextlib.suppress(KeyboardInterrupt):
+        ask(_watch(project, nats, chosen))
+
+
+async def _watch(project: Path, nats: str | None, chosen: tuple[Of, ...]) -> None:
+    """Watch until it is asked to end."""
+    leave = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, leave.set)
+    place = Project.at(project)
+    async with reach(project, nats=nats) as reached:
+        plan = reached.plan
+        if not any(objectives_of(plan, of) for of in chosen):
+            message = f"{plan.pipeline} promises nothing: declare slo=fd.SLO(availability=0.999)"
+            raise NotKnown(message)
+        await alone(reached.streams, chosen)
+        async with asyncio.TaskGroup() as group:
+            judges = [
+                group.create_task(
+                    watch_objectives(
+                        reached.streams, plan, place, of=of, clock=SystemClock(), tell=_say
+                    )
+                )
+                for of in chosen
+            ]
+            await leave.wait()
+            for judge in judges:
+                judge.cancel()
+
+
+def _say(line: str) -> None:
+    """Print an alert."""
+    print(line, flush=True)

@@ -1,0 +1,253 @@
+"""Prometheus rules for what is promised: the detectors of ``firedoor slo``, in PromQL.
+
+The rules are the same for every zone. What differs, the budget and whom it concerns, is a series of
+its own, ``zone_indicator:firedoor_budget:ratio``, one rule an objective, that they are joined to.
+They need nothing of firedoor but three metrics, scraped every 15 s or more often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import indent
+
+from firedoor.events.metrics import OBJECTIVE_UNITS, OBJECTIVE_WAITING, ZONE_STATE
+from firedoor.slo.block_yaml import Value, to_yaml
+from firedoor.slo.cusum import RATE_MOST
+from firedoor.slo.objective import Objective
+from firedoor.slo.policy import AlertPolicy, BurnRatePolicy, CusumPolicy, Severity
+
+UNITS = OBJECTIVE_UNITS.name
+BY = "zone, indicator"
+BUDGET = "zone_indicator:firedoor_budget:ratio"
+THE_BUDGET = f"max by ({BY}) ({BUDGET})"
+"""Without the labels that say whom it concerns."""
+UNITS_IN = "zone_indicator:firedoor_units:increase"
+BAD_IN = "zone_indicator:firedoor_bad_units:increase"
+BAD_RATIO = "zone_indicator:firedoor_bad:ratio"
+"""Each with a window after it."""
+FEW_WINDOW = "30m"
+"""In which units are counted where there are few."""
+FEW_MOST = 100
+INDENT = "  "
+INHERITED_WINDOW = "5m"
+HEAD = (
+    "# Written by `firedoor export prometheus-rules`: do not edit, write it anew.\n"
+    "# Bad units are those by the zone's own fault; what it inherits pages whoever's fault it is.\n"
+)
+Rule = dict[str, Value]
+
+
+def prometheus_rules(
+    objectives: Sequence[Objective], policy: AlertPolicy | None = None, *, pipeline: str
+) -> str:
+    """Return a file of recording and alerting rules.
+
+    Args:
+        objectives: what is promised; those that nobody can be paged for are left out.
+        policy: when somebody is told.
+        pipeline: whose objectives they are: a part of the groups' names.
+    """
+    policy = policy or AlertPolicy()
+    named = f"firedoor-{pipeline}"
+    watched = [one for one in objectives if one.watched]
+    groups: list[Value] = [
+        {"name": f"{named}-objectives", "rules": [_budget(one) for one in watched]},
+        {"name": f"{named}-burn-rates", "rules": _ratios(policy)},
+        _summing_up(f"{named}-fast-burn", _evidence("fast_burn"), policy.fast_burn, policy),
+        _summing_up(f"{named}-slow-burn", _evidence("slow_burn"), policy.slow_burn, policy),
+        {"name": f"{named}-alerts", "rules": _alerts(policy)},
+    ]
+    return HEAD + to_yaml({"groups": groups})
+
+
+# ---- recording
+
+
+def _budget(objective: Objective) -> Rule:
+    """Return the rule that says what may be bad, and whom it concerns."""
+    labels: dict[str, Value] = {
+        "zone": objective.zone,
+        "indicator": objective.indicator,
+        "kind": objective.kind,
+    }
+    if objective.owner:
+        labels["owner"] = objective.owner
+    if objective.runbook:
+        labels["runbook"] = objective.runbook
+    return {"record": BUDGET, "expr": f"vector({objective.budget:.9g})", "labels": labels}
+
+
+def _counts(window: str) -> list[Value]:
+    """Return rules for units in a window, those that were inherited left out, and bad ones."""
+    increase = f"sum by ({BY}) (increase({UNITS}{{outcome%s}}[{window}]))"
+    units, own = increase % '!="inherited"', increase % '="own"'
+    return [
+        {"record": f"{UNITS_IN}{window}", "expr": units},
+        {"record": f"{BAD_IN}{window}", "expr": f"{own}\nor 0 * {UNITS_IN}{window}"},
+    ]
+
+
+def _windows(policy: AlertPolicy) -> list[str]:
+    """Return the windows that burn rates are told over, and that of few units."""
+    seconds = {s for rate in policy.burn_rates for s in (rate.short_s, rate.long_s)}
+    seconds |= {min(policy.over_s, rate.short_s) for rate in policy.burn_rates}
+    return list(dict.fromkeys([*(duration(s) for s in sorted(seconds)), FEW_WINDOW]))
+
+
+def _ratios(policy: AlertPolicy) -> list[Value]:
+    """Return rules for units, bad ones, and their share, in every window."""
+    rules: list[Value] = []
+    for window in _windows(policy):
+        rules += _counts(window)
+        ratio = f"{BAD_IN}{window} / {UNITS_IN}{window}"
+        rules.append({"record": f"{BAD_RATIO}{window}", "expr": ratio})
+    return rules
+
+
+def _evidence(name: str) -> str:
+    """Return the series of an evidence."""
+    return f"zone_indicator:firedoor_evidence:{name}"
+
+
+def _summing_up(group: str, record: str, policy: CusumPolicy, all_of_it: AlertPolicy) -> Rule:
+    """Return the group that sums up evidence: its rule goes on from its own last value."""
+    window, kept = duration(policy.slice_s), duration(3 * policy.slice_s)
+    sought = f"clamp_max({policy.times:g} * {THE_BUDGET}, {RATE_MOST:g})"
+    expr = (
+        "clamp(\n"
+        f"  (last_over_time({record}[{kept}]) or 0 * {UNITS_IN}{window})\n"
+        "  + clamp(\n"
+        f"      {BAD_IN}{window} * ln({sought} / {THE_BUDGET})\n"
+        f"      - {UNITS_IN}{window} * ({sought} - {THE_BUDGET}),\n"
+        f"      {policy.gain_min:g}, {policy.gain_max:g}),\n"
+        f"  0, {policy.most:g})"
+    )
+    counts = [] if window in _windows(all_of_it) else _counts(window)
+    rules = [*counts, {"record": record, "expr": expr}]
+    return {"name": group, "interval": window, "rules": rules}
+
+
+# ---- alerting
+
+
+def _alerts(policy: AlertPolicy) -> list[Value]:
+    """Return the alerts, pages first."""
+    fast, slow = policy.fast_burn, policy.slow_burn
+    return [
+        _silent(policy),
+        _alert(
+            "FiredoorFastBurn", "page", _fires("FiredoorFastBurn", _evidence("fast_burn"), fast),
+            "{{ $labels.zone }} burns its {{ $labels.indicator }} budget about "
+            f"{fast.times:g} times too fast or more",
+        ),
+        *(_burn_rate(rate, policy) for rate in policy.burn_rates),
+        _low_traffic(policy),
+        _unexplained(policy),
+        _alert(
+            "FiredoorSlowBurn", "ticket", _fires("FiredoorSlowBurn", _evidence("slow_burn"), slow),
+            "{{ $labels.zone }} has been burning its {{ $labels.indicator }} budget about "
+            f"{slow.times:g} times too fast for a while",
+        ),
+    ]  # fmt: skip
+
+
+def _alert(
+    name: str, severity: Severity, when: str, summary: str, *, on: str = BY, wait: str = ""
+) -> Rule:
+    """Return an alert with the labels of the objective that it is about."""
+    about = BUDGET if on == BY else f"topk by ({on}) (1, {BUDGET})"
+    rule: Rule = {"alert": name, "expr": f"{about}\nand on ({on}) (\n{indent(when, INDENT)}\n)"}
+    if wait:
+        rule["for"] = wait
+    rule["labels"] = {"severity": severity}
+    rule["annotations"] = {
+        "summary": summary,
+        "description": "What is promised lets {{ $value | humanizePercentage }} of units be bad. "
+        "See: firedoor slo; firedoor why {{ $labels.zone }}",
+        "runbook_url": "{{ $labels.runbook }}",
+    }
+    return rule
+
+
+def _fires(alert: str, evidence: str, policy: CusumPolicy) -> str:
+    """Return when there is evidence enough; who fires goes on until there is little."""
+    return (
+        f"{evidence} >= {policy.fire:g}\n"
+        f"or {evidence} > {policy.resolve:g}\n"
+        f'  and on ({BY}) ALERTS{{alertname="{alert}", alertstate="firing"}}'
+    )
+
+
+def _silent(policy: AlertPolicy) -> Rule:
+    """Return the alert for zones without a sign of life, but those that ended as they should."""
+
+    def there(window: str) -> str:
+        return f"max by (zone) (last_over_time({OBJECTIVE_WAITING.name}[{window}]))"
+
+    ended = f'{ZONE_STATE.name}{{state=~"done|stopped|draining"}}'
+    when = (
+        f"{there('1h')}\n"
+        f"unless on (zone) {there(duration(policy.silent_s))}\n"
+        f"unless on (zone) max by (zone) (last_over_time({ended}[1h]) == 1)"
+    )
+    summary = "no process of {{ $labels.zone }} gives a sign of life"
+    return _alert("FiredoorZoneSilent", "page", when, summary, on="zone")
+
+
+def _burn_rate(rate: BurnRatePolicy, policy: AlertPolicy) -> Rule:
+    """Return the alert of a burn rate over two windows."""
+    long, short = duration(rate.long_s), duration(rate.short_s)
+    ratios = dict.fromkeys([long, short, duration(min(policy.over_s, rate.short_s))])
+    burns = [f"{BAD_RATIO}{window} > {rate.times:g} * {THE_BUDGET}" for window in ratios]
+    enough = [
+        f"{BAD_IN}{long} >= {policy.bad_long_min}",
+        f"{BAD_IN}{short} >= {policy.bad_short_min}",
+        f"{_evidence('fast_burn')} >= {policy.burn_evidence_min:g}",
+    ]
+    when = "\nand ".join([*burns, *enough])
+    summary = (
+        "{{ $labels.zone }} burns its {{ $labels.indicator }} budget more than "
+        f"{rate.times:g} times too fast, over {long} and over {short}"
+    )
+    return _alert(f"FiredoorBurnRate{long}", "page", when, summary)
+
+
+def _low_traffic(policy: AlertPolicy) -> Rule:
+    """Return the alert for where there are too few units for rates."""
+    when = (
+        f"{BAD_IN}{FEW_WINDOW} >= {policy.last_bad}\n"
+        f"and {UNITS_IN}{FEW_WINDOW} < {FEW_MOST}\n"
+        f"and {BAD_RATIO}{FEW_WINDOW} >= {policy.last_bad / policy.last_units:g}"
+    )
+    summary = f"{{{{ $labels.zone }}}}: too many of its few units of {FEW_WINDOW} were bad"
+    return _alert("FiredoorLowTraffic", "page", when, summary)
+
+
+def _unexplained(policy: AlertPolicy) -> Rule:
+    """Return the alert for what is inherited from somebody who has none."""
+    suffered = f'increase({UNITS}{{outcome="inherited"}}[{INHERITED_WINDOW}])'
+    paged = 'ALERTS{alertstate="firing", severity="page"}'
+    when = (
+        f"max by ({BY}) (\n"
+        f"    sum by ({BY}, cause) ({suffered})\n"
+        f"      / on ({BY}) group_left () sum by ({BY}) (increase({UNITS}[{INHERITED_WINDOW}]))\n"
+        f"      > on ({BY}) group_left ()\n"
+        f"        clamp_max({policy.fast_burn.times:g} * {THE_BUDGET}, {RATE_MOST:g})\n"
+        f'    unless on (cause) label_replace({paged}, "cause", "$1", "zone", "(.+)")\n'
+        "  )"
+    )
+    summary = "{{ $labels.zone }} suffers from others' fault, and nobody was paged for that"
+    wait = duration(policy.unexplained_s)
+    return _alert("FiredoorUnexplained", "page", when, summary, wait=wait)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as PromQL writes it.
+
+    >>> duration(300), duration(21_600), duration(2.5)
+    ('5m', '6h', '2500ms')
+    """
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size:.0f}{unit}"
+    return f"{seconds * 1_000:.0f}ms"
