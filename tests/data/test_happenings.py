@@ -6,6 +6,7 @@ from typing import Any
 
 from firedoor.adapters.memory import MemoryJournal
 from firedoor.data.conduct import Conduct
+from firedoor.events.trace import CURRENT, Place, write
 from firedoor.flow.probes import Trouble
 from firedoor.flow.zone import (
     BrokerAway,
@@ -22,12 +23,12 @@ from firedoor.testing.loop import EPOCH_S, VirtualClock, run
 from firedoor.wire.records import BatchRecord, GuardNote, Order
 
 AWAY = Trouble(
+    cause="dependency:db",
     word="paused",
     code="dependency_down",
     why="src-000001: db is away",
     probes=True,
     quick=True,
-    cause="dependency:db",
 )
 
 
@@ -82,6 +83,17 @@ def test_each_state_is_noted_with_whose_fault_it_is() -> None:
             ("blocked", "running", "running", ""),
         ]
         assert {(one.zone, one.at_s) for one in journal.noted} == {("clean", EPOCH_S)}
+
+    run(work())
+
+
+def test_what_happens_over_a_batch_names_its_trace() -> None:
+    async def work() -> None:
+        zone, journal = conduct()
+        CURRENT.set(write(Place(7, 8, sampled=True)))
+        zone.order(Order())
+        zone.tell(Troubled(AWAY))
+        assert {one.trace for one in journal.noted} == {f"{7:032x}"}
 
     run(work())
 

@@ -27,6 +27,8 @@ from firedoor.events.exposition import expose
 from firedoor.events.metrics import Sample
 from firedoor.events.objective import Objectives
 from firedoor.ports.clock import Clock
+from firedoor.slo.samples import samples_of_slo
+from firedoor.slo.status import SloStatus
 from firedoor.wire.records import ZoneStatus
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 READ_S = 2.0
 """Patience with the broker: whoever scrapes comes again."""
-OBJECTIVE, ZONE = "objective.", "zone."
+OBJECTIVE, JUDGE, ZONE = "objective.", "slo.", "zone."
 
 
 @asynccontextmanager
@@ -83,6 +85,8 @@ def samples_of(beats: Mapping[str, bytes]) -> Iterator[Sample]:
             if key.startswith(OBJECTIVE):
                 found = msgspec.json.decode(value, type=Objectives)
                 told[found.zone, found.process] = found
+            elif key.startswith(JUDGE):
+                yield from samples_of_slo(msgspec.json.decode(value, type=SloStatus))
             elif key.startswith(ZONE):
                 statuses.append(msgspec.json.decode(value, type=ZoneStatus))
     for status in statuses:

@@ -159,28 +159,21 @@ class Supervisor:
         self, streams: NatsStreams, lookups: Lookups
     ) -> tuple[Coroutine[object, object, None], ...]:
         """Return what goes on beside the zones for as long as they are at work."""
-        tell = self.screen.tell
+        project, plan, clock, tell = self.project, self.plan, self.clock, self.screen.tell
+        journal = self._journaling.journal
         return (
             self._broker.keep(),
             lookups.keep_fresh(),
             self._journaling.run(streams),
-            tell_recorded(streams, self.project, self.plan, clock=self.clock),
+            tell_recorded(streams, project, plan, clock=clock),
             self._bound_logs(),
-            *beside(streams, self.plan, self.project, clock=self.clock, tell=tell),
-            *flag_chores(streams, self.project.folder, clock=self.clock, tell=tell),
+            *beside(streams, plan, project, clock=clock, tell=tell),
+            *flag_chores(streams, project.folder, clock=clock, tell=tell),
             watch_objectives(
-                streams,
-                self.plan,
-                self.project,
-                of="zones",
-                clock=self.clock,
-                tell=tell,
-                journal=self._journaling.journal,
+                streams, plan, project, of="zones", clock=clock, tell=tell, journal=journal
             ),
             *self._triggers(),
-            inject_in_up(
-                self.project, self.plan, self._keepers, self._broker, tell=self.screen.tell
-            ),
+            inject_in_up(project, plan, self._keepers, self._broker, tell=tell),
         )
 
     def _triggers(self) -> tuple[Coroutine[object, object, None], ...]:
@@ -196,14 +189,10 @@ class Supervisor:
         live = read_live(self.project)
         for zone in self.plan.zones:
             keeper = Keeper(
-                zone=zone,
-                project=self.project,
-                clock=self.clock,
-                tell=self.screen.tell,
+                zone=zone, project=self.project, clock=self.clock, tell=self.screen.tell,
                 settle=lambda deploy, name=zone.name: self._settle(name, deploy),  # type: ignore[misc]
-                died=self._release,
-                journal=self._journaling.journal,
-            )
+                died=self._release, journal=self._journaling.journal,
+            )  # fmt: skip
             deploy = live.get(zone.name)
             if deploy is not None and deploy.before == zone.version and deploy.file:
                 keeper.version = deploy.version

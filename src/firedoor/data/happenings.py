@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from firedoor.events.happened import Happened, Kind
+from firedoor.events.trace import CURRENT, trace_of
 from firedoor.flow.blame import standing
 from firedoor.flow.probes import Trouble
 from firedoor.flow.zone import ZoneState
@@ -135,17 +136,18 @@ class Happenings:
         self.journal.note(
             Happened(
                 at_s=self._clock.utc_s(), kind=kind, zone=self._zone, text=text, code=code,
-                cause=cause, about=about, before=before, after=after, by=by, facts={**facts},
+                cause=cause, about=about, before=before, after=after, by=by,
+                trace=trace_of(CURRENT.get()), facts={**facts},
             )
         )  # fmt: skip
 
 
 def _whose(code: str, state: ZoneState) -> str:
     """Return whose fault a state is; empty: the zone's own, or nobody's."""
-    trouble = state.trouble
-    if trouble is not None and trouble.fault and code == trouble.code:
-        return _drilled(trouble.fault)
-    return standing(state).cause
+    if state.trouble is not None and state.trouble.fault and code == state.trouble.code:
+        return _drilled(state.trouble.fault)
+    found = standing(state)
+    return found.cause if found.how == "bad" else ""
 
 
 def _drilled(fault: str) -> str:

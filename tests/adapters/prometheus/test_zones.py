@@ -14,6 +14,7 @@ from firedoor.events.counting import ObjectiveCounts
 from firedoor.events.exposition import expose
 from firedoor.events.metrics import Sample, Spread
 from firedoor.events.objective import Objectives
+from firedoor.slo.status import ObjectiveStatus, SloStatus
 from firedoor.wire.records import InboxNote, WorkCounts, ZoneStatus
 
 AT_S = 1_767_225_600.0
@@ -93,3 +94,17 @@ def test_beats_of_a_whole_pipeline_are_told_and_what_cannot_be_read_is_left_out(
     assert [one for one, times in series.items() if times > 1] == []
     assert {sample.labels[0] for sample in samples} >= {"clean", "delays", "flights:clean"}
     assert b'firedoor_objective_units_total{zone="delays"' in expose(samples)
+
+
+def test_what_a_judge_says_stands_beside_what_zones_have_counted() -> None:
+    one = ObjectiveStatus(
+        zone="clean", indicator="availability", promise="99.9 %", verdict="kept", left=0.25,
+        target=0.999, period_days=30,
+    )  # fmt: skip
+    said = SloStatus(pipeline="p", at_s=AT_S, judge="zones", objectives=(one,))
+    beats = {
+        "zone.clean.here-1": msgspec.json.encode(status()),
+        "slo.zones": msgspec.json.encode(said),
+    }
+    found = by_labels(list(samples_of(beats)), metrics.BUDGET_LEFT)
+    assert found == {("clean", "availability"): 0.25}
