@@ -27,7 +27,7 @@ ARGS ?=
 # Servers that `make bench-serving` compares with: PEERS=bench-ray has Ray Serve besides.
 PEERS ?= bench-serving
 
-.PHONY: help setup run train serve test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving
+.PHONY: help setup run train serve test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving bench-telemetry
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -99,6 +99,9 @@ bench-guards: .venv-bench-guards/.done ## measure guards beside other libraries:
 
 bench-serving: .venv-$(PEERS)/.done $(DATA) ## measure serving beside other servers, and what faults, swaps and rollouts do (large install, own venv)
 	@.venv-$(PEERS)/bin/python -m benchmarks.serving --data $(DATA) $(ARGS)
+
+bench-telemetry: $(VENV)/.test $(DATA) ## measure what traces and metrics cost a batch and a request
+	@$(BIN)/python -m benchmarks.telemetry --data $(DATA) $(ARGS)
 
 clean: ## remove everything that these targets made, the downloaded data too
 	@rm -rf $(VENV) .venv-integration .venv-mlflow .venv-clients .venv-bench .venv-bench-guards .venv-bench-serving .venv-bench-ray \

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,13 +65,14 @@ class Run:
             return []
 
 
-def start(folder: Path, *, rate: float = 0.0) -> "Run":
+def start(folder: Path, *, rate: float = 0.0, environ: Mapping[str, str] | None = None) -> "Run":
     """Start a run in a folder that has the files in ``in/``."""
     environment = {
         **os.environ,
         "BENCH_FOLDER": str(folder),
         "BENCH_RATE": str(rate),
         "FLIGHTS_YEAR": str(LINES),
+        **(environ or {}),
     }
     with (folder / "run.log").open("ab") as log:
         process = subprocess.Popen(

@@ -159,7 +159,7 @@ def _zones(years: int) -> Pace:
     assert sum(record.rows_in for record in records) == years * ROWS_OF_YEAR
     records.sort(key=lambda record: record.ended_s)
     seconds = records[-1].ended_s - records[0].ended_s
-    by_item = _cpu_ms_a_batch(run.samples, len(records))
+    by_item = cpu_ms_a_batch(run.samples, len(records))
     return Pace(
         rows_a_s=sum(record.rows_in for record in records[1:]) / seconds,
         cpu_ms=sum(by_item.values()),
@@ -167,7 +167,7 @@ def _zones(years: int) -> Pace:
     )
 
 
-def _cpu_ms_a_batch(samples: list[Sample], batches: int) -> dict[str, float]:
+def cpu_ms_a_batch(samples: list[Sample], batches: int) -> dict[str, float]:
     """Return the CPU time of a batch by item, in the middle of a run."""
     middle = [s for s in samples if SOON * batches <= s.stored <= (1 - SOON) * batches]
     first, last = middle[0], middle[-1]

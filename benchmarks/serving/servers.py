@@ -96,13 +96,22 @@ class Server:
 
     def cpu_s(self) -> float:
         """Return the processor time that it and all that it started have taken."""
-        total = 0.0
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in (psutil.Process(self.process.pid), *self.family()):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    times = process.cpu_times()
-                    total += times.user + times.system
-        return total
+        return sum(user_s + system_s for user_s, system_s in self.cpu_of().values())
+
+    def cpu_of(self) -> dict[str, tuple[float, float]]:
+        """Return user and system time by kind of process: ``gateway``, ``worker``, ``rest``."""
+        found: dict[str, tuple[float, float]] = {}
+        workers: set[int] = set()
+        for process in (psutil.Process(self.process.pid), *self.family()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                kind = "worker" if process.pid in workers else "rest"
+                if "gateway" in process.cmdline() and kind == "rest":
+                    kind = "gateway"
+                    workers |= {child.pid for child in process.children(recursive=True)}
+                times = process.cpu_times()
+                user_s, system_s = found.get(kind, (0.0, 0.0))
+                found[kind] = (user_s + times.user, system_s + times.system)
+        return found
 
     def family(self) -> list[psutil.Process]:
         """Return what it started, and what that started."""
@@ -214,12 +223,13 @@ def wait_until_it_answers(server: Server, models: Path) -> None:
     raise TimeoutError(message)
 
 
-def post(path: str, body: str, *, close: bool = False) -> bytes:
+def post(path: str, body: str, *, close: bool = False, lines: str = "") -> bytes:
     """Return a request of HTTP."""
     data = body.encode()
     ends = "Connection: close\r\n" if close else ""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{ends}"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{ends}{lines}"
+        "Content-Type: application/json\r\n"
         f"Content-Length: {len(data)}\r\n\r\n"
     )
     return head.encode() + data

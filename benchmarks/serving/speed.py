@@ -34,6 +34,8 @@ class Taken:
     measured: Measured
     cpu_us: float
     """Of the server, a request."""
+    parts_us: dict[str, tuple[float, float]]
+    """The same by kind of process: user and system."""
 
     @property
     def rate(self) -> float:
@@ -95,14 +97,18 @@ def take(server: Server, bodies: Path, clients: int, seconds: float) -> Taken:
         port=server.port, path=server.way.path, bodies=str(bodies), concurrency=clients,
         seconds=seconds,
     )  # fmt: skip
-    before_s = server.cpu_s()
+    before = server.cpu_of()
     ended = subprocess.run(
         [sys.executable, "-m", "benchmarks.serving.client", msgspec.json.encode(order).decode()],
         cwd=ROOT, env=environment(), capture_output=True, check=True, timeout=seconds + 60,
     )  # fmt: skip
     measured = msgspec.json.decode(ended.stdout, type=Measured)
-    cpu_us = (server.cpu_s() - before_s) / max(1, measured.answered) * 1e6
-    return Taken(measured, cpu_us)
+    each = 1e6 / max(1, measured.answered)
+    parts_us = {}
+    for kind, (user_s, system_s) in server.cpu_of().items():
+        user_before_s, system_before_s = before.get(kind, (0.0, 0.0))
+        parts_us[kind] = ((user_s - user_before_s) * each, (system_s - system_before_s) * each)
+    return Taken(measured, sum(map(sum, parts_us.values())), parts_us)
 
 
 def show(
@@ -120,17 +126,34 @@ def show(
             "p50_ms": median(one.p50_ms for one in told),
             "p99_ms": median(one.p99_ms for one in told),
             "cpu_us": median(one.cpu_us for one in ones),
+            "client_us": median(one.cpu_us for one in told),
             "bad": sum(one.bad for one in told),
             "wrong": sum(one.wrong for one in told),
             "mib": mib,
         }
         paper.keep(f"serving {name} {clients} {rows}", figures)
-        shapes = (",.0f", ".2f", ".2f", ".2f", ".0f", ".0f", ".0f", ".0f")
+        shapes = (",.0f", ".2f", ".2f", ".2f", ".1f", ".1f", ".0f", ".0f", ".0f")
         shown = zip(figures.values(), shapes, strict=True)
         lines.append([name, *(format(value, shape) for value, shape in shown)])
-    head = ["", "requests/s", "of floor", "p50 ms", "p99 ms", "CPU us", "bad", "wrong", "MiB"]
+    head = [
+        "",
+        "requests/s",
+        "of floor",
+        "p50 ms",
+        "p99 ms",
+        "CPU us",
+        "client",
+        "bad",
+        "wrong",
+        "MiB",
+    ]
     title = f"{clients} clients, {rows} row{'s' * (rows > 1)} a request"
     paper.table(title, head, lines)
+    for name in memory:
+        for kind in sorted({kind for one in taken[name, clients, rows] for kind in one.parts_us}):
+            both = [one.parts_us.get(kind, (0.0, 0.0)) for one in taken[name, clients, rows]]
+            user_us, system_us = (median(part) for part in zip(*both, strict=True))
+            paper.say(f"{name}, {kind}: {user_us:.1f} us user, {system_us:.1f} us system")
 
 
 def of_floor(ones: Sequence[Taken], floor: Sequence[Taken]) -> float:

@@ -33,6 +33,7 @@ from firedoor.gateway.services import (
     ServiceMetadata,
     VariantShown,
 )
+from firedoor.gateway.watching import Watch
 from firedoor.spec.service_plan import ServiceLimits
 from firedoor.wire.bundle import Field
 from firedoor.wire.serving import Form
@@ -225,6 +226,7 @@ async def serve(
     started: Callable[[Served], None],
     *,
     port: int = 0,
+    watch: Watch | None = None,
 ) -> None:
     """Serve until told to end."""
     failures: list[Exception] = []
@@ -235,6 +237,7 @@ async def serve(
         clock=SystemClock(),
         failed=failures.append,
         limits=limits,
+        watch=watch,
     )
     ending = asyncio.Event()
     async with server:
@@ -246,7 +249,11 @@ async def serve(
 
 @contextlib.contextmanager
 def served(
-    services: list[Scripted] | None = None, *, loop_factory: Any = new_event_loop, **limits: Any
+    services: list[Scripted] | None = None,
+    *,
+    loop_factory: Any = new_event_loop,
+    watch: Watch | None = None,
+    **limits: Any,
 ) -> Iterator[Served]:
     """Serve for as long as the block is at work."""
     ready = threading.Event()
@@ -259,7 +266,7 @@ def served(
     def run() -> None:
         declared = HttpLimits(**{"drain_s": 2.0, **limits})
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(serve(services or [Scripted()], declared, started))
+            runner.run(serve(services or [Scripted()], declared, started, watch=watch))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

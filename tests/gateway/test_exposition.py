@@ -6,9 +6,11 @@ import re
 
 import pytest
 
+from firedoor.events.exposition import expose
+from firedoor.events.metrics import REQUEST_BOUNDS_S
 from firedoor.gateway.exchange import Answer
-from firedoor.gateway.exposition import ProcessFacts, expose
-from firedoor.gateway.face_counts import BUCKETS_S, SERIES_MAX, ServiceCounts
+from firedoor.gateway.exposition import ProcessFacts, samples_of
+from firedoor.gateway.face_counts import SERIES_MAX, ServiceCounts
 from gateway.scripted import Scripted, served
 from gateway.wired import ask, row
 
@@ -21,7 +23,7 @@ PROCESS = ProcessFacts(
 
 
 def exposed(counts: ServiceCounts) -> list[str]:
-    text = expose("g1", PROCESS, {"delays": (counts, Scripted().facts())})
+    text = expose(samples_of("g1", PROCESS, {"delays": (counts, Scripted().facts())}))
     return text.decode().splitlines()
 
 
@@ -54,7 +56,7 @@ def test_a_histogram_adds_up() -> None:
         for line in lines
         if (match := re.search(r'request_seconds_bucket\{.*le="([^"]+)"', line))
     }
-    assert list(found) == [*(f"{bound:g}" for bound in BUCKETS_S), "+Inf"]
+    assert list(found) == [*(f"{bound:g}" for bound in REQUEST_BOUNDS_S), "+Inf"]
     assert (found["0.001"], found["0.0025"], found["0.5"], found["10"]) == (2, 3, 4, 4)
     assert found["+Inf"] == 5
     assert 'firedoor_rows_total{gateway="g1",service="delays"} 10' in lines

@@ -20,10 +20,20 @@ Tell = Callable[[Told], None]
 
 
 class Call:
-    """One request, until it is answered and no worker holds it any more."""
+    """One request, until it is answered and no worker holds it any more.
 
-    __slots__ = ("_answer", "_answered", "_future", "alone", "alone_external", "ask", "ends_s",
-                 "external", "told")  # fmt: skip
+    What most never learn is not set in each of them, but stands here.
+    """
+
+    external = 0
+    """Workers that were killed from outside with it in their hands."""
+    alone = 0
+    """Workers that died while they held it alone."""
+    alone_external = 0
+    """Of these, killed from outside: as the kernel does where memory is short."""
+    told: Told | None = None
+    """What is said to it if its time ends before it was tried again."""
+    _answered = False
 
     def __init__(
         self,
@@ -42,17 +52,8 @@ class Call:
         """
         self.ask = ask
         self._answer = answer
-        self._answered = False
         self._future = future
         self.ends_s = ends_s
-        self.external = 0
-        """Workers that were killed from outside with it in their hands."""
-        self.alone = 0
-        """Workers that died while they held it alone."""
-        self.alone_external = 0
-        """Of these, killed from outside: as the kernel does where memory is short."""
-        self.told: Told | None = None
-        """What is said to it if its time ends before it was tried again."""
 
     @property
     def open(self) -> bool:
@@ -67,9 +68,11 @@ class Call:
 
     def tell(self, told: Told) -> None:
         """Answer it, unless it was answered, or nobody waits any more."""
-        if self.open:
-            self._answered = True
-            self._answer(told)
+        future = self._future
+        if self._answered or (future is not None and future.done()):
+            return
+        self._answered = True
+        self._answer(told)
 
     def end(self) -> None:
         """Say that its time is over."""
@@ -91,27 +94,24 @@ class Guilty:
 
     def __init__(self) -> None:
         """Remember none."""
-        self._told: OrderedDict[bytes, tuple[float, Told]] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Return how many are remembered."""
-        return len(self._told)
+        self.told: OrderedDict[bytes, tuple[float, Told]] = OrderedDict()
+        """What is said to each, and until when; mostly empty, which each request asks."""
 
     def remember(self, ask: Ask, told: Told, now_s: float) -> None:
         """Keep what is said to a request, and to every further copy of it."""
-        self._told[hash_of(ask)] = (now_s + GUILTY_S, told)
-        while len(self._told) > GUILTY_MAX:
-            self._told.popitem(last=False)
+        self.told[hash_of(ask)] = (now_s + GUILTY_S, told)
+        while len(self.told) > GUILTY_MAX:
+            self.told.popitem(last=False)
 
     def find(self, ask: Ask, now_s: float) -> Told | None:
         """Return what is said to a request that is guilty, None to one that is not."""
-        found = self._told.get(hash_of(ask))
+        found = self.told.get(hash_of(ask))
         if found is None:
             return None
         until_s, told = found
         if now_s < until_s:
             return told
-        del self._told[hash_of(ask)]
+        del self.told[hash_of(ask)]
         return None
 
 

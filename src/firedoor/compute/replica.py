@@ -22,7 +22,7 @@ from firedoor.compute.serving_line import read_progress
 from firedoor.isolation.narrow import Cause, Failure
 from firedoor.spec.service_plan import ServiceLimits
 from firedoor.units import format_bytes, format_seconds
-from firedoor.wire.serving import FRAME_BYTES_MAX, TELL, Outcome, Told, decode_told, encode_ask
+from firedoor.wire.serving import FRAME_BYTES_MAX, TELL, Outcome, Told, decode_tolds, encode_ask
 from firedoor.wire.serving_frames import Frames
 
 OUTGOING_BYTES_MAX = FRAME_BYTES_MAX
@@ -58,8 +58,8 @@ class Death:
 class Watcher(Protocol):
     """Who is told what becomes of a worker."""
 
-    def answered(self, replica: Replica) -> None:
-        """It has answered, so it has room."""
+    def answered(self, replica: Replica, count: int) -> None:
+        """It has answered so many requests, so it has room."""
 
     def lost(self, replica: Replica, innocent: list[Call], suspects: list[Call]) -> None:
         """It is gone, or as good as; what it had not begun is innocent."""
@@ -175,8 +175,7 @@ class Replica:
                 if not count:
                     self._lose(None)
                     return
-                for frame in self._frames.took(count):
-                    self._take(*decode_told(frame))
+                self._take(count)
                 if count < len(room):
                     break
         except BlockingIOError:
@@ -186,20 +185,33 @@ class Replica:
         except ValueError as error:
             self.condemn("garbage", f"sent what is no answer ({error})")
 
-    def _take(self, number: int, told: Told) -> None:
-        """Pass an answer on."""
-        call = self.held.pop(number, None)
-        if call is None:
-            message = f"an answer to request {number}, which it does not hold"
-            raise ValueError(message)
-        self.answers += 1
-        self.still_s = 0.0
-        if told.outcome is not Outcome.OK:
-            told = told._replace(
-                message=self._hide(told.message), signature=self._hide(told.signature)
-            )
-        call.tell(told)
-        self._watcher.answered(self)
+    def _take(self, count: int) -> None:
+        """Pass on the answers that are whole, now that so many bytes were read.
+
+        Raises:
+            ValueError: at what is no answer.
+        """
+        held, answers, ok = self.held, 0, Outcome.OK
+        for number, told in decode_tolds(self._frames.took(count)):
+            call = held.pop(number, None)
+            if call is None:
+                message = f"an answer to request {number}, which it does not hold"
+                raise ValueError(message)
+            answers += 1
+            if told.outcome is not ok or call.ask.traced:
+                told = self._finished(told, traced=call.ask.traced)  # noqa: PLW2901 - the same one
+            call.tell(told)
+        if answers:
+            self.answers += answers
+            self.still_s = 0.0
+            self._watcher.answered(self, answers)
+
+    def _finished(self, told: Told, *, traced: bool) -> Told:
+        """Return an answer as it is passed on, where something has to be hidden or added."""
+        return told._replace(
+            message=self._hide(told.message), signature=self._hide(told.signature),
+            pid=self.pid if traced else 0,
+        )  # fmt: skip
 
     # ---- watching
 
@@ -312,8 +324,7 @@ class Replica:
                 count = self._line.recv_into(self._frames.room())
                 if not count:
                     return
-                for frame in self._frames.took(count):
-                    self._take(*decode_told(frame))
+                self._take(count)
         except (OSError, ValueError):
             return  # no more, or nothing that could be believed
 

@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Self
 
-from firedoor.wire.serving import ASK, Ask, decode_ask
+from firedoor.wire.serving import ASK, Ask, decode_asks
 from firedoor.wire.serving_frames import Frames
 
 FILE = "progress"
@@ -78,7 +78,7 @@ class Inlet:
                 return
             if not got:
                 raise EOFError
-            self._waiting.extend(map(decode_ask, self._frames.took(got)))
+            self._waiting.extend(decode_asks(self._frames.took(got)))
 
 
 class Progress:

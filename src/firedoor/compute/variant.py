@@ -73,7 +73,7 @@ class WorkerVariant:
         """What workers held of which it is not known yet how they died."""
         self._guilty = Guilty()
         self._answers = self._answers_then = self._guilty_in_a_row = 0
-        self._closed = self._burns = False
+        self._closed = self._burns = self._sweeping = False
         self._deaths: Counter[str] = Counter()
         self._recent: deque[float] = deque(maxlen=10_000)
         self._kills: deque[float] = deque(maxlen=EXTERNAL_FREE + 1)
@@ -164,17 +164,19 @@ class WorkerVariant:
         ends_s = now_s + self._limits.attempt_s
         if ask.deadline_s and ask.deadline_s < ends_s:
             ends_s = ask.deadline_s
-        told = self._refuse(ask, now_s, ends_s)
-        if told is not None:
-            answer(told)
-            return
+        if not self._serving or self._closed or ends_s <= now_s or self._guilty.told:
+            told = self._refuse(ask, now_s, ends_s)
+            if told is not None:
+                answer(told)
+                return
         call = Call(ask, answer, ends_s, future)
         if ask.suspect:
             self._suspect(call)
             self._assign()
         elif not self._dispatch(call):
             call.tell(BUSY)
-        if self._quiet.is_set() and call.open:
+        if not self._sweeping and call.open:
+            self._sweeping = True
             self._quiet.clear()
             self._loop.call_later(SWEEP_S, self._sweep)
 
@@ -184,16 +186,13 @@ class WorkerVariant:
             return NOT_READY
         if ends_s <= now_s:
             return EXPIRED
-        return self._guilty.find(ask, now_s) if len(self._guilty) else None
+        return self._guilty.find(ask, now_s) if self._guilty.told else None
 
     def _dispatch(self, call: Call) -> bool:
         """Give a request to the worker that holds fewest; return whether there was room."""
-        most = self._limits.waiting_max
-        if self._serving:
-            best = self._serving[0]
-            for other in self._serving[1:]:
-                if len(other.held) < len(best.held):
-                    best = other
+        most, serving = self._limits.waiting_max, self._serving
+        if serving:
+            best = min(serving, key=lambda one: len(one.held)) if serving[1:] else serving[0]
             return len(best.held) < most and best.post(call)
         if len(self._backlog) >= most:
             return False
@@ -218,6 +217,7 @@ class WorkerVariant:
         if waits:
             self._loop.call_later(SWEEP_S, self._sweep)
         else:
+            self._sweeping = False
             self._quiet.set()
 
     def _calls(self) -> list[Call]:
@@ -227,9 +227,9 @@ class WorkerVariant:
 
     # ---- what becomes of workers
 
-    def answered(self, replica: Replica) -> None:
+    def answered(self, replica: Replica, count: int) -> None:
         """See whether a worker that tried a suspect alone is free again."""
-        self._answers += 1
+        self._answers += count
         if replica.alone and replica.alive:
             replica.alone, self._court = False, None
             self._spares.append(replica)
@@ -280,6 +280,7 @@ class WorkerVariant:
             Outcome.DIED,
             message=shorten(f"a worker died with it: {why}", 500),
             signature=shorten(death.failure.signature, 200),
+            pid=replica.pid if call.ask.traced else 0,
         )
         if death.external:
             call.external += 1

@@ -9,7 +9,7 @@ from firedoor.gateway import split, telling
 from firedoor.gateway.attempt import BREAKER, NOT_ASKED, Call
 from firedoor.gateway.caching import Cached
 from firedoor.gateway.constant import rows_of
-from firedoor.gateway.exchange import Answer, Request
+from firedoor.gateway.exchange import ORDERED, Answer, Request
 from firedoor.gateway.identity import clean
 from firedoor.gateway.ladder import Rung, arm_of, nobody, reason
 from firedoor.gateway.parts import Parts
@@ -147,7 +147,9 @@ class Answering:
                 call, call.told or told, self._plan.name, self._now(),
                 function=self._parts.ladder.function_because,
             )  # fmt: skip
-            return _not(status, call.id, said, wait_s), False
+            cause = call.blamed or (ORDERED if told.signature == NOT_ASKED else "")
+            answer = _not(status, call.id, said, wait_s)
+            return answer._replace(cause=cause, ran=call.ran), False
         if rung.told.outcome is Outcome.REFUSED:
             return _not(400, call.id, rung.told.message), False
         answer = answer_of(call, rung)
@@ -277,7 +279,7 @@ class Answering:
                 parts.mirror.under_way += 1
                 parts.spawn(self._copy(call, first, to, rung, answer))
                 return
-        self._record(call, rung, answer)
+        self.record(call, rung, answer)
 
     async def _copy(self, call: Call, first: First, to: Held, rung: Rung, answer: Answer) -> None:
         """Have a copy answered, compare, and record."""
@@ -299,9 +301,9 @@ class Answering:
                     trial.pairing.compared(call.prediction, *both, call.slices)
         finally:
             parts.mirror.under_way -= 1
-            self._record(call, rung, answer, seconds=seconds, shadow=shadow)
+            self.record(call, rung, answer, seconds=seconds, shadow=shadow)
 
-    def _record(
+    def record(
         self, call: Call, rung: Rung, answer: Answer, *, seconds: float | None = None,
         shadow: bytes = b"",
     ) -> None:  # fmt: skip

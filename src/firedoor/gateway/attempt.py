@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from firedoor.errors import shorten
+from firedoor.events.work import Ran
 from firedoor.gateway.caching import Same, mark, same
 from firedoor.gateway.exchange import ArmUsed, Request
 from firedoor.gateway.identity import clean
@@ -40,6 +41,8 @@ class Call:
     took_s = 0.0
     told: Told | None = None
     """What the latest attempt brought, made or not."""
+    ran: tuple[Ran, ...] = ()
+    """What ran in workers, where somebody wants to see it."""
     _mark = b""
 
     def __init__(
@@ -69,6 +72,14 @@ class Call:
         """The request, for the same one to be found by."""
         request = self.request
         return same(request.form, request.body, request.json_bytes, self.extra)
+
+    @property
+    def blamed(self) -> str:
+        """Whose fault it is that no version may answer; empty: they may."""
+        if not self.abstain:
+            return ""
+        worse = (f"dependency:{one.group}" for one in self.features if one.code != "live")
+        return next(worse, "")
 
     @property
     def tester(self) -> bool:
@@ -109,7 +120,10 @@ class Attempts:
         request = call.request
         until_s = min(now_s + self._attempt_s, call.deadline_s)
         call.asked = (*call.asked, held)
-        ask = Ask(request.form, request.body, request.json_bytes, until_s, call.extra, call.suspect)
+        ask = Ask(
+            request.form, request.body, request.json_bytes, until_s, call.extra, call.suspect,
+            bool(request.trace),
+        )  # fmt: skip
         try:
             told = await held.variant.ask(ask)
         except asyncio.CancelledError:
@@ -125,8 +139,9 @@ class Attempts:
         circuit, end_s = held.circuit, self._now()
         call.took_s = end_s - began_s
         outcome = told.outcome
-        outcomes = held.trouble.outcomes
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        held.trouble.outcomes[outcome] += 1
+        if call.request.trace:
+            call.ran += (ran_of(told, self._clock.utc_s() - call.took_s),)
         if outcome is Outcome.OK:
             if call.suspect:
                 self.suspicions.cleared(held.name, call.mark)
@@ -148,6 +163,12 @@ class Attempts:
             held.circuit.neutral(ticket, now_s)
         else:
             held.circuit.bad(ticket, now_s, told.signature or told.outcome.name)
+
+
+def ran_of(told: Told, began_s: float) -> Ran:
+    """Return an attempt as it is told; ``began_s`` is UTC."""
+    died = told.signature if told.outcome is Outcome.DIED else ""
+    return Ran(told.pid, began_s, told.seconds, told.rows, died)
 
 
 def broke(error: Exception) -> Told:

@@ -70,11 +70,12 @@ class AnswerCache:
 
     def put(self, request: Same, cached: Cached) -> None:
         """Keep an answer; the ones not asked for longest make room."""
-        entries = self._entries
+        entries, told = self._entries, cached.told
         before = entries.pop(request, None)
         if before is not None:
             self.bytes -= before[1]
-        size = _size(request, cached.told)
+        sent = len(request) if isinstance(request, bytes) else len(request[2]) + len(request[3])
+        size = ENTRY_BYTES + sent + len(told.fragment) + len(told.tail) + len(told.scores)
         if size > self._bytes_max // 16:
             return  # one giant answer is not worth many small ones
         entries[request] = cached, size
@@ -100,9 +101,3 @@ class AnswerCache:
         gone = [key for key, (cached, _) in self._entries.items() if cached.digest == digest]
         for key in gone:
             self.bytes -= self._entries.pop(key)[1]
-
-
-def _size(request: Same, told: Told) -> int:
-    """Return the bytes that an entry is taken to need."""
-    sent = len(request) if isinstance(request, bytes) else len(request[2]) + len(request[3])
-    return ENTRY_BYTES + sent + len(told.fragment) + len(told.tail) + len(told.scores)

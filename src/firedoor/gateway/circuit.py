@@ -21,8 +21,8 @@ TURN_S = 1.0
 class Circuit:
     """One breaker, and the window of calls that it judges."""
 
-    __slots__ = ("_breaker", "_chance", "_closed", "_good", "_lease_s", "_policy", "_window",
-                 "cause", "generation", "openings", "turned")  # fmt: skip
+    __slots__ = ("_breaker", "_chance", "_good", "_lease_s", "_policy", "_window", "cause",
+                 "closed", "generation", "openings", "turned")  # fmt: skip
 
     def __init__(
         self, policy: BreakerPolicy, now_s: float, *, lease_s: float, chance: random.Random
@@ -30,14 +30,11 @@ class Circuit:
         """Begin closed. A probe has ``lease_s`` to end."""
         self._policy, self._lease_s, self._chance = policy, lease_s, chance
         self._breaker = Breaker()
-        self._window, self._good, self._closed = Window(policy.window_s, now_s), 0, True
+        self._window, self._good = Window(policy.window_s, now_s), 0
+        self.closed = True
+        """Whether every call may be made."""
         self.generation = self.turned = self.openings = 0
         self.cause = ""
-
-    @property
-    def closed(self) -> bool:
-        """Whether every call may be made."""
-        return self._closed
 
     @property
     def word(self) -> Word:
@@ -54,7 +51,7 @@ class Circuit:
 
     def admit(self, now_s: float) -> int | None:
         """Return the ticket of a call that may be made; None: it may not."""
-        if self._closed:
+        if self.closed:
             return self.generation
         self._breaker, answer, _ = breakers.ask(
             self._breaker, self._policy, now_s, lease_s=self._lease_s, chance=self._chance.random()
@@ -69,7 +66,7 @@ class Circuit:
         """Take a call that was well."""
         if ticket != self.generation:
             return
-        if not self._closed:
+        if not self.closed:
             self._step(breakers.Good(ticket), now_s)
             return
         self._good += 1
@@ -80,7 +77,7 @@ class Circuit:
         """Take a call that failed."""
         if ticket != self.generation:
             return
-        if self._closed:
+        if self.closed:
             counts = self._window.add_bad(now_s, self._good, slow=False)
         else:
             counts = self._window.counts(self._good)
@@ -91,7 +88,7 @@ class Circuit:
 
     def neutral(self, ticket: int, now_s: float) -> None:
         """Take a call that told nothing: refused, cancelled, or of a request that kills."""
-        if ticket == self.generation and not self._closed:
+        if ticket == self.generation and not self.closed:
             self._step(breakers.Neutral(ticket), now_s)
 
     def _step(self, event: breakers.Event, now_s: float) -> None:
@@ -101,8 +98,8 @@ class Circuit:
         if self._breaker is before:
             return
         self.generation = self._breaker.generation
-        self._closed = isinstance(self._breaker.mode, breakers.Closed)
-        if self._closed:
+        self.closed = isinstance(self._breaker.mode, breakers.Closed)
+        if self.closed:
             self._window, self._good = Window(self._policy.window_s, now_s), 0
         elif isinstance(event, breakers.Bad):
             self.openings += isinstance(before.mode, breakers.Closed)

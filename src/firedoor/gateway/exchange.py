@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from firedoor.events.work import Ran
 from firedoor.guards.shedding import Priority
 from firedoor.wire.serving import Form
 
 ArmUsed = Literal["champion", "candidate", "previous", "cached", "constant", "function", "none"]
+ORDERED: Final = "ordered"
 
 
 class Request(NamedTuple):
@@ -31,6 +33,8 @@ class Request(NamedTuple):
     """Which arm a tester wants; such requests are no evidence."""
     source: str = ""
     """Where the caller says that its rows are from: ``flights-000123/17``."""
+    trace: str = ""
+    """``traceparent`` of the span that its answer is; empty: nobody wants to see it."""
 
 
 class Answer(NamedTuple):
@@ -56,3 +60,8 @@ class Answer(NamedTuple):
     message: str = ""
     """Of anything but 200: what, why and what to do."""
     retry_after_s: float | None = None
+    cause: str = ""
+    """Whose fault it is that there is no prediction: empty: the service's own, or the caller's, as
+    the status says; ``dependency:NAME``; or ``ordered``: a person switched it off."""
+    ran: tuple[Ran, ...] = ()
+    """Attempts in workers, of a request with a trace."""

@@ -13,13 +13,16 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, cast
 
+from firedoor.events import metrics
+from firedoor.events.exposition import CONTENT_TYPE, expose
 from firedoor.gateway import exposition, openapi
 from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.face_counts import ServiceCounts
 from firedoor.gateway.face_health import Health
+from firedoor.gateway.face_plain import plain_endpoint
 from firedoor.gateway.face_request import (
     ID_MAX,
     OK,
@@ -31,10 +34,11 @@ from firedoor.gateway.face_request import (
     shorter,
     with_id,
 )
-from firedoor.gateway.face_rows import rows_response, take_labels
+from firedoor.gateway.face_rows import take_labels
 from firedoor.gateway.face_v2 import EXTENSIONS, read_v2, v2_metadata, v2_response
 from firedoor.gateway.http_message import Endpoint, Head, Response, error_response, json_response
 from firedoor.gateway.services import Service
+from firedoor.gateway.watching import Watch
 from firedoor.wire.serving import Form
 
 LABEL_BYTES: Final = 2 * 2**20
@@ -67,6 +71,9 @@ class Face:
         now_s: Callable[[], float],
         process: Callable[[], exposition.ProcessFacts],
         draining: Callable[[], bool],
+        counts: Mapping[str, ServiceCounts] | None = None,
+        further: Callable[[], Iterable[metrics.Sample]] = tuple,
+        watch: Watch | None = None,
     ) -> None:
         """Know the services; they do not change.
 
@@ -77,9 +84,13 @@ class Face:
             now_s: seconds that never jump.
             process: tells what the process uses, for metrics.
             draining: whether the server is ending.
+            counts: where answers are counted, by service; None: made here.
+            further: what else is told in metrics, of the promises of services.
+            watch: who is told of requests; None: nobody listens.
         """
         self.services = {service.name: service for service in services}
-        self.counts = {name: ServiceCounts() for name in self.services}
+        self.counts = counts or {name: ServiceCounts() for name in self.services}
+        self._watch, self._further = watch, further
         self._gateway = gateway
         self._release = release
         self._now_s = now_s
@@ -212,31 +223,15 @@ class Face:
         except Refusal as refusal:
             return refusal.response
 
-        counts, like = (
+        return plain_endpoint(
+            service,
             self.counts[service.name],
             _request(Form.ROWS, b"", asked, shorter(asked.timeout_s, None, service.limits)),
+            answer=self._answer,
+            now_s=self._now_s,
+            parent=asked.parent,
+            watch=self._watch,
         )
-        before, after = like[:1], like[2:]
-
-        async def handle(body: bytes) -> Response:
-            return rows_response(await self._answer(service, like._replace(body=body)))
-
-        def begin(body: bytes, respond: Callable[[Response], None]) -> bool:
-            if counts.in_flight >= service.limits.concurrency:
-                return False
-            began_s = self._now_s()
-
-            def answered(answer: Answer) -> None:
-                counts.in_flight -= 1
-                counts.answered(answer, self._now_s() - began_s)
-                respond(rows_response(answer))
-
-            counts.in_flight += 1
-            begun = service.begin(Request._make((*before, body, *after)), answered)
-            counts.in_flight -= not begun
-            return begun
-
-        return Endpoint(handle, service.limits.body_bytes, begin=begin)
 
     def _open_v2(self, service: Service, version: str, head: Head) -> Endpoint | Response:
         """Let tensors in."""
@@ -260,7 +255,7 @@ class Face:
             request = _request(said.form, body, asked, timeout_s)._replace(
                 id=asked_id, json_bytes=said.json_bytes, version=version
             )
-            answer = await self._answer(service, request)
+            answer = await self._answer(service, request, asked.parent)
             return v2_response(service.name, answer, caller_id=said.id)
 
         return Endpoint(handle, service.limits.body_bytes)
@@ -279,23 +274,29 @@ class Face:
 
         return Endpoint(handle, LABEL_BYTES)
 
-    async def _answer(self, service: Service, request: Request) -> Answer:
+    async def _answer(self, service: Service, request: Request, parent: str) -> Answer:
         """Have a request answered, and count it. A service that is full takes no other's room."""
-        counts = self.counts[service.name]
+        counts, watch = self.counts[service.name], self._watch
+        began_s = self._now_s()
+        seen = None if watch is None else watch.see(request, parent)
+        answer = await self._within(counts, service, request if seen is None else seen.request)
+        seconds = self._now_s() - began_s
+        counts.answered(answer, seconds)
+        if seen is not None and watch is not None:
+            watch.tell(service.name, seen, answer, seconds, counts)
+        return answer
+
+    async def _within(self, counts: ServiceCounts, service: Service, request: Request) -> Answer:
+        """Have a request answered where there is room for one more of its service."""
         most = service.limits.concurrency
         if counts.in_flight >= most:
             said = f"{most} requests for {service.name} are under way already: come again shortly"
-            full = Answer(503, request.id, message=said, retry_after_s=1.0)
-            counts.answered(full, 0.0)
-            return full
-        began_s = self._now_s()
+            return Answer(503, request.id, message=said, retry_after_s=1.0)
         counts.in_flight += 1
         try:
-            answer = await service.answer(request)
+            return await service.answer(request)
         finally:
             counts.in_flight -= 1
-        counts.answered(answer, self._now_s() - began_s)
-        return answer
 
     def _metadata(self, service: Service, version: str) -> Response:
         """Return what a model takes and returns."""
@@ -304,13 +305,18 @@ class Face:
             return self._health.no_version(service, version)
         return json_response(OK, v2_metadata(service.name, metadata))
 
-    def _metrics(self) -> Response:
-        """Return everything that is counted."""
+    def samples(self) -> Iterator[metrics.Sample]:
+        """Yield everything that is counted."""
         told = {
             name: (self.counts[name], service.facts()) for name, service in self.services.items()
         }
-        text = exposition.expose(self._gateway, self._process(), told)
-        return Response(OK, text, content_type=exposition.CONTENT_TYPE)
+        further = self._further()
+        return exposition.samples_of(self._gateway, self._process(), told, further)
+
+    def _metrics(self) -> Response:
+        """Return the same for Prometheus."""
+        text = expose(self.samples())
+        return Response(OK, text, content_type=CONTENT_TYPE)
 
 
 def _request(form: Form, body: bytes, asked: Asked, timeout_s: float | None) -> Request:

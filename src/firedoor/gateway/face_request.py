@@ -16,6 +16,7 @@ TIMEOUT_S_MAX = 3_600.0
 ID_MAX = 200
 KEY_MAX = 1_000
 SOURCE_MAX = 300
+PARENT_MAX = 100
 OK: Final = 200
 UNAVAILABLE: Final = 503
 
@@ -41,11 +42,14 @@ class Asked(NamedTuple):
     timeout_s: float | None = None
     tester: str = ""
     source: str = ""
+    parent: str = ""
+    """``traceparent``, as it was sent: what is none is found out where it matters."""
 
 
 _NOTHING = Asked()
 _ASKING = frozenset(
     (
+        b"traceparent",
         b"x-request-id",
         b"x-firedoor-key",
         b"x-firedoor-priority",
@@ -86,7 +90,8 @@ def asked_of(head: Head) -> Asked:
         if not _SECONDS.fullmatch(timeout):
             raise Refusal(400, "X-Firedoor-Timeout-S is not a number of seconds: write 0.25")
         timeout_s = sound_timeout(float(timeout), "X-Firedoor-Timeout-S")
-    return Asked(asked_id, key, priority, timeout_s, tester, source)
+    parent = head.header(b"traceparent")[:PARENT_MAX]
+    return Asked(asked_id, key, priority, timeout_s, tester, source, parent)
 
 
 def sound_timeout(seconds: float, name: str) -> float:
@@ -161,7 +166,7 @@ def _judge_content(said: bytes, *, binary: bool) -> Response | None:
 
 def answer_headers(answer: Answer) -> bytes:
     """Return the headers that say what an answer is."""
-    lines = _variant_lines(answer.model, answer.version, answer.arm, answer.degraded)
+    lines = variant_lines(answer.model, answer.version, answer.arm, answer.degraded)
     if answer.id and answer.id is answer.prediction and is_plain(answer.id):
         made = answer.id.encode()
         lines = b"%bX-Request-Id: %b\r\nX-Firedoor-Prediction-Id: %b\r\n" % (lines, made, made)
@@ -189,7 +194,7 @@ def variant_of(answer: Answer) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _variant_lines(model: str, version: str, arm: str, degraded: str) -> bytes:
+def variant_lines(model: str, version: str, arm: str, degraded: str) -> bytes:
     """Return those headers that many answers share."""
     lines = [header_line("X-Firedoor-Arm", arm)]
     if model and version:

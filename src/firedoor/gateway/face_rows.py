@@ -19,8 +19,16 @@ from firedoor.gateway.face_request import (
     answer_headers,
     failed_response,
     is_plain,
+    variant_lines,
 )
-from firedoor.gateway.http_message import JSON, Response, error_response, json_response
+from firedoor.gateway.http_message import (
+    JSON,
+    OK_JSON,
+    Response,
+    encode_response,
+    error_response,
+    json_response,
+)
 from firedoor.gateway.services import Label, Labelled, Service
 from firedoor.wire.serving import ROWS_MAX
 
@@ -50,6 +58,36 @@ def rows_response(answer: Answer) -> Response:
         answer.fragment, said, known, made, features,
     )  # fmt: skip
     return Response(OK, text, answer_headers(answer), JSON)
+
+
+def whole_rows(answer: Answer, lines: bytes) -> bytes:
+    """Return the answer to a request that was predicted, as it is sent.
+
+    Args:
+        answer: with a prediction.
+        lines: ``Date`` and ``Connection``, see ``http_message.Reply``.
+    """
+    if answer.id is not answer.prediction or answer.features:
+        return encode_response(rows_response(answer), date=lines)
+    known, fragment = answer.id.encode(), answer.fragment
+    text, size = _whole(lines, answer.model, answer.version, answer.arm, answer.degraded)
+    size += len(fragment) + 2 * len(known)
+    return text % (size, known, known, fragment, known, known)
+
+
+@functools.lru_cache(maxsize=64)
+def _whole(lines: bytes, model: str, version: str, arm: str, degraded: str) -> tuple[bytes, int]:
+    """Return an answer without length, ids and fragment, and how long its body is without them."""
+    told = (
+        OK_JSON,
+        lines,
+        variant_lines(model, version, arm, degraded),
+        _said(model, version, arm, degraded),
+    )
+    ok, between, variant, said = (part.replace(b"%", b"%%") for part in told)
+    ids = b"X-Request-Id: %b\r\nX-Firedoor-Prediction-Id: %b\r\n\r\n"
+    body = b'{"predictions":%b' + said + b',"id":"%b","prediction":"%b"}'
+    return ok + b"%d\r\n" + between + variant + ids + body, len(body % (b"", b"", b""))
 
 
 @functools.lru_cache(maxsize=256)

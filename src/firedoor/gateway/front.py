@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import psutil
 
+from firedoor.events.metrics import Sample
 from firedoor.gateway.exposition import ProcessFacts
 from firedoor.gateway.face import Face
+from firedoor.gateway.face_counts import ServiceCounts
 from firedoor.gateway.http_message import HttpLimits
 from firedoor.gateway.http_server import HttpServer
 from firedoor.gateway.services import Service
+from firedoor.gateway.watching import Watch
 from firedoor.ports.clock import Clock
 
 
@@ -22,6 +25,10 @@ def front(
     clock: Clock,
     failed: Callable[[Exception], None],
     limits: HttpLimits | None = None,
+    counts: Mapping[str, ServiceCounts] | None = None,
+    further: Callable[[], Iterable[Sample]] = tuple,
+    watch: Watch | None = None,
+    measure: Callable[[Callable[[], Iterable[Sample]]], None] = lambda _: None,
 ) -> HttpServer:
     """Return a server that listens nowhere yet; used as ``async with``.
 
@@ -32,6 +39,10 @@ def front(
         clock: for time limits, durations and dates.
         failed: is told of exceptions that nobody meant; each cost one request.
         limits: what clients may use; None: as services declare, see ``HttpLimits.of``.
+        counts: where answers are counted, by service; None: made here.
+        further: what else is told in metrics, of the promises of services.
+        watch: who is told of requests; None: nobody listens.
+        measure: is given what returns all metrics.
     """
     own = psutil.Process()
 
@@ -52,7 +63,11 @@ def front(
         now_s=clock.now_s,
         process=process,
         draining=lambda: server.draining,
+        counts=counts,
+        further=further,
+        watch=watch,
     )
+    measure(face.samples)
     limits = limits or HttpLimits.of([service.limits for service in services])
     server = HttpServer(face, limits=limits, clock=clock, failed=failed)
     return server

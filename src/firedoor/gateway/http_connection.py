@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 
+from firedoor.gateway.http_hub import Hub
 from firedoor.gateway.http_message import (
-    Application,
+    KEEP,
     Endpoint,
     Head,
-    HttpLimits,
     Response,
     Turn,
     encode_response,
     error_response,
     retry_after,
 )
-from firedoor.gateway.http_reading import Heads, Reader, too_large
+from firedoor.gateway.http_reading import Reader, too_large
 
 LINGER_S = 1.0
 """Longest that a client who is refused is listened to, so that it reads why instead of a reset."""
@@ -33,7 +33,6 @@ CROWD = 64
 """Connections over their limit that are still told so; those beyond are cut at once."""
 
 _CLOSE = b"Connection: close\r\n"
-_KEEP = b"Connection: keep-alive\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _FAILED = error_response(500, "the gateway failed at this request; its log says why")
@@ -41,36 +40,6 @@ _FAILED = error_response(500, "the gateway failed at this request; its log says 
 Waits = Literal["request", "arrival", "answer", "reading", "end"]
 """For what a connection waits: for a request to begin, for the rest of one, for its own answer, for
 the client to read, for the client to go."""
-
-
-class Hub(Protocol):
-    """The server, as its connections see it."""
-
-    limits: HttpLimits
-    application: Application
-    tasks: asyncio.TaskGroup
-    connections: set[Connection]
-    heads: Heads
-    date: bytes
-    draining: bool
-    parting_s: float
-    """How long a connection without a request is left open while it drains."""
-    under_way: int
-    """Requests that are being answered, of those that are counted."""
-    held_bytes: int
-    """Of bodies, from their first byte to their answer."""
-
-    def now_s(self) -> float:
-        """Return seconds that never jump."""
-        ...
-
-    def refused(self, status: int) -> None:
-        """Count a request that never came to the application."""
-        ...
-
-    def failed(self, error: Exception) -> None:
-        """Take note of an exception that an endpoint did not mean."""
-        ...
 
 
 class Connection(asyncio.Protocol):
@@ -155,23 +124,26 @@ class Connection(asyncio.Protocol):
         if self._turn is None and not self._queue and not self._stuck:
             self._wait("arrival", self._hub.limits.body_s)
 
-    def quick(self, endpoint: Endpoint, body: bytes) -> bool:
+    def quick(self, turn: Turn, body: bytes) -> bool:
         """Answer a whole request at once, where it is this one's turn and there is room."""
-        hub, held = self._hub, len(body)
-        if self.waits != "request" or self._crowded or hub.draining:
+        hub, limits = self._hub, self._hub.limits
+        if self.waits != "request" or self._crowded or hub.draining or turn.endpoint is None:
             return False
-        if hub.held_bytes + held > hub.limits.arriving_bytes or self._room(endpoint) is not None:
+        if (
+            hub.under_way >= limits.concurrency
+            or hub.held_bytes + turn.held > limits.arriving_bytes
+        ):
             return False
-        hub.held_bytes += held
-        self._begin(endpoint, Turn(endpoint, body, None, True, False, held))  # noqa: FBT003 - quick
+        hub.held_bytes += turn.held
+        self._begin(turn.endpoint, turn, body)
         return True
 
-    def admitted(self) -> Endpoint | None:
-        """Return who answers the head that was taken last, where any such head is answered so."""
-        head = self._head
-        if head is None or head.method != "POST" or b"expect" in head.headers:
+    def admitted(self, length: int) -> Turn | None:
+        """Return what comes behind the head that was taken last, where any such head means that."""
+        head, endpoint = self._head, self._endpoint
+        if head is None or head.method != "POST" or b"expect" in head.headers or endpoint is None:
             return None
-        return self._endpoint
+        return Turn(endpoint, b"", None, keep=True, bare=False, held=length)
 
     def headed(self, head: Head, length: int, *, keep: bool) -> int:
         """Decide whether a request is let in, before its body is read."""
@@ -303,27 +275,54 @@ class Connection(asyncio.Protocol):
             hub.held_bytes -= turn.held
             self._send(said or _FAILED, keep=turn.keep, bare=turn.bare)
         else:
-            self._begin(endpoint, turn)
+            self._begin(endpoint, turn, turn.body)
 
-    def _begin(self, endpoint: Endpoint, turn: Turn) -> None:
+    def _begin(self, endpoint: Endpoint, turn: Turn, body: bytes) -> None:
         """Have a request answered for which there is room."""
         self._hub.under_way += endpoint.counted
         self._wait_for_answer()
         self._turn = turn
-        if endpoint.begin is None or not endpoint.begin(turn.body, self._answered):
-            self._task = self._hub.tasks.create_task(self._answer(endpoint, turn))
+        if endpoint.begin is None or not endpoint.begin(body, self):
+            self._task = self._hub.tasks.create_task(self._answer(endpoint, body))
 
-    async def _answer(self, endpoint: Endpoint, turn: Turn) -> None:
+    async def _answer(self, endpoint: Endpoint, body: bytes) -> None:
         """Have one request answered, and send that."""
         try:
-            response = await endpoint.handle(turn.body)
+            response = await endpoint.handle(body)
         except Exception as error:  # noqa: BLE001 - a fault here costs one request, not the gateway
             self._hub.failed(error)
             response = _FAILED
         self._task = None
-        self._answered(response)
+        self.answered(response)
 
-    def _answered(self, response: Response) -> None:
+    @property
+    def lines(self) -> bytes:
+        """The lines ``Date`` and ``Connection`` of a whole answer; empty: not of this one."""
+        turn = self._turn
+        return self._hub.lines if turn is not None and turn.keep and not self._crowded else b""
+
+    def wrote(self, whole: bytes) -> None:
+        """Send a whole answer to the request whose turn it is, unless its client is gone."""
+        if self._turn is None:
+            return
+        self._release()
+        transport = self._transport
+        if transport.is_closing():
+            return
+        try:
+            transport.write(whole)
+        except Exception as error:  # noqa: BLE001 - what cannot be sent costs one connection
+            self._hub.failed(error)
+            transport.abort()
+            return
+        if self._stuck:
+            return
+        if self._queue or self._arriving:
+            self._next()
+        else:
+            self.waits, self.until_s = "request", self._hub.idle_until_s
+
+    def answered(self, response: Response) -> None:
         """Send the answer to the request whose turn it is, unless its client is gone."""
         turn = self._turn
         if turn is None:
@@ -341,7 +340,7 @@ class Connection(asyncio.Protocol):
         if transport.is_closing():
             return
         keep = keep and not (hub.draining or self._crowded)
-        connection = _KEEP if keep else _CLOSE
+        connection = KEEP if keep else _CLOSE
         transport.write(encode_response(response, date=hub.date, connection=connection, bare=bare))
         if not keep:
             self._end()
@@ -388,8 +387,7 @@ class Connection(asyncio.Protocol):
 
     def _wait_for_answer(self) -> None:
         """Wait for our own answer: whoever gives it keeps the deadline."""
-        self.waits = "answer"
-        self.until_s = math.inf
+        self.waits, self.until_s = "answer", math.inf
 
     def _wait(self, waits: Waits, seconds: float) -> None:
         """Say what is waited for, and until when."""

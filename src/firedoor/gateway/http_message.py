@@ -17,6 +17,7 @@ MESSAGE_MAX = 2_000
 """Characters of what an error says."""
 ARRIVING_BYTES = 256 * 2**20
 JSON = b"application/json"
+KEEP = b"Connection: keep-alive\r\n"
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
@@ -90,9 +91,26 @@ class Response(NamedTuple):
     content_type: bytes = JSON
 
 
-Begin = Callable[[bytes, Callable[[Response], None]], bool]
-"""Begins to answer a body, and calls what it is given once with the response, perhaps before it
-returns. False: nothing was done, ``Endpoint.handle`` has to."""
+class Reply(Protocol):
+    """Where the answer to one request goes, once, by either way. Neither raises."""
+
+    @property
+    def lines(self) -> bytes:
+        """``Date`` and ``Connection`` as a whole answer has them; empty: ``answered`` has to be."""
+        ...
+
+    def answered(self, response: Response) -> None:
+        """Take an answer."""
+        ...
+
+    def wrote(self, whole: bytes) -> None:
+        """Take an answer as it is sent, with ``lines`` in it as they are now."""
+        ...
+
+
+Begin = Callable[[bytes, Reply], bool]
+"""Begins to answer a body, and gives the answer to a reply once, perhaps before it returns. False:
+nothing was done, ``Endpoint.handle`` has to."""
 
 
 class Endpoint(NamedTuple):
@@ -173,7 +191,7 @@ def encode_response(
     """
     status, body, headers, content_type = response
     lines = (
-        _OK_JSON if status == 200 and content_type is JSON else _first_lines(status, content_type),  # noqa: PLR2004 - OK
+        OK_JSON if status == 200 and content_type is JSON else _first_lines(status, content_type),  # noqa: PLR2004 - OK
         b"%d\r\n" % len(body),
         date,
         connection,
@@ -190,4 +208,5 @@ def _first_lines(status: int, content_type: bytes) -> bytes:
     return b"%bContent-Type: %b\r\nContent-Length: " % (line, content_type)
 
 
-_OK_JSON = _first_lines(200, JSON)
+OK_JSON = _first_lines(200, JSON)
+"""How nearly every response begins."""

@@ -6,7 +6,7 @@ chunks, no host) is refused: that is how requests are smuggled past a proxy.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 try:
     import httptools
@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - the test environment 
     raise ModuleNotFoundError(message, name="httptools") from error
 
 from firedoor.errors import shorten
-from firedoor.gateway.http_message import Endpoint, Head, HttpLimits, target_of
+from firedoor.gateway.http_message import Head, HttpLimits, Turn, target_of
 
 ONCE = frozenset(
     (
@@ -35,40 +35,34 @@ ONCE = frozenset(
 )
 """Headers that mean something here, and would mean two things if they were there twice."""
 LENGTH_DIGITS_MAX = 15
+PASSING = frozenset((b"traceparent", b"tracestate", b"x-request-id"))
+"""Headers that are of one request alone: a head that has one does not come again."""
 
 
 HEADS_MAX = 256
 HEAD_BYTES_MAX = 2_048
 
 
-class Known(NamedTuple):
-    """What was made of a head."""
-
-    endpoint: Endpoint
-    length: int
-    """Of the body behind it."""
-
-
 class Heads:
-    """Heads that were read lately, by their very bytes: a client's requests have the same again.
+    """What was made of heads that were read lately, by their very bytes: clients send them again.
 
-    Only of the plainest kind: each line ends by CRLF and is a header, the body's length is told,
-    and the connection goes on. The same bytes mean the same, so what they were found to mean need
-    not be found again.
+    Only of the plainest kind: each line ends by CRLF and is a header, the body's length is told
+    (``Turn.held``), the connection goes on, and nothing in it is of one request alone. The same
+    bytes mean the same, so what they were found to mean need not be found again.
     """
 
     __slots__ = ("_known", "find")
 
     def __init__(self) -> None:
         """Know none."""
-        self._known: dict[bytes, Known] = {}
+        self._known: dict[bytes, Turn] = {}
         self.find = self._known.get
 
     def __len__(self) -> int:
         """Return how many are known."""
         return len(self._known)
 
-    def learn(self, raw: bytes, lines: int, known: Known) -> None:
+    def learn(self, raw: bytes, lines: int, known: Turn) -> None:
         """Keep a head of so many lines, the empty one included; when there are many, begin anew."""
         if len(raw) > HEAD_BYTES_MAX or not raw.count(b"\r\n") == raw.count(b"\n") == lines:
             return
@@ -84,7 +78,7 @@ class Reads(Protocol):
         """Take note that the first byte of a request came."""
         ...
 
-    def quick(self, endpoint: Endpoint, body: bytes) -> bool:
+    def quick(self, turn: Turn, body: bytes) -> bool:
         """Take a whole request at once; False: not now, it has to be read step by step."""
         ...
 
@@ -98,8 +92,8 @@ class Reads(Protocol):
         """
         ...
 
-    def admitted(self) -> Endpoint | None:
-        """Return who answers the head that was taken last; None: nobody does."""
+    def admitted(self, length: int) -> Turn | None:
+        """Return what any body of this length behind the head that was taken last would be."""
         ...
 
     def grown(self, size: int) -> bool:
@@ -169,8 +163,8 @@ class Reader:
         if not self._began:
             end = data.find(b"\r\n\r\n") + 4
             known = self._heads.find(data[:end])
-            whole = known is not None and len(data) - end == known.length
-            if known is not None and whole and self._told.quick(known.endpoint, data[end:]):
+            whole = known is not None and len(data) - end == known.held
+            if known is not None and whole and self._told.quick(known, data[end:]):
                 return
             self._data = data
         before = self._head_bytes
@@ -271,10 +265,12 @@ class Reader:
 
     def _learn(self, data: bytes, length: int) -> None:
         """Remember a head that a piece of bytes began with, and what was made of it."""
-        endpoint = self._told.admitted()
-        if endpoint is not None:
+        if not self._headers.keys().isdisjoint(PASSING):
+            return
+        turn = self._told.admitted(length)
+        if turn is not None:
             raw = data[: data.find(b"\r\n\r\n") + 4]
-            self._heads.learn(raw, self._lines + 2, Known(endpoint, length))
+            self._heads.learn(raw, self._lines + 2, turn)
 
     # ----------------------------------------------------------------------------- judgement
 

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from firedoor.gateway.http_connection import Connection
-from firedoor.gateway.http_message import Application, HttpLimits
+from firedoor.gateway.http_hub import Client
+from firedoor.gateway.http_message import KEEP, Application, HttpLimits
 from firedoor.gateway.http_reading import Heads
 from firedoor.ports.clock import Clock
 
@@ -92,9 +93,10 @@ class HttpServer:
         self.application = application
         self.limits = limits
         self.tasks = asyncio.TaskGroup()
-        self.connections: set[Connection] = set()
+        self.connections: set[Client] = set()
         self.heads = Heads()
-        self.date = b""
+        self.date = self.lines = b""
+        self.idle_until_s = 0.0
         self.draining = False
         self.under_way = 0
         self.held_bytes = 0
@@ -143,7 +145,7 @@ class HttpServer:
 
         Each answer from here on closes its connection. Returns after ``drain_s`` at the latest.
         """
-        self.draining = True
+        self.draining, self.lines = True, b""
         # Whoever the kernel has let in already is taken first, since closing would reset them. That
         # nothing comes between the two, nothing is awaited between them.
         taken: list[socket.socket] = []
@@ -172,7 +174,10 @@ class HttpServer:
     def _look(self) -> None:
         """Cut clients whose time is over, and look again in a while."""
         now_s = self.now_s()
-        self.date = f"Date: {email.utils.formatdate(self._clock.utc_s(), usegmt=True)}\r\n".encode()
+        self.idle_until_s = now_s + self.limits.idle_s + self._tick_s
+        date = f"Date: {email.utils.formatdate(self._clock.utc_s(), usegmt=True)}\r\n".encode()
+        if date != self.date:  # else it stays the very same, and so does what is made of it
+            self.date, self.lines = date, b"" if self.draining else date + KEEP
         for connection in tuple(self.connections):
             if connection.until_s <= now_s:
                 connection.expire()

@@ -23,6 +23,7 @@ def answer_of(call: Call, rung: Rung) -> Answer:
     return Answer(
         200, call.id, call.prediction, told.rows, told.fragment, told.tail,
         by.model if by else "", str(by.version) if by else "", rung.arm, degraded, call.quality,
+        cause=call.blamed, ran=call.ran,
     )  # fmt: skip
 
 

@@ -93,6 +93,8 @@ class ServiceFacts:
     because: str = ""
     """Where it is not: why, and what to do. Where it is, what is wrong all the same, if anything:
     ``the candidate delays@4 is backing off``."""
+    ordered: bool = False
+    """Whether a person switched its versions off: then it is no fault that it is not ready."""
     variants: tuple[VariantShown, ...] = ()
     generation: int = 0
     """Of the route that it follows."""

@@ -2,9 +2,9 @@
 
 It is taken while nothing special holds: no candidate, no look-ups, no switch thrown, no request
 that a worker died of, a closed breaker, a free place, and no version or arm asked for by name. What
-is left of ``gateway.order`` then stands in ``begin`` and ``_told``, in its order, and each step is
-the very function that ``answering`` calls; whatever then comes out otherwise than well goes on
-there. A task and the coroutines in it cost as much as all the rest: hence two ways.
+is left of ``gateway.order`` then stands in ``begin`` and ``_told``, in its order, with the same
+breakers, counts and caches; whatever comes out otherwise than well goes on in ``answering``. A task
+and the coroutines in it cost as much as all the rest: hence two ways, which a test compares.
 
 Nobody can cancel it: a caller who hangs up is still answered, within the deadline, and counted.
 """
@@ -15,15 +15,28 @@ from functools import partial
 
 from firedoor.errors import shorten
 from firedoor.gateway.answering import RANK, Answering, First
-from firedoor.gateway.attempt import TIME_MIN_S, Call, broke
+from firedoor.gateway.attempt import TIME_MIN_S, Call, broke, ran_of
+from firedoor.gateway.caching import Cached
 from firedoor.gateway.exchange import Answer, Request
 from firedoor.gateway.ladder import Rung
 from firedoor.gateway.parts import Parts
 from firedoor.gateway.services import Answered
 from firedoor.gateway.trial import Trial
-from firedoor.gateway.versions import Live
 from firedoor.guarding.slots import Free
 from firedoor.wire.serving import Ask, Outcome, Told
+
+OK = Outcome.OK
+
+
+class Flight(Call):
+    """A request on this way: besides, what it has to give back, and to whom."""
+
+    arm = "champion"
+    trial: Trial
+    ticket: int
+    """Of the champion's breaker."""
+    free: Free
+    answered: Answered
 
 
 class Steady:
@@ -42,7 +55,15 @@ class Steady:
         """Begin to answer a request; False: nothing was done, for something special holds."""
         parts = self._parts
         live = parts.versions.live
-        if live is None or request.version or request.tester or not self._holds(live):
+        if live is None or live.route.candidate is not None or request.version or request.tester:
+            return False
+        held = live.champion
+        if (
+            parts.lookups is not None
+            or parts.switches.thrown
+            or parts.attempts.suspicions.died_of
+            or not held.circuit.closed
+        ):
             return False
         now_s, timeout_s = self._now(), request.timeout_s
         if timeout_s is None or timeout_s > self._timeout_s:
@@ -52,49 +73,72 @@ class Steady:
         free = parts.slots.take(RANK[request.priority])
         if free is None:
             return False
-        held, attempt_s = live.champion, min(timeout_s, self._attempt_s)
-        call = Call(request, live, parts.ids.make(self._utc()), now_s, now_s + timeout_s)
-        call.arm, call.asked = "champion", (held,)
-        ask = Ask(request.form, request.body, request.json_bytes, now_s + attempt_s)
-        told = partial(self._told, call, parts.trial, held.circuit.generation, free, answered)
+        call = Flight(request, live, parts.ids.make(self._utc()), now_s, now_s + timeout_s)
+        call.trial, call.ticket = parts.trial, held.circuit.generation
+        call.free, call.answered = free, answered
+        until_s = now_s + min(timeout_s, self._attempt_s)
+        ask = Ask(request.form, request.body, request.json_bytes, until_s)
+        if request.trace:
+            ask = ask._replace(traced=True)
+        told = partial(self._told, call)
         try:
             held.variant.post(ask, told)
         except Exception as error:  # noqa: BLE001 - whatever breaks in a version stays there
             told(broke(error))
         return True
 
-    def _holds(self, live: Live) -> bool:
-        """Return whether these are steady times."""
-        parts = self._parts
-        return not (
-            live.route.candidate is not None
-            or parts.lookups is not None
-            or parts.switches
-            or parts.attempts.suspicions
-            or not live.champion.circuit.closed
-        )
-
-    def _told(
-        self, call: Call, trial: Trial, ticket: int, free: Free, answered: Answered, told: Told
-    ) -> None:
+    def _told(self, call: Flight, told: Told) -> None:
         """Take what the champion says."""
-        parts, answering, good = self._parts, self._answering, False
-        first = First(call.live, call.live.champion, told, trial)
+        good = told.outcome is OK
         try:
-            call.told = told
-            parts.attempts.judge(call, first.held, told, ticket, call.began_s)
-            answering.judge(call, first)
-            if told.outcome is not Outcome.OK:
-                parts.spawn(self._fall(call, first, free, answered))
+            if not good:
+                self._otherwise(call, told)
                 return
-            rung = Rung(told, "champion", by=first.held.arm)
-            answer, good = answering.finish(call, first, rung)
+            answer = self._well(call, told)
         except Exception as error:  # noqa: BLE001 - a fault here costs one request
-            answer = self._failed(call, error)
-        parts.slots.give(free, good=good)
-        answered(answer)
+            good, answer = False, self._failed(call, error)
+        self._parts.slots.give(call.free, good=good)
+        call.answered(answer)
 
-    async def _fall(self, call: Call, first: First, free: Free, answered: Answered) -> None:
+    def _well(self, call: Flight, told: Told) -> Answer:
+        """Return the answer to a request that went well; see ``judge`` of attempt and answering."""
+        parts, live, end_s = self._parts, call.live, self._now()
+        held, took_s = live.champion, end_s - call.began_s
+        arm, trial = held.arm, call.trial
+        held.trouble.outcomes[OK] += 1
+        held.circuit.good(call.ticket, end_s)
+        parts.latency.add(took_s)
+        parts.ladder.succeeded()
+        if parts.cache is not None:
+            kept = Cached(told, arm.model, arm.version, arm.digest, call.began_s)
+            parts.cache.put(call.same, kept)
+        if took_s > parts.slow_s:
+            parts.slots.cut()
+        if trial.candidate is None:
+            trial.tally.well("baseline", took_s, live.route.cutoffs)
+        else:
+            cutoffs = live.route.cutoffs
+            trial.saw(call, "baseline", told, took_s, cutoffs=cutoffs, at_s=self._utc())
+        answer = Answer(
+            200, call.id, call.prediction, told.rows, told.fragment, told.tail, arm.model,
+            held.version, "champion",
+        )  # fmt: skip
+        if call.request.trace:
+            answer = answer._replace(ran=(ran_of(told, self._utc() - took_s),))
+        if parts.log is not None:
+            self._answering.record(call, Rung(told, "champion", by=arm), answer)
+        return answer
+
+    def _otherwise(self, call: Flight, told: Told) -> None:
+        """Judge what did not go well, and find who answers instead."""
+        parts, held = self._parts, call.live.champion
+        first = First(call.live, held, told, call.trial)
+        call.told, call.asked = told, (held,)
+        parts.attempts.judge(call, held, told, call.ticket, call.began_s)
+        self._answering.judge(call, first)
+        parts.spawn(self._fall(call, first))
+
+    async def _fall(self, call: Flight, first: First) -> None:
         """Find who answers instead."""
         answering = self._answering
         try:
@@ -102,8 +146,8 @@ class Steady:
         except Exception as error:  # noqa: BLE001 - a fault here costs one request
             answer = self._failed(call, error)
         finally:
-            self._parts.slots.give(free, good=False)
-        answered(answer)
+            self._parts.slots.give(call.free, good=False)
+        call.answered(answer)
 
     def _failed(self, call: Call, error: Exception) -> Answer:
         """Return what is said where the gateway itself is wrong; facts say how."""

@@ -19,51 +19,52 @@ VERSIONS_MAX = 8
 class Suspicions:
     """Versions by request."""
 
-    __slots__ = ("_died",)
+    __slots__ = ("died_of",)
 
     def __init__(self) -> None:
         """Begin knowing of none."""
-        self._died: OrderedDict[bytes, tuple[float, tuple[str, ...]]] = OrderedDict()
+        self.died_of: OrderedDict[bytes, tuple[float, tuple[str, ...]]] = OrderedDict()
+        """When, and of which versions; mostly empty, which each request asks."""
 
     def __bool__(self) -> bool:
         """Return whether any request is known."""
-        return bool(self._died)
+        return bool(self.died_of)
 
     def __len__(self) -> int:
         """Return how many requests are known."""
-        return len(self._died)
+        return len(self.died_of)
 
     def suspect(self, mark: bytes, now_s: float) -> bool:
         """Return whether a worker died of this request lately: it is run alone."""
-        return bool(self._died) and bool(self._versions(mark, now_s))
+        return bool(self.died_of) and bool(self._versions(mark, now_s))
 
     def known(self, version: str, mark: bytes, now_s: float) -> bool:
         """Return whether a worker of this version did."""
-        return bool(self._died) and version in self._versions(mark, now_s)
+        return bool(self.died_of) and version in self._versions(mark, now_s)
 
     def died(self, version: str, mark: bytes, now_s: float) -> None:
         """Note a death."""
         versions = self._versions(mark, now_s)
         if version not in versions:
             versions = (*versions, version)[-VERSIONS_MAX:]
-        self._died[mark] = (now_s, versions)
-        self._died.move_to_end(mark)
-        if len(self._died) > KEPT_MAX:
-            self._died.popitem(last=False)
+        self.died_of[mark] = (now_s, versions)
+        self.died_of.move_to_end(mark)
+        if len(self.died_of) > KEPT_MAX:
+            self.died_of.popitem(last=False)
 
     def cleared(self, version: str, mark: bytes) -> None:
         """Note that a version has answered it, alone: it was only in the same batch."""
-        at_s, versions = self._died.get(mark, (0.0, ()))
+        at_s, versions = self.died_of.get(mark, (0.0, ()))
         left = tuple(one for one in versions if one != version)
         if left:
-            self._died[mark] = (at_s, left)
+            self.died_of[mark] = (at_s, left)
         else:
-            self._died.pop(mark, None)
+            self.died_of.pop(mark, None)
 
     def _versions(self, mark: bytes, now_s: float) -> tuple[str, ...]:
         """Return of which versions it killed workers, if that is not too long ago."""
-        at_s, versions = self._died.get(mark, (now_s, ()))
+        at_s, versions = self.died_of.get(mark, (now_s, ()))
         if now_s - at_s <= KEPT_S:
             return versions
-        del self._died[mark]
+        del self.died_of[mark]
         return ()

@@ -25,7 +25,7 @@ from firedoor.wire.flags import KILL, Flag, Flags, tell_kill
 class Switches:
     """The switches of one service."""
 
-    __slots__ = ("_killed", "generation")
+    __slots__ = ("_killed", "generation", "thrown")
 
     def __init__(self, service: str, flags: Flags) -> None:
         """Pick out of a table what is about this service, and on."""
@@ -36,10 +36,12 @@ class Switches:
             for name, flag in flags.flags.items()
             if name.startswith(prefix) and flag.value is True
         }
+        self.thrown = bool(self._killed)
+        """Whether anything is killed."""
 
     def __bool__(self) -> bool:
         """Return whether anything is killed."""
-        return bool(self._killed)
+        return self.thrown
 
     def killed(self, capability: str, key: bytes | None = None) -> bool:
         """Return whether a capability is killed, for this subject where it is for a share only.

@@ -64,6 +64,16 @@ class Tally:
             cell[_SLOW99] += slow99
             cell[_FALLBACK] += degraded
 
+    def well(self, arm: ArmName, seconds: float, cutoffs: Cutoffs) -> None:
+        """Count an attempt that was well, of no slice and with live features: what most are."""
+        cell = self._whole.get(arm) or self._cell(self._whole, arm)
+        cell[_N] += 1
+        q95_s, q99_s = cutoffs.q95_s, cutoffs.q99_s
+        if q95_s is not None and seconds > q95_s:
+            cell[_SLOW95] += 1
+        if q99_s is not None and seconds > q99_s:
+            cell[_SLOW99] += 1
+
     def arms(self) -> dict[ArmName, Counts]:
         """Return the counts of each arm."""
         return {arm: Counts(*cell) for arm, cell in self._whole.items()}

@@ -10,6 +10,7 @@ from firedoor.gateway.parts import Parts
 from firedoor.gateway.services import Sample, ServiceFacts, ServiceMetadata, VariantShown
 from firedoor.gateway.versions import Held, Live
 from firedoor.wire.evidence import Evidence
+from firedoor.wire.serving import Outcome
 
 Arm = Literal["champion", "candidate", "previous"]
 
@@ -37,11 +38,13 @@ def facts(parts: Parts) -> ServiceFacts:
     live, now_s = parts.versions.live, parts.clock.now_s()
     if live is None:
         return ServiceFacts(ready=False, because=not_begun(parts), samples=_samples(parts))
-    ready = not parts.killed("route") and not parts.killed("model") and _answers(live)
+    ordered = parts.killed("route") or parts.killed("model")
+    ready = not ordered and _answers(live)
     log = parts.log
     return ServiceFacts(
         ready=ready,
         because="; ".join(_complaints(parts, live)),
+        ordered=ordered,
         variants=tuple(_shown(held, live) for held in _named(parts)),
         generation=parts.versions.followed,
         mode=live.route.mode,
@@ -214,9 +217,10 @@ def _samples(parts: Parts) -> tuple[Sample, ...]:
         samples += [
             Sample(
                 "attempts", "counter", "Attempts of a version, by how they ended.",
-                (*labels, ("outcome", outcome.name.lower())), float(count),
+                (*labels, ("outcome", outcome.name.lower())), float(held.trouble.outcomes[outcome]),
             )
-            for outcome, count in held.trouble.outcomes.items()
+            for outcome in Outcome
+            if held.trouble.outcomes[outcome]
         ]  # fmt: skip
     mirror, suspicions = parts.mirror, parts.attempts.suspicions
     samples += [

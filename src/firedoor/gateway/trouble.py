@@ -19,7 +19,8 @@ class Trouble:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.outcomes: dict[Outcome, int] = {}
+        self.outcomes = [0] * (max(Outcome) + 1)
+        """Attempts by outcome."""
         self._kinds: dict[str, float] = {}
 
     def failed(self, told: Told, now_s: float) -> None:

@@ -40,12 +40,12 @@ class OpenVariant(Protocol):
 class Held:
     """One version that is held, with its breaker."""
 
-    __slots__ = ("admitted", "arm", "circuit", "name", "nice", "trouble", "variant")
+    __slots__ = ("admitted", "arm", "circuit", "name", "nice", "trouble", "variant", "version")
 
     def __init__(self, arm: Arm, variant: Variant, circuit: Circuit, *, nice: int) -> None:
         """Begin; not admitted before it was ready once."""
         self.arm, self.variant, self.circuit, self.nice = arm, variant, circuit, nice
-        self.name = arm.name
+        self.name, self.version = arm.name, str(arm.version)
         self.admitted = False
         self.trouble = Trouble()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 FRAME_BYTES_MAX = 64 * 2**20
@@ -50,6 +51,7 @@ class Outcome(enum.IntEnum):
     """No answer within the time of one attempt."""
 
 
+_OK = Outcome.OK
 _FORMS = {form.value: form for form in Form}
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 FAILURES = frozenset(outcome for outcome in Outcome if outcome >= Outcome.RAISED)
@@ -68,6 +70,8 @@ class Ask(NamedTuple):
     """Further columns, msgpack ``{column: [value a row]}``: features that were looked up."""
     suspect: bool = False
     """It was in a worker's hands when that died: run alone, in a worker that serves nobody else."""
+    traced: bool = False
+    """Whether somebody wants to see which process runs it; not told to that one."""
 
 
 class Told(NamedTuple):
@@ -87,6 +91,8 @@ class Told(NamedTuple):
     """Of a failure: what it is counted by, ``ValueError model.py:31`` or ``SIGSEGV``."""
     seconds: float = 0.0
     """In the model, for the whole batch that it was in."""
+    pid: int = 0
+    """Of the process that ran it, where the ask was traced; else, and where nobody did, 0."""
 
 
 def encode_ask(number: int, ask: Ask) -> tuple[bytes, bytes, bytes]:
@@ -97,46 +103,63 @@ def encode_ask(number: int, ask: Ask) -> tuple[bytes, bytes, bytes]:
     return head, ask.extra, ask.body
 
 
-def decode_ask(frame: memoryview) -> tuple[int, Ask]:
-    """Return number and ask of a whole frame, its length included."""
-    _, number, form, flags, deadline_s, extra, json_bytes = ASK.unpack_from(frame)
-    at = ASK.size + extra
-    beside = bytes(frame[ASK.size : at]) if extra else b""
-    return number, Ask(
-        _FORMS[form], bytes(frame[at:]), json_bytes, deadline_s, beside, bool(flags & 1)
-    )
+def decode_asks(frames: bytes) -> list[tuple[int, Ask]]:
+    """Return numbers and asks of whole frames, one after the other."""
+    found, at = [], 0
+    while at < len(frames):
+        size, number, form, flags, deadline_s, extra, json_bytes = ASK.unpack_from(frames, at)
+        body = at + ASK.size + extra
+        beside = frames[body - extra : body] if extra else b""
+        at += 4 + size
+        ask = Ask(_FORMS[form], frames[body:at], json_bytes, deadline_s, beside, bool(flags & 1))
+        found.append((number, ask))
+    return found
 
 
 def encode_told(number: int, told: Told) -> bytes:
     """Return a frame. Failures carry ``signature NUL message`` where answers carry a fragment."""
-    fragment = told.fragment
-    if told.outcome is not Outcome.OK:
-        fragment = f"{told.signature}\0{told.message}".encode()
-    size = TELL.size - 4 + len(told.scores) + len(fragment) + len(told.tail)
-    head = TELL.pack(
-        size, number, told.outcome, told.seconds, told.rows, len(told.scores), len(fragment)
-    )
-    return b"".join((head, told.scores, fragment, told.tail))
+    if told.outcome is Outcome.OK:
+        return encode_good(
+            number, told.rows, told.scores, told.fragment, told.tail, seconds=told.seconds
+        )
+    said = f"{told.signature}\0{told.message}".encode()
+    size = TELL.size - 4 + len(said)
+    return TELL.pack(size, number, told.outcome, told.seconds, told.rows, 0, len(said)) + said
 
 
-def decode_told(frame: memoryview) -> tuple[int, Told]:
-    """Return number and answer of a whole frame, its length included.
+def encode_good(
+    number: int, rows: int, scores: bytes, fragment: bytes, tail: bytes = b"", *, seconds: float
+) -> bytes:
+    """Return the frame of an answer, see ``Told``."""
+    size = TELL.size - 4 + len(scores) + len(fragment) + len(tail)
+    head = TELL.pack(size, number, 0, seconds, rows, len(scores), len(fragment))
+    return b"".join((head, scores, fragment, tail))
+
+
+def decode_tolds(frames: bytes) -> Iterator[tuple[int, Told]]:
+    """Yield numbers and answers of whole frames, one after the other.
 
     Raises:
-        ValueError: if it is none; the sender is broken and must be replaced.
+        ValueError: at what is none; the sender is broken and must be replaced.
     """
-    _, number, outcome, seconds, rows, scores, fragment = TELL.unpack_from(frame)
-    first, last = TELL.size + scores, TELL.size + scores + fragment
-    if last > len(frame):
-        message = f"sections of {scores} and {fragment} bytes in a frame of {len(frame)}"
-        raise ValueError(message)
-    kind, said = _OUTCOMES.get(outcome), bytes(frame[first:last])
-    if kind is None:
-        message = f"an outcome {outcome}, which is none"
-        raise ValueError(message)
-    if kind is Outcome.OK:
-        scored = bytes(frame[TELL.size : first])
-        tail = bytes(frame[last:]) if last < len(frame) else b""
-        return number, Told(kind, rows, scored, said, tail, "", "", seconds)
-    signature, _, message = said.decode(errors="replace").partition("\0")
-    return number, Told(kind, rows, message=message, signature=signature, seconds=seconds)
+    at = 0
+    while at < len(frames):
+        size, number, outcome, seconds, rows, scores, fragment = TELL.unpack_from(frames, at)
+        first = at + TELL.size
+        at += 4 + size
+        middle = first + scores
+        last = middle + fragment
+        if last > at:
+            message = f"sections of {scores} and {fragment} bytes in a frame of {4 + size}"
+            raise ValueError(message)
+        said = frames[middle:last]
+        if not outcome:
+            tail = frames[last:at] if last < at else b""
+            yield number, Told(_OK, rows, frames[first:middle], said, tail, "", "", seconds)
+            continue
+        kind = _OUTCOMES.get(outcome)
+        if kind is None:
+            message = f"an outcome {outcome}, which is none"
+            raise ValueError(message)
+        signature, _, message = said.decode(errors="replace").partition("\0")
+        yield number, Told(kind, rows, message=message, signature=signature, seconds=seconds)

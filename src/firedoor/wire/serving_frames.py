@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import struct
 
 from firedoor.wire.serving import FRAME_BYTES_MAX
 
 BUFFER_BYTES = 256 * 2**10
-_LENGTH_BYTES = 4
+_LENGTH = struct.Struct("<I")
 
 
 class Frames:
@@ -23,34 +23,37 @@ class Frames:
         """Return the memory into which the next bytes belong; never empty."""
         return memoryview(self._buffer)[self._end :]
 
-    def took(self, count: int) -> Iterator[memoryview]:
-        """Yield the frames that are whole, now that so many bytes were read into ``room()``.
+    def took(self, count: int) -> bytes:
+        """Return the frames that are whole, now that so many bytes were read into ``room()``.
 
-        A frame is good until the next is asked for. Take them all before more is read.
+        One after the other in one copy; empty: none is whole.
 
         Raises:
             ValueError: if a length is none; the sender is broken and must be replaced.
         """
         self._end += count
-        view = memoryview(self._buffer)
-        size = 0
-        while self._end - self._start >= _LENGTH_BYTES:
-            size = _LENGTH_BYTES + int.from_bytes(
-                view[self._start : self._start + _LENGTH_BYTES], "little"
-            )
+        buffer, end = self._buffer, self._end
+        at, size = self._start, 0
+        while end - at >= _LENGTH.size:
+            size = _LENGTH.size + _LENGTH.unpack_from(buffer, at)[0]
             if not self._head_bytes <= size <= FRAME_BYTES_MAX:
                 message = f"a frame of {size} bytes"
                 raise ValueError(message)
-            if self._end - self._start < size:
+            if end - at < size:
                 break
-            self._start += size
-            yield view[self._start - size : self._start]
+            at += size
+        whole = bytes(memoryview(buffer)[self._start : at])
+        self._start = at
         self._make_room(size)
+        return whole
 
     def _make_room(self, size: int) -> None:
         """Move what is left to the front where the rest of its frame would not fit behind it."""
         left = self._end - self._start
-        size = size if left >= _LENGTH_BYTES else _LENGTH_BYTES
+        if not left and len(self._buffer) == BUFFER_BYTES:
+            self._start = self._end = 0
+            return
+        size = size if left >= _LENGTH.size else _LENGTH.size
         if left and self._start + size <= len(self._buffer):
             return
         wanted = max(BUFFER_BYTES, size if left else 0)
