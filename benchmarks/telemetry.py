@@ -5,8 +5,8 @@
 The ways take turns in each round, in an order that is drawn anew, and each is compared with *off*
 in the same round: of the ratios, the median and an interval of 95 % (bootstrap over rounds). Where
 the bar lies within the interval, that is what is said. A collector of our own, in a process of its
-own, takes what is sent; its CPU time is not counted. ``--before`` names the sources of a version without
-telemetry, with which *off* is compared.
+own, takes what is sent; its CPU time is not counted. ``--before`` names the sources of a version
+without telemetry, with which *off* is compared.
 """
 
 from __future__ import annotations

@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from firedoor.compose.champions import Champions, followed
 from firedoor.compose.evidence_packs import EvidencePacks
@@ -21,6 +23,7 @@ from firedoor.compose.files import explain
 from firedoor.compose.flags_file import FlagsFile
 from firedoor.compose.serving_folder import ServingFolder
 from firedoor.errors import FiredoorError, StreamsUnavailable
+from firedoor.events.objective import Objectives
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.wire.evidence import Evidence, encode_evidence
@@ -88,6 +91,8 @@ class Feed:
     """Why nothing is heard of the control plane's values, in words; empty: all is well."""
     reached: Callable[[Streams | None], None] = lambda _: None
     """Told when there is a broker to write to, and when there is none."""
+    promises: Callable[[], Sequence[Objectives]] = tuple
+    """Returns what services have kept of their promises, which is said each second."""
     in_thread: Callable[[Callable[[], None]], Awaitable[None]] = asyncio.to_thread
     """Does what a slow disk may hold up."""
     _routes: dict[str, Route] = field(default_factory=dict)
@@ -282,6 +287,10 @@ class Feed:
                 evidence = encode_evidence(fed.evidence(self.clock.utc_s()))
                 with contextlib.suppress(StreamsUnavailable):
                     await streams.beat(f"evidence.{service}.{self.gateway}", evidence)
+            for told in self.promises():
+                with contextlib.suppress(StreamsUnavailable):
+                    key = f"objective.{told.zone}.{told.process}"
+                    await streams.beat(key, msgspec.json.encode(told))
             self._news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_S):

@@ -29,6 +29,7 @@ from firedoor.compose.connecting import connect_to
 from firedoor.compose.evidence_packs import EvidencePacks
 from firedoor.compose.flags_file import FlagsFile
 from firedoor.compose.gateway_feed import Feed
+from firedoor.compose.gateway_view import GatewayView, view_of
 from firedoor.compose.label_forwarding import forwarder
 from firedoor.compose.opening import Opening
 from firedoor.compose.pack_replay import PackReplays
@@ -123,9 +124,11 @@ class GatewayProcess:
                 for service in plan.services
             }  # fmt: skip
             feed = self._feed(project, plan, folder, paths, name)
+            view = view_of(stack, plan, paths, gateway=name, clock=self._clock)
             feed.reached = lambda streams: setattr(log, "log", streams)
+            feed.promises = view.promises.look
             await feed.begin()
-            await self._serve(feed, folder, paths, name)
+            await self._serve(feed, folder, paths, view, name)
         return LEFT
 
     def _feed(
@@ -169,7 +172,12 @@ class GatewayProcess:
         )
 
     async def _serve(
-        self, feed: Feed, folder: ServingFolder, paths: Mapping[str, ServicePath], name: str
+        self,
+        feed: Feed,
+        folder: ServingFolder,
+        paths: Mapping[str, ServicePath],
+        view: GatewayView,
+        name: str,
     ) -> None:
         """Answer until it is asked to end, and finish what is under way.
 
@@ -178,7 +186,8 @@ class GatewayProcess:
         """
         server = front(
             list(paths.values()), gateway=name, release=outfit.version(), clock=self._clock,
-            failed=lambda error: _log.error("%s", error, exc_info=error),
+            failed=lambda error: _log.error("%s", error, exc_info=error), counts=view.counts,
+            further=view.further, watch=view.watch, measure=view.measure,
         )  # fmt: skip
         # What is there stays: it need not be looked through for garbage ever again, and requests
         # make none that goes in circles.

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
 Row = tuple[object, ...]
-FEW = 256
-"""Values up to which numpy makes an array of them sooner than polars."""
 
 _ARGUMENT = re.compile(r"(\w+)\s*=\s*('[^']*'|None|\[[^\]]*\])")
 _DTYPES: dict[str, PolarsDataType] = {
@@ -113,10 +111,6 @@ def _floats(rows: Sequence[Row], width: int) -> object:
     The same numbers as by way of a frame, which costs more than most models do.
     """
     values = list(itertools.chain.from_iterable(rows))
-    if len(values) <= FEW:
-        import numpy as np  # noqa: PLC0415 - an extra, which who takes arrays has
-
-        return np.array(values, np.float64).reshape(len(rows), width)
     column = pl.Series("", values, pl.Float64, strict=False)
     return column.to_numpy(writable=True).reshape(len(rows), width)
 

@@ -165,8 +165,7 @@ class WorkerVariant:
         if ask.deadline_s and ask.deadline_s < ends_s:
             ends_s = ask.deadline_s
         if not self._serving or self._closed or ends_s <= now_s or self._guilty.told:
-            told = self._refuse(ask, now_s, ends_s)
-            if told is not None:
+            if (told := self._refuse(ask, now_s, ends_s)) is not None:
                 answer(told)
                 return
         call = Call(ask, answer, ends_s, future)

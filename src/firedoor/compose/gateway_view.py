@@ -1,0 +1,78 @@
+"""What a gateway shows of its services: promises, metrics, and requests to whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from firedoor.adapters.prometheus.zones import samples_of_objectives
+from firedoor.compose.observed import gathered, listening
+from firedoor.compose.outfit import version
+from firedoor.events.metrics import Sample
+from firedoor.gateway.face_counts import ServiceCounts
+from firedoor.gateway.path import ServicePath
+from firedoor.gateway.promises import Promises
+from firedoor.gateway.watching import Watch
+from firedoor.ports.clock import Clock
+from firedoor.spec.plan import Plan
+
+if TYPE_CHECKING:
+    from firedoor.adapters.otel.listening import Listening
+
+NAME = "gateway"
+"""Under which a gateway is told of to collectors: its services are in what it tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayView:
+    """The counts of one gateway, and who is told."""
+
+    counts: Mapping[str, ServiceCounts]
+    promises: Promises
+    watch: Watch | None
+    """None: nobody listens."""
+    _listening: Listening | None
+
+    def further(self) -> Iterator[Sample]:
+        """Yield what was kept of promises, as metrics."""
+        for told in self.promises.look():
+            yield from samples_of_objectives(told)
+
+    def measure(self, samples: Callable[[], Iterable[Sample]]) -> None:
+        """Have all metrics told, if somebody listens; called in the event loop."""
+        if self._listening is not None:
+            self._listening.measure(gathered(asyncio.get_running_loop(), samples))
+
+
+def view_of(
+    stack: AsyncExitStack,
+    plan: Plan,
+    paths: Mapping[str, ServicePath],
+    *,
+    gateway: str,
+    clock: Clock,
+) -> GatewayView:
+    """Return what a gateway shows; whoever listens is told until the stack ends.
+
+    Args:
+        stack: is closed when the process ends.
+        plan: whose services.
+        paths: they, by name.
+        gateway: name of this process.
+        clock: the time.
+    """
+    found = listening(plan.pipeline, NAME, process=gateway, clock=clock, release=version())
+    if found is not None:
+        stack.push_async_callback(asyncio.to_thread, found.close)
+    counts = {
+        service.name: ServiceCounts(service.slo.get("latency_p99_s")) for service in plan.services
+    }
+    return GatewayView(
+        counts=counts,
+        promises=Promises(list(paths.values()), counts, gateway=gateway, clock=clock),
+        watch=None if found is None else Watch(found, clock.utc_s),
+        _listening=found,
+    )
