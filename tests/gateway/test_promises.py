@@ -235,3 +235,14 @@ def test_a_service_that_nobody_listens_to_is_asked_for_no_trace() -> None:
         assert wire.read().status == 200
         assert isinstance(here.service, Scripted)
         assert here.service.seen[0].trace == ""
+
+
+def test_so_many_traces_begin_in_a_second_and_those_that_come_sampled_are_seen_besides() -> None:
+    now_s = [100.0]
+    watch = Watch(Listener(), lambda: now_s[0], own_a_s=3)
+    begun = [watch.see(ask(1), "") is not None for _ in range(5)]
+    assert begun == [True, True, True, False, False]
+    assert watch.see(ask(1), PARENT) is not None
+    assert watch.see(ask(1), f"{PARENT[:-1]}0") is None
+    now_s[0] = 101.0
+    assert watch.see(ask(1), "") is not None

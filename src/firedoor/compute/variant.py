@@ -164,10 +164,10 @@ class WorkerVariant:
         ends_s = now_s + self._limits.attempt_s
         if ask.deadline_s and ask.deadline_s < ends_s:
             ends_s = ask.deadline_s
-        if not self._serving or self._closed or ends_s <= now_s or self._guilty.told:
-            if (told := self._refuse(ask, now_s, ends_s)) is not None:
-                answer(told)
-                return
+        odd = not self._serving or self._closed or ends_s <= now_s or self._guilty.told
+        if odd and (told := self._refuse(ask, now_s, ends_s)) is not None:
+            answer(told)
+            return
         call = Call(ask, answer, ends_s, future)
         if ask.suspect:
             self._suspect(call)

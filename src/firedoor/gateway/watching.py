@@ -26,18 +26,41 @@ class Seen(NamedTuple):
 class Watch:
     """Tells of requests whose traces are sampled. A gateway without a listener has none."""
 
-    __slots__ = ("_telemetry", "_utc_s")
+    __slots__ = ("_left", "_most", "_second", "_telemetry", "_utc_s")
 
-    def __init__(self, telemetry: Telemetry, utc_s: Callable[[], float]) -> None:
-        """Tell a listener; ``utc_s`` returns seconds since 1970."""
+    def __init__(
+        self, telemetry: Telemetry, utc_s: Callable[[], float], *, own_a_s: int | None = None
+    ) -> None:
+        """Tell a listener.
+
+        Args:
+            telemetry: is told.
+            utc_s: returns seconds since 1970.
+            own_a_s: traces that may begin here in a second; None: as many as are sampled. Of
+                requests that bring a trace it is who began that who decides.
+        """
         self._telemetry, self._utc_s = telemetry, utc_s
+        self._most = self._left = own_a_s
+        self._second = 0
 
     def see(self, request: Request, parent: str) -> Seen | None:
         """Return a request as it is to be answered; None: nobody wants to see it."""
+        utc_s = self._utc_s()
+        if self._most is not None and not is_sampled(parent) and not self._begins(int(utc_s)):
+            return None
         trace = self._telemetry.begin(parent)
         if not is_sampled(trace):
             return None
-        return Seen(request._replace(trace=trace), parent, self._utc_s())
+        return Seen(request._replace(trace=trace), parent, utc_s)
+
+    def _begins(self, second: int) -> bool:
+        """Return whether another trace may begin in a second."""
+        if second != self._second:
+            self._second, self._left = second, self._most
+        if not self._left:
+            return False
+        self._left -= 1
+        return True
 
     def tell(
         self, service: str, seen: Seen, answer: Answer, seconds: float, counts: ServiceCounts
