@@ -69,6 +69,9 @@ class Scripted:
         self.cancelled = 0
         self.quick = False
         """Whether it answers at once, without a task."""
+        self.late = False
+        """Whether answers that it gives at once come when ``held`` is called."""
+        self.held: deque[Callable[[], None]] = deque()
         self.known: set[str] = {"p-1", "p-2"}
 
     def begin(self, request: Request, answered: Answered) -> bool:
@@ -76,7 +79,11 @@ class Scripted:
         if not self.quick:
             return False
         self.seen.append(request)
-        answered((self.reply or self.arithmetic)(request))
+        answer = (self.reply or self.arithmetic)(request)
+        if self.late:
+            self.held.append(lambda: answered(answer))
+        else:
+            answered(answer)
         return True
 
     async def answer(self, request: Request) -> Answer:

@@ -6,8 +6,12 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firedoor.gateway.exchange import Answer, Request
+from firedoor.gateway.face_rows import rows_response, whole_rows
+from firedoor.gateway.http_message import KEEP, encode_response
 from firedoor.gateway.path import ServicePath
 from firedoor.guards.shedding import PRIORITIES
 from firedoor.spec.service_plan import FallbackPlan, ServiceLimits
@@ -18,7 +22,7 @@ from firedoor.wire.flags import Flag, Flags
 from firedoor.wire.prediction import PredictionRecord
 from firedoor.wire.route import Cutoffs
 from firedoor.wire.serving import Ask, Form
-from gateway.scripted import served
+from gateway.scripted import served, until
 from gateway.served import CHAMPION, OLD, Stage, ask, body, plan, quickest, route, serving
 from gateway.wired import Wire
 
@@ -174,3 +178,40 @@ def test_only_plain_heads_are_kept_and_not_without_end() -> None:
                 wire.send(post(said, f"X-Trace: {number}"))
                 assert wire.read().status == 200
         assert 0 < here.call(lambda: len(here.server.heads)) <= 256
+
+
+@given(
+    model=st.text("abz-%_", min_size=1, max_size=8),
+    version=st.integers(1, 10**6).map(str),
+    degraded=st.sampled_from(("", "cached", "features+constant")),
+    fragment=st.binary(max_size=50),
+    known=st.sampled_from(("", "order-7", "100%")),
+    features=st.sampled_from(("", "weather=cached:42s")),
+)
+def test_an_answer_that_is_made_whole_is_the_one_that_is_made_of_parts(
+    *, model: str, version: str, degraded: str, fragment: bytes, known: str, features: str
+) -> None:
+    made = "018f-host1-0123456789ab"
+    answer = Answer(
+        200, known or made, made, 1, fragment, b"", model, version, "champion", degraded, features
+    )
+    date = b"Date: Sun, 29 Nov 2026 04:00:00 GMT\r\n"
+    parts = encode_response(rows_response(answer), date=date, connection=KEEP)
+    assert whole_rows(answer, date + KEEP) == parts
+
+
+def test_an_answer_under_way_at_the_end_closes_its_connection() -> None:
+    with served() as here, Wire(here.port) as wire:
+        here.service.quick = True
+        wire.send(post(rows(1)[0]))  # so that the head is known
+        assert wire.read().headers["connection"] == "keep-alive"
+        here.service.late = True
+        wire.send(post(rows(2)[0]))
+        until(lambda: len(here.service.held) == 1)
+        assert here.call(lambda: here.server.under_way) == 1
+        here.loop.call_soon_threadsafe(here.ending.set)
+        until(lambda: here.server.draining)
+        here.call(here.service.held.popleft())
+        answer = wire.read()
+        assert answer.status == 200
+        assert answer.headers["connection"] == "close"
