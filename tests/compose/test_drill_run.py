@@ -11,7 +11,7 @@ import pytest
 from compose.drill_world import CLOCK, Second, World, make_drilled, matrix
 from firedoor.compose.drill_lock import DrillLock
 from firedoor.compose.drill_stopping import Stopped, stop_drills
-from firedoor.drill.fault import Fault
+from firedoor.drill.fault import Fault, Injected
 from firedoor.drill.matrix import Asked
 from firedoor.drill.report import Report, Row
 from firedoor.errors import DeclarationError, DrillRefused, ProjectBusy
@@ -383,5 +383,45 @@ def test_what_could_not_be_told_while_the_broker_was_away_is_told_afterwards() -
         told = [one.sequence for one in await entries(world, "acts")]
         told += [one.sequence for one in await entries(world, "happenings")]
         assert sorted(told) == [1, 2, 3, 4]
+
+    World().play(story)
+
+
+def test_a_fault_that_somebody_goes_on_injecting_ends_the_drill_with_five() -> None:
+    async def stubborn(world: World) -> None:
+        said = Injected(id="d1-1", name="kill", zone="clean", process="x", since_s=0.0, hits=1)
+        while True:
+            await world.streams.beat("injected.clean.x", msgspec.json.encode(said))
+            await CLOCK.wait(1)
+
+    async def story(world: World) -> None:
+        rows = (Asked(fault="kill", zone="clean"), Asked(fault="kill", zone="store"))
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(stubborn(world))
+            made = await world.drill(matrix(*rows)).run()
+            task.cancel()
+        assert made.exit_code == 5
+        assert len(made.rows) == 1
+        assert "kill in clean may still be injected" in made.verdict
+
+    World().play(story)
+
+
+def test_one_process_that_refuses_does_not_end_what_another_injects() -> None:
+    async def refusing(world: World) -> None:
+        said = Injected(
+            id="d1-1", name="kill", zone="clean", process="x", since_s=0.0, refused="not mine"
+        )
+        while True:
+            await world.streams.beat("injected.clean.x", msgspec.json.encode(said))
+            await CLOCK.wait(1)
+
+    async def story(world: World) -> None:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(refusing(world))
+            made = await world.drill(matrix()).run()
+            task.cancel()
+        assert made.exit_code == 0
+        assert made.rows[0].why_void == ""
 
     World().play(story)
