@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from control.opening import open_world
-from control.world import World, make_plan
+from control.world import BATCH_ROWS, World, make_plan
 from firedoor.control.accounts import Accounts, gather
 from firedoor.control.letters import Selection
 from firedoor.control.replaying import Actor, discard, replay
@@ -138,6 +138,8 @@ def test_one_lost_or_doubled_record_is_found(
         found = await gather(streams, world.plan, at_s=world.now_s)
         assert not found.holds, (how, record)
         assert record.batch in " ".join(found.problems)
+        if how == "doubled" and record.edge:
+            assert found.doubled_rows == record.rows_in
 
     asyncio.run(run())
 
@@ -151,6 +153,8 @@ def test_a_batch_that_vanished_from_an_inbox_is_found_and_named() -> None:
         found = await books(world)
         assert not found.holds
         assert "1 lost" in found.problems[0]
+        assert found.lost_rows == BATCH_ROWS
+        assert found.doubled_rows == 0
         assert "flights-000001" in found.problems[0]
 
     asyncio.run(run())

@@ -73,6 +73,11 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     """What does not add up, with batch ids: the first 20."""
     problem_count: int
+    lost_rows: int
+    """Rows that neither wait in an inbox nor are in a record. Where a part of what was published is
+    lost, the largest batches are taken for it."""
+    doubled_rows: int
+    """Rows that were recorded more than once."""
     notes: tuple[str, ...]
     """What broke off or was cut, and the command that goes on with it."""
     zones: tuple[ZoneAccount, ...]
@@ -116,7 +121,7 @@ async def _look_at_flight(streams: Streams, books: Books, waiting: dict[str, int
     A batch leaves its inbox only after it is recorded, and inboxes were counted after the records
     were read: so what is neither recorded by now nor waiting then is lost.
     """
-    flying: dict[str, list[str]] = {}
+    flying: dict[str, dict[str, int]] = {}
     for looks, (edge, batch, rows) in enumerate(list(books.in_flight())):
         if looks < LOOKS_MAX:
             reader = edge.partition(":")[2]
@@ -124,13 +129,14 @@ async def _look_at_flight(streams: Streams, books: Books, waiting: dict[str, int
             if record is not None and record.rows_in == rows:
                 continue
         if rows:  # an empty batch need not have been published
-            flying.setdefault(edge, []).append(batch)
+            flying.setdefault(edge, {})[batch] = rows
     for edge, batches in flying.items():
         lost = len(batches) - waiting.get(edge, 0)
         if lost > 0:
             books.problem(
                 f"{len(batches)} batches were put into {edge} and not recorded by its reader, and "
-                f"{waiting.get(edge, 0)} wait there: {lost} lost of {_some(batches)}"
+                f"{waiting.get(edge, 0)} wait there: {lost} lost of {_some(list(batches))}",
+                lost=sum(sorted(batches.values(), reverse=True)[:lost]),
             )
 
 
@@ -141,9 +147,23 @@ async def _look_at_arrivals(streams: Streams, books: Books, horizon_s: float) ->
     for looks, (edge, batch, balance) in enumerate(list(books.unexplained())):
         if balance.cut_s < horizon_s:
             continue  # its publisher's record is no longer kept
-        why = "" if looks >= LOOKS_MAX else await _explain(streams, edge, batch, balance, flying)
-        if why:
+        if looks >= LOOKS_MAX:
+            break
+        times = await _times(streams, edge, batch)
+        if times > 1:
+            reader = edge.partition(":")[2]
+            words = f"{reader} recorded {batch} {times} times: its rows are doubled"
+            books.problem(words, doubled=balance.received or 0)
+        elif why := await _explain(streams, edge, batch, balance, flying):
             books.problem(why)
+
+
+async def _times(streams: Streams, edge: str, batch: str) -> int:
+    """Return how often a batch was recorded that came by an edge."""
+    count = 0
+    async for record in streams.records(edge.partition(":")[2], batch):
+        count += record.edge == edge
+    return count
 
 
 async def _explain(
@@ -155,11 +175,6 @@ async def _explain(
     it has arrived already.
     """
     publisher, _, reader = edge.partition(":")
-    count = 0
-    async for record in streams.records(reader, batch):
-        count += record.edge == edge
-    if count > 1:
-        return f"{reader} recorded {batch} {count} times: its rows are doubled"
     sent = BatchId.parse(batch)
     if sent.marks[-1:] == (f"@{publisher}",):
         sent = BatchId(sent.source, sent.number, sent.marks[:-1])
@@ -232,6 +247,8 @@ def _close(books: Books, plan: Plan, at_s: float) -> Accounts:
         holds=not books.problem_count,
         problems=tuple(books.problems),
         problem_count=books.problem_count,
+        lost_rows=books.lost,
+        doubled_rows=books.doubled,
         notes=(*books.interrupted[:NAMED_MAX], *notes[:NAMED_MAX]),
         zones=_zones(books, plan, edges),
         edges=edges,

@@ -98,6 +98,9 @@ class Books:
         """What replays and backfills that broke off may have published: edge and batch."""
         self.problems: list[str] = []
         self.problem_count = 0
+        self.lost = 0
+        """Rows."""
+        self.doubled = 0
 
     def add(self, record: BatchRecord) -> None:
         """Enter a record."""
@@ -166,9 +169,11 @@ class Books:
             if balance.published is None:
                 yield edge, batch, balance
 
-    def problem(self, words: str) -> None:
-        """Note that something does not add up."""
+    def problem(self, words: str, *, lost: int = 0, doubled: int = 0) -> None:
+        """Note that something does not add up, and how many rows that costs or makes."""
         self.problem_count += 1
+        self.lost += lost
+        self.doubled += doubled
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(words)
 
@@ -197,7 +202,10 @@ class Books:
         key = (record.edge, record.batch)
         balance = self.open.setdefault(key, Balance(cut_s=record.cut_s))
         if balance.received is not None:
-            self.problem(f"{record.batch} came in by {record.edge} twice by the records")
+            self.problem(
+                f"{record.batch} came in by {record.edge} twice by the records",
+                doubled=record.rows_in,
+            )
         balance.received = record.rows_in
         self._close(*key, balance)
 
@@ -208,7 +216,9 @@ class Books:
         if balance.published != balance.received:
             self.problem(
                 f"{balance.published} rows of {batch} were put into {edge}, and "
-                f"{balance.received} came out"
+                f"{balance.received} came out",
+                lost=max(0, balance.published - balance.received),
+                doubled=max(0, balance.received - balance.published),
             )
         del self.open[edge, batch]
 
