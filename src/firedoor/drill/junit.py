@@ -1,0 +1,60 @@
+"""The matrix as JUnit XML: a suite a row, a case a zone; what CI systems show."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from firedoor.drill.cell import Cell
+from firedoor.drill.report import Report, Row
+
+
+def junit_of(report: Report) -> str:
+    """Return the report as JUnit XML.
+
+    A breach is a failure, no evidence an error, a breach that somebody answers for is skipped.
+    """
+    suites = ET.Element("testsuites", name=f"containment of {report.pipeline}")
+    totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for row in report.rows:
+        suite = _suite(row)
+        for name in totals:
+            totals[name] += int(suite.get(name, "0"))
+        suites.append(suite)
+    for name, count in totals.items():
+        suites.set(name, str(count))
+    suites.set("time", f"{report.ended_s - report.began_s:.3f}")
+    ET.indent(suites)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suites, encoding="unicode")
+
+
+def _suite(row: Row) -> ET.Element:
+    """Return one row."""
+    suite = ET.Element("testsuite", name=_clean(row.name))
+    cases = [_case(row, cell) for cell in row.cells]
+    suite.set("tests", str(len(cases)))
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
+    suite.set("time", f"{row.ended_s - row.began_s:.3f}")
+    suite.extend(cases)
+    return suite
+
+
+def _case(row: Row, cell: Cell) -> ET.Element:
+    """Return one cell."""
+    case = ET.Element("testcase", classname=_clean(row.name), name=cell.zone, time="0")
+    if cell.verdict == "breach" and cell.known:
+        ET.SubElement(case, "skipped", message=_clean(f"known: {cell.known}; {cell.why}"))
+    elif cell.verdict == "breach":
+        failure = ET.SubElement(case, "failure", type="ContainmentBreach", message=_clean(cell.why))
+        failure.text = _clean(f"{row.name} hurt {cell.zone} ({cell.cause or 'cause unknown'})")
+    elif cell.verdict == "no_evidence":
+        ET.SubElement(case, "error", type="NoEvidence", message=_clean(cell.why))
+    else:
+        out = ET.SubElement(case, "system-out")
+        out.text = _clean(f"{cell.verdict}{' (flaky)' if cell.flaky else ''}: {cell.why}")
+    return case
+
+
+def _clean(text: str) -> str:
+    """Return a text without what XML does not allow."""
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
