@@ -12,6 +12,7 @@ FiredoorError
 │   ├── NotKnown            a zone, batch, row or file that was asked for is not there
 │   ├── ModelRefused        a version may not become what was asked: not qualified, quarantined ...
 │   ├── ChangedMeanwhile    somebody else changed the model first
+│   ├── DrillRefused        nothing may be injected here, or not now
 │   └── GuardRefused        a guard said no before the call was made
 │       ├── GuardOpen       its breaker is open
 │       ├── Overloaded      there is no room for a call of this class
@@ -129,6 +130,10 @@ class ChangedMeanwhile(Refused):
         self.expected = expected
         self.found = found
         super().__init__(message)
+
+
+class DrillRefused(Refused):
+    """A drill may not begin: in production without leave, or where somebody has stopped drills."""
 
 
 class GuardRefused(Refused):

@@ -20,6 +20,7 @@ COMMANDS = {
     "dlq": "firedoor.cli.dlq:app",
     "trace": "firedoor.cli.trace:trace",
     "zone": "firedoor.cli.zone:app",
+    "drill": "firedoor.cli.drill:app",
     "job": "firedoor.cli.job:app",
     "runs": "firedoor.cli.runs:app",
     "datasets": "firedoor.cli.datasets:app",
