@@ -174,6 +174,43 @@ def test_a_killed_holder_holds_it_no_longer(
     assert project.supervisor_pid() is None
 
 
+def test_a_run_waits_for_services_to_hand_over_and_for_nobody_else(
+    project: Project,
+) -> None:
+    wanted, entered = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        with project.hosting():
+            wanted.set()
+            while project.run_pid() is None:
+                threading.Event().wait(0.01)
+            assert not entered.is_set()
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    assert wanted.wait(30)
+    assert project.run_pid() is None, "services are no run"
+    with project.running():
+        entered.set()
+        serving.join(30)
+        assert project.run_pid() == project.supervisor_pid() == os.getpid()
+        with pytest.raises(ProjectBusy, match="another run is at work"), project.running():
+            pass
+        with pytest.raises(ProjectBusy, match="another run is at work"), project.hosting():
+            pass
+    assert project.run_pid() is None
+    with project.locked(), pytest.raises(ProjectBusy, match="at work"), project.running():
+        pass
+
+
+def test_services_that_do_not_hand_over_are_named(project: Project) -> None:
+    says = rf"process {os.getpid()}\) do not hand their broker over.*`kill {os.getpid()}`"
+    with project.hosting():
+        with pytest.raises(ProjectBusy, match=says), project.running(handover_s=0.5):
+            pass
+        assert project.run_pid() is None, "it is let go of"
+
+
 def test_whoever_only_looks_keeps_nobody_out(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 import firedoor as fd
 from firedoor.adapters.clock import SystemClock
+from firedoor.compose.broker import Broker
+from firedoor.compose.connecting import connect_to
 from firedoor.compose.planning import plan_of
 from firedoor.compose.project import Project
 from firedoor.compose.serve import ServeOptions, Serving, reserved
@@ -151,7 +154,7 @@ def test_it_uses_the_broker_of_a_run_and_starts_one_when_that_has_ended(tmp_path
 
     async def main() -> None:
         async with asyncio.TaskGroup() as group:
-            with project.locked():
+            with project.running():
                 keeping = group.create_task(broker.keep())
                 await until(lambda: told)
             await until(lambda: len(told) > 1)
@@ -161,8 +164,71 @@ def test_it_uses_the_broker_of_a_run_and_starts_one_when_that_has_ended(tmp_path
     assert "that of the run at work here" in told[0]
     assert "a broker was started" in told[1]
     assert project.read_plan() == make_plan(), "commands find what runs"
-    with project.locked():
+    with project.running():
         pass  # it has let go
+
+
+def test_it_hands_its_broker_over_to_a_run_and_takes_it_back_at_the_same_address(
+    tmp_path: Path,
+) -> None:
+    project = Project.at(tmp_path)
+    project.create()
+    told: list[str] = []
+    serving = ServingBroker(
+        project=project, plan=make_plan(), clock=SystemClock(), tell=told.append
+    )
+    urls: list[str] = []
+
+    def run() -> None:
+        """A run of the same pipeline, as `firedoor up` begins it."""
+        with project.running():
+            broker = Broker(
+                project=project, plan=make_plan(), clock=SystemClock(), tell=told.append
+            )
+            urls.append(asyncio.run(broker.start()).url)
+            asyncio.run(until(lambda: "that of the run" in told[-1]))
+            asyncio.run(broker.stop())
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(serving.keep())
+            await until(lambda: told)
+            urls.append(project.endpoint().url)
+            await asyncio.to_thread(run)
+            await until(lambda: len(told) > 2)
+            urls.append(project.endpoint().url)
+            keeping.cancel()
+
+    asyncio.run(main())
+    assert ["was started" in line for line in told] == [True, False, True]
+    assert len(urls) == 3
+    assert len(set(urls)) == 1, "clients find it without looking"
+
+
+def test_at_the_broker_of_a_run_of_another_pipeline_it_declares_what_services_need(
+    tmp_path: Path,
+) -> None:
+    project = Project.at(tmp_path)
+    project.create()
+    told: list[str] = []
+    serving = ServingBroker(project=project, plan=planned(), clock=SystemClock(), tell=told.append)
+
+    async def main() -> None:
+        broker = Broker(project=project, plan=make_plan(), clock=SystemClock(), tell=told.append)
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(serving.keep())
+            project.write_plan(make_plan())
+            streams = await connect_to(await broker.start(), pipeline="late")
+            await until(lambda: serving._met)
+            await streams.put("flags", b"these")
+            assert await streams.get("flags") == b"these"
+            await streams.close()
+            keeping.cancel()
+        await broker.stop()
+
+    with project.running():
+        asyncio.run(main())
+    assert told == [f"the broker is that of the run at work here (process {os.getpid()})"]
 
 
 def test_without_a_broker_it_says_so_once_and_goes_on(

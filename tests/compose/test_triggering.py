@@ -222,7 +222,7 @@ def test_changed_files_are_waited_for_until_they_are_quiet(tmp_path: Path) -> No
     async def main() -> None:
         await asyncio.gather(world.watcher().watch(), write())
 
-    with project.locked():  # the pipeline is at work
+    with project.running():  # the pipeline is at work
         run(main())
     assert [round(one) for one in begun] == [0, 75], "10 s after the latest change"
 
@@ -245,7 +245,7 @@ def test_files_from_the_future_are_quiet_once_they_were_seen_for_so_long(tmp_pat
     world.hours = 0.05
     Project.at(tmp_path).create()
     world.store("a.parquet", at_s=1e9)
-    with Project.at(tmp_path).locked():
+    with Project.at(tmp_path).running():
         world.watch()
     assert [name for name, _ in world.began] == ["train-1"]
 

@@ -191,7 +191,7 @@ def _supervised(wish: Wish) -> Project:
         NotKnown: if nobody is.
     """
     where = Project.at(wish.project)
-    if where.supervisor_pid() is None:
+    if where.run_pid() is None:
         message = (
             f"nothing runs in {where.folder}, so there is nothing to replace: start the pipeline "
             "with the code that is to run; at scale, have your scheduler start the zone with it"

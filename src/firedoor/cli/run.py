@@ -94,7 +94,7 @@ def _run(
     try:
         project = Project.at(directory)
         project.create()
-        with project.locked():
+        with project.running():
             plan = load_plan(file)
             if not plan.zones:
                 names = ", ".join(job.name for job in plan.jobs)

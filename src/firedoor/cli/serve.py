@@ -70,8 +70,9 @@ def serve(
     """Answer requests by the champions of a pipeline's services, until it is asked to end.
 
     Gateways answer, a control process drives rollouts, a broker carries what they say to each
-    other: the one of `firedoor up`, if that runs here, else one that is started. Answers go on
-    whatever becomes of broker and control process. Ctrl-C or SIGTERM finishes what is under way.
+    other: the one of `firedoor up`, if that runs here or as soon as it does, else one that is
+    started. Answers go on whatever becomes of broker and control process. Ctrl-C or SIGTERM
+    finishes what is under way.
     Ends with 0; with 2 if it cannot begin.
     """
     from firedoor.adapters.clock import SystemClock  # noqa: PLC0415 - a gateway needs none of it

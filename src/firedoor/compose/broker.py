@@ -8,14 +8,16 @@ disk that is full is waited for. What was acknowledged before is whole either wa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
-from firedoor.adapters.nats.server import start
+from firedoor.adapters.nats.server import LocalServer, PortTaken, start
 from firedoor.compose.project import Endpoint, Project
 from firedoor.compose.restarts import RestartPolicy, Restarts, after_death
-from firedoor.errors import FiredoorError
+from firedoor.errors import FiredoorError, NotKnown, StoreRefused
 from firedoor.ports.clock import Clock
 from firedoor.spec.plan import Plan
 
@@ -86,9 +88,17 @@ class Broker:
             for zone in self.plan.zones:
                 self.project.write_endpoint(self.external, zone=zone.name)
             return self.external
-        self.local = local = await asyncio.to_thread(start, self.project.folder, self.plan)
+        self.local = local = await asyncio.to_thread(self._begin)
         own = local.endpoint()
         return Endpoint(url=own.url, user=own.user, password=own.password)
+
+    def _begin(self) -> LocalServer:
+        """Start it where clients of the one before look for it; if that is taken, anywhere."""
+        port = _port_before(self.project)
+        if port:
+            with contextlib.suppress(PortTaken):
+                return start(self.project.folder, self.plan, port=port)
+        return start(self.project.folder, self.plan)
 
     async def keep(self) -> None:
         """Start it again whenever it has died or stores nothing; returns only if it is not ours."""
@@ -163,6 +173,15 @@ class Broker:
         """End it, if it was started here."""
         if self.local is not None:
             await self.in_thread(self.local.stop)
+
+
+def _port_before(project: Project) -> int:
+    """Return the port of the broker that was started here last; 0: there was none."""
+    try:
+        before = project.endpoint()
+    except (NotKnown, StoreRefused):
+        return 0
+    return 0 if before.external else urlsplit(before.url).port or 0
 
 
 def _ill_said(why: str) -> str:

@@ -3,7 +3,8 @@
 | In it | What |
 |---|---|
 | ``version`` | of the folder's layout |
-| ``lock`` | held by the supervisor as long as it lives; its process id is in it |
+| ``lock`` | held by who hosts the broker, as long as it lives: its process id is in it |
+| ``run.lock`` | held by a run; services that host the broker meanwhile hand it over |
 | ``plan.json`` | the pipeline as plain values |
 | ``endpoint.json``, ``credentials/ZONE.json`` | where the broker is, and as whom to ask it |
 | ``nats/`` | the broker's store |
@@ -37,6 +38,11 @@ FOLDER = ".firedoor"
 LAYOUT_VERSION = 1
 LOCK_TRIES = 5
 LOCK_WAIT_S = 0.05
+HANDOVER_S = 20.0
+"""For so long a run waits for services to hand the broker over: it takes them a second."""
+LOCK, RUN_LOCK = "lock", "run.lock"
+SERVICES = "services"
+"""What services write into the lock, which they let go of for a run."""
 FOLDERS = ("credentials", "lookups", "deployed", "logs", "nats")
 
 
@@ -161,41 +167,79 @@ class Project:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one supervisor. The system lets go of it however a process ends.
+        """Hold the folder for one process. The system lets go of it however a process ends.
 
         Raises:
             ProjectBusy: if another process holds it.
         """
-        lock = self.folder / "lock"
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with self._held(LOCK):
+            yield
+
+    @contextmanager
+    def hosting(self) -> Iterator[None]:
+        """Hold the folder for services that host the broker; whoever does lets go for a run.
+
+        Raises:
+            ProjectBusy: if another process holds it.
+        """
+        with self._held(LOCK, SERVICES):
+            yield
+
+    @contextmanager
+    def running(self, *, handover_s: float = HANDOVER_S) -> Iterator[None]:
+        """Hold the folder for a run, for which services let go of it.
+
+        Raises:
+            ProjectBusy: if another run or a command is at work, or services do not let go.
+        """
+        with self._held(RUN_LOCK), self._held(LOCK, wait_s=handover_s):
+            yield
+
+    def run_pid(self) -> int | None:
+        """Return the process that runs the pipeline, or is just beginning to; None if none does."""
+        return self._holder(RUN_LOCK)
+
+    def supervisor_pid(self) -> int | None:
+        """Return the process that hosts the broker of this project; None if none does."""
+        return self._holder(LOCK)
+
+    @contextmanager
+    def _held(self, name: str, word: str = "", *, wait_s: float = 0.0) -> Iterator[None]:
+        """Hold a lock, and say in it who does."""
+        descriptor = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if not _taken(descriptor):
-                raise ProjectBusy(self._busy(os.pread(descriptor, 20, 0)))
+            if not _taken(descriptor, wait_s):
+                raise ProjectBusy(self._busy(_said(descriptor)))
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            os.pwrite(descriptor, f"{os.getpid()} {word}\n".encode(), 0)
             yield
         finally:
             os.close(descriptor)
 
-    def supervisor_pid(self) -> int | None:
-        """Return the process that supervises this project; None if none does."""
+    def _holder(self, name: str) -> int | None:
+        """Return the process that holds a lock; None if none does."""
         try:
-            descriptor = os.open(self.folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            written = os.pread(descriptor, 20, 0).strip()
-            return int(written) if written.isdigit() else 0
+            pid = _said(descriptor)[0]
+            return int(pid) if pid.isdigit() else 0
         else:
             return None
         finally:
             os.close(descriptor)
 
-    def _busy(self, holder: bytes) -> str:
+    def _busy(self, holder: tuple[str, str]) -> str:
         """Return what to say to the second of two runs."""
-        pid = holder.decode("ascii", "replace").strip() or "unknown"
+        pid, word = holder[0] or "unknown", holder[1]
+        if word == SERVICES:
+            return (
+                f"the services that are served in {self.folder} (process {pid}) do not hand their "
+                f"broker over: start again, or end them with `kill {pid}`"
+            )
         return (
             f"another run is at work in {self.folder} (process {pid}): wait for it, end it with "
             f"`kill {pid}`, or name another folder with --project DIR"
@@ -267,12 +311,25 @@ class Project:
             raise StoreRefused(message) from error
 
 
-def _taken(descriptor: int) -> bool:
-    """Take the lock. Whoever only looks holds it for a moment, so try more than once."""
-    for _ in range(LOCK_TRIES):
+def _said(descriptor: int) -> tuple[str, str]:
+    """Return what is in a lock: the process that holds it, and a word about it."""
+    pid, _, word = os.pread(descriptor, 40, 0).decode("ascii", "replace").strip().partition(" ")
+    return pid, word
+
+
+def _taken(descriptor: int, wait_s: float) -> bool:
+    """Take the lock; where services hold it, wait for so long until they let go of it.
+
+    Whoever only looks holds it for a moment, so try more than once.
+    """
+    patient = False
+    for number in range(max(LOCK_TRIES, round(wait_s / LOCK_WAIT_S))):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            patient = patient or (wait_s > 0 and _said(descriptor)[1] == SERVICES)
+            if number + 1 >= LOCK_TRIES and not patient:
+                return False
             threading.Event().wait(LOCK_WAIT_S)
         else:
             return True

@@ -82,7 +82,7 @@ class Lookout:
                 past=self._past(plan, job.name),
                 others={name: self._past(plan, name) for name in job.trigger.jobs},
                 sinks=self._sinks(plan, job),
-                ended=self._project.supervisor_pid() is None,
+                ended=self._project.run_pid() is None,
             )
             yield job, due(job.trigger, sight)
 
