@@ -27,7 +27,7 @@ ARGS ?=
 # Servers that `make bench-serving` compares with: PEERS=bench-ray has Ray Serve besides.
 PEERS ?= bench-serving
 
-.PHONY: help setup run train serve test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving
+.PHONY: help setup run train serve drill drill-full test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,6 +42,12 @@ train: $(VENV)/.train $(DATA) ## train a model on the year behind walls, judge a
 
 serve: $(VENV)/.train $(VENV)/.serve $(DATA) ## serve the flights' model: a better version goes live, a worse one is taken back (about 4 minutes, 2 of them training)
 	@$(BIN)/python examples/flights/serve.py --data $(DATA)
+
+drill: $(VENV)/.train $(VENV)/.serve $(DATA) ## inject faults into every zone of the running flights, and print who was hurt (about 3 minutes)
+	@$(BIN)/python examples/flights/drill.py --data $(DATA)
+
+drill-full: $(VENV)/.train $(VENV)/.serve $(DATA) ## the same with every fault of the catalogue
+	@$(BIN)/python examples/flights/drill.py --data $(DATA) --full
 
 test: $(VENV)/.test $(DATA) ## run the tests: unit, property, real processes, docs, architecture
 	@$(BIN)/python -m pytest -m "not soak and not integration and not mlflow and not clients" -n $(JOBS) --dist loadfile $(ARGS)

@@ -88,22 +88,45 @@ class Expected:
                 self._known[version] = model.chance(self._flights).to_list()
             return self._known[version][number]
 
+    def is_wrong(self, version: str, number: int, chance: object) -> bool:
+        """Return whether an answer is not what the version that it names says of that flight."""
+        try:
+            known = self.of(version, number)
+        except (fd.NotKnown, fd.ModelRefused):
+            return True  # there is no such version
+        return not isinstance(chance, float) or abs(chance - known) > OFF_MAX
+
 
 class Load:
     """Clients that send flights at a rate, and tell what became of them."""
 
     def __init__(
-        self, address: str, project: Path, *, rate: float = RATE, versions: Sequence[int] = ()
+        self,
+        address: str,
+        project: Path,
+        *,
+        rate: float = RATE,
+        versions: Sequence[int] = (),
+        flights: pl.DataFrame | None = None,
+        batch_rows: int = 0,
     ) -> None:
         """Read the flights; nothing is sent yet.
 
-        ``versions`` are asked beforehand what they say of each flight: later it would hold up the
-        clients.
+        Args:
+            address: where the service is.
+            project: where the models are.
+            rate: flights a second.
+            versions: asked beforehand what they say of each flight: later it would hold up the
+                clients.
+            flights: as `flights_sent` returns them, which is what there is by itself.
+            batch_rows: rows of a batch of the source, if flights are sent as they were read there:
+                each request says then which row it is about.
         """
         self.seen = Seen()
         self._place = urlsplit(address).netloc
         self._rate = rate
-        flights = flights_sent()
+        flights = flights_sent() if flights is None else flights
+        self._batch_rows = batch_rows
         self._late = flights[delays.LABEL].to_list()
         self._bodies = [json.dumps(row) for row in flights.select(*SENT).iter_rows(named=True)]
         self._expected = Expected(project, flights)
@@ -138,7 +161,7 @@ class Load:
         """Say when which flight is due; flights begin again when all have left."""
         began_s, number = time.monotonic(), 0
         while not self._over.wait(max(0.0, began_s + number / self._rate - time.monotonic())):
-            self._due.put((number % len(self._bodies), time.monotonic()))
+            self._due.put((number, time.monotonic()))
             number += 1
         for _ in self._threads[2:]:
             self._due.put(None)
@@ -150,12 +173,11 @@ class Load:
                 number, due_s = due
                 self._send(connection, number, due_s)
 
-    def _send(self, connection: http.client.HTTPConnection, number: int, due_s: float) -> None:
+    def _send(self, connection: http.client.HTTPConnection, sent: int, due_s: float) -> None:
         """Send one flight, and look at the answer."""
+        number = sent % len(self._bodies)
         try:
-            connection.request(
-                "POST", "/predict", self._bodies[number], {"Content-Type": "application/json"}
-            )
+            connection.request("POST", "/predict", self._bodies[number], self._headers(sent))
             answer = connection.getresponse()
             said = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -168,15 +190,23 @@ class Load:
         version, chance = said["version"], said["predictions"][0]["chance"]
         # What was answered for want of the weather, or of a model, is no version's own answer.
         own = not said["degraded"] or said["degraded"] == "previous_version"
-        off = abs(chance - self._expected.of(version, number)) if own else 0.0
+        wrong = own and self._expected.is_wrong(version, number, chance)
         with self.seen.lock:
             self.seen.sent += 1
             self.seen.by_version[version or "none"] += 1
             self.seen.degraded[said["degraded"] or "no"] += 1
-            self.seen.wrong += off > OFF_MAX
+            self.seen.wrong += wrong
             self.seen.took_s.append(time.monotonic() - due_s)
         if said["prediction"] and self._late[number] is not None:
             self._labels.put((said["prediction"], int(self._late[number])))
+
+    def _headers(self, sent: int) -> dict[str, str]:
+        """Return what is said beside a flight."""
+        headers = {"Content-Type": "application/json"}
+        if self._batch_rows:
+            batch, row = divmod(sent, self._batch_rows)
+            headers["X-Firedoor-Source"] = f"flights-{batch:06d}/{row}"
+        return headers
 
     def _failed(self, how: str) -> None:
         """Count a request that got no prediction."""

@@ -173,19 +173,27 @@ def known_versions(models: fd.Models) -> ModelState | None:
 
 
 @contextmanager
-def served(project: Project, weather: str) -> Iterator[str]:
+def served(
+    project: Project, weather: str, *, pipeline: str = serving.__file__, log: Path | None = None
+) -> Iterator[str]:
     """Run `firedoor serve` until it is left, and give its address.
+
+    Args:
+        project: whose models answer.
+        weather: address of the weather service.
+        pipeline: the file that declares the service.
+        log: what it prints goes there, and by itself to the logs of the project.
 
     Raises:
         SystemExit: if it does not begin; its log says why.
     """
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    words = ("serve", serving.__file__, "--port", str(port))
+    words = ("serve", pipeline, "--port", str(port))
     show.typed(words)
     command = stream.firedoor(*words, "--project", project.folder)
     environ = {**os.environ, "FLIGHTS_WEATHER": weather, "FLIGHTS_TIME_SCALE": str(TIME_SCALE)}
-    log = project.folder / ".firedoor" / "logs" / "serve.log"
+    log = log or project.folder / ".firedoor" / "logs" / "serve.log"
     with log.open("wb") as out:
         server = subprocess.Popen(command, env=environ, stdout=out, stderr=out)  # noqa: S603 - our own program
         try:

@@ -9,6 +9,7 @@ first line that it prints is its address.
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -118,8 +119,9 @@ class Request(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # who asked has gone: it had no more time
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Keep no log: the example prints what it has to say."""

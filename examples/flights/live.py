@@ -1,0 +1,68 @@
+"""The flights as they come: the five zones of the year, and the service, in one pipeline.
+
+    python examples/flights/weather_service.py &      # answers for the weather
+    python examples/flights/feed.py &                 # brings flights, 400 a second
+    firedoor up examples/flights/live.py
+    firedoor serve examples/flights/live.py           # before or after it: they share a broker
+    firedoor drill run --matrix examples/flights/drills.yaml
+
+The steps are those of `pipeline.py` and `serving.py`: here they promise something, so that a drill
+can tell who kept what.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import firedoor as fd
+import pipeline as year
+import serving
+from feed import FEED, FILE_ROWS, RATE
+from year import ROOT
+
+STORE = Path(os.environ.get("FLIGHTS_LIVE", ROOT / ".cache" / "live"))
+MEMORY = "512MiB"
+
+pipeline = fd.Pipeline("live", owner="flight-ops@example.com", runbook="README.md")
+
+PROMISED = fd.SLO(availability=0.999, latency_p99_s=1.0)
+"""Of each zone: of a thousand rows one may be lost, and of a hundred one may take longer."""
+
+flights = pipeline.source(
+    "flights",
+    fd.jsonl(FEED / "flights-*.jsonl", follow=True),
+    schema=year.AsRead,
+    batch_rows=FILE_ROWS,
+    rate=RATE,
+    slo=PROMISED,
+)
+
+clean = pipeline.transform(
+    reads=flights, schema=year.Scheduled, extra="drop", memory=MEMORY, timeout_s=2, slo=PROMISED
+)(year.clean)
+
+weather = pipeline.transform(
+    reads=clean,
+    depends=[fd.Dependency(year.observations, calls=1, idempotent=True)],
+    network=[urlsplit(year.WEATHER).port or 80],
+    env=["FLIGHTS_WEATHER"],
+    memory=MEMORY,
+    timeout_s=2,
+    slo=PROMISED,
+)(year.weather)
+
+features = pipeline.transform(reads=weather, memory=MEMORY, timeout_s=2, slo=PROMISED)(
+    year.features
+)
+
+pipeline.sink("store", fd.parquet(STORE), reads=features, slo=PROMISED)
+
+predict = pipeline.service(
+    model=fd.model("delays"),
+    features=[serving.weather],
+    key="route",
+    fallback=fd.Fallback(constant={"chance": serving.LATE_SHARE}),
+    memory="1GiB",
+    timeout_s=1.0,
+    slo=fd.SLO(availability=0.995, latency_p99_s=0.5),
+)(serving.predict)
