@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ MODEL = "delays"
 ROUNDS = 120
 TUNED_FROM = 24
 """Day of January from which on flights say when to stop learning."""
-REQUESTS = 80.0
+REQUESTS = 60.0
 """A second: 200 and more while a fault is injected, so that they can be judged."""
 START_MAX_S = 90.0
 END_MAX_S = 60.0
@@ -79,8 +79,10 @@ def main() -> int:
     with ExitStack() as stack:
         weather = stack.enter_context(stream.started_weather())
         stack.enter_context(started([sys.executable, feed.__file__], project / "feed.log"))
-        environ = {"FLIGHTS_WEATHER": weather}
-        run = stack.enter_context(upheld(project, environ))
+        os.environ["FLIGHTS_WEATHER"] = weather
+        if arguments.full:
+            os.environ |= stack.enter_context(collected(project))
+        run = stack.enter_context(upheld(project))
         served = serve.served(
             train.Project(project), weather, pipeline=live.__file__, log=project / "serve.log"
         )
@@ -168,14 +170,27 @@ def have_model(project: Path, flights: pl.DataFrame) -> None:
 
 
 @contextmanager
-def started(
-    command: list[str], log: Path, environ: Mapping[str, str] | None = None
-) -> Iterator[subprocess.Popen[bytes]]:
+def collected(project: Path) -> Iterator[dict[str, str]]:
+    """Take telemetry until it is left, so that it can be missing; give who is to send it where."""
+    words = ["-m", "firedoor.testing.otlp", "--port", "0", "--into", str(project / "telemetry")]
+    with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as collector:  # noqa: S603 - our own program
+        assert collector.stdout is not None, "it is a pipe"
+        address = collector.stdout.readline().strip().rpartition(" ")[2]
+        try:
+            yield {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+                "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+                "OTEL_TRACES_SAMPLER_ARG": "0.05",
+            }
+        finally:
+            collector.terminate()
+
+
+@contextmanager
+def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a program until it is left; what it prints goes to a log."""
     with log.open("wb") as out:
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            command, env={**os.environ, **(environ or {})}, stdout=out, stderr=out
-        )
+        process = subprocess.Popen(command, stdout=out, stderr=out)  # noqa: S603 - our own program
         try:
             yield process
         finally:
@@ -190,7 +205,7 @@ def end(process: subprocess.Popen[bytes]) -> int:
 
 
 @contextmanager
-def upheld(project: Path, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def upheld(project: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run `firedoor up` until it is left, and give it once rows have come through.
 
     Raises:
@@ -200,7 +215,7 @@ def upheld(project: Path, environ: Mapping[str, str]) -> Iterator[subprocess.Pop
     show.typed(words)
     log = project / "up.log"
     command = stream.firedoor(*words, "--project", project)
-    with started(command, log, environ) as run:
+    with started(command, log) as run:
         until_s = time.monotonic() + START_MAX_S
         while not any(live.STORE.glob("*.parquet")):
             if run.poll() is not None or time.monotonic() > until_s:
@@ -216,7 +231,10 @@ def drill(project: Path, matrix: Path, run: subprocess.Popen[bytes]) -> Exercise
     sys.stdout.flush()
     began_s = time.monotonic()
     command = stream.firedoor(*words, "--project", project)
-    code = subprocess.run(command, check=False).returncode  # noqa: S603 - our own program
+    wide = {} if sys.stdout.isatty() else {"COLUMNS": show.COLUMNS}
+    code = subprocess.run(  # noqa: S603 - our own program
+        command, env={**os.environ, **wide}, check=False
+    ).returncode
     took_s = time.monotonic() - began_s
     return Exercise(code=code, run_code=end(run), took_s=took_s)
 

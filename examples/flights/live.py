@@ -25,7 +25,7 @@ MEMORY = "512MiB"
 
 pipeline = fd.Pipeline("live", owner="flight-ops@example.com", runbook="README.md")
 
-PROMISED = fd.SLO(availability=0.999, latency_p99_s=1.0)
+PROMISED = fd.SLO(availability=0.999, latency_p99_s=2.0)
 """Of each zone: of a thousand rows one may be lost, and of a hundred one may take longer."""
 
 flights = pipeline.source(
@@ -64,5 +64,5 @@ predict = pipeline.service(
     fallback=fd.Fallback(constant={"chance": serving.LATE_SHARE}),
     memory="1GiB",
     timeout_s=1.0,
-    slo=fd.SLO(availability=0.995, latency_p99_s=0.5),
+    slo=fd.SLO(availability=0.995, latency_p99_s=0.8),
 )(serving.predict)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from drill import Exercise
     from load import Seen
 
-__all__ = ["closing_lines", "error", "prepared", "typed"]
+COLUMNS = "150"
+"""Of a matrix that goes to a file."""
+
+__all__ = ["COLUMNS", "closing_lines", "error", "prepared", "typed"]
 
 
 def prepared(took_s: float) -> None:

@@ -102,16 +102,17 @@ def at_work(folder: Path, breach: Breach, *, planted: bool) -> Iterator[dict[str
 
 def drilled(folder: Path, breach: Breach, *, planted: bool) -> tuple[int, dict[str, Any], str]:
     """Drill a pipeline; return the exit code, the report and what was printed."""
-    (folder / "drills.yaml").write_text(json.dumps(breach.matrix()))  # which is YAML
+    (folder / "drills.json").write_text(json.dumps(breach.matrix()))
     with at_work(folder, breach, planted=planted) as environ:
         done = subprocess.run(
             [sys.executable, "-m", "firedoor.cli", "drill", "run", "--gate",
-             "--matrix", "drills.yaml", "--json", "report.json"],
+             "--matrix", "drills.json", "--out", "report"],
             cwd=folder, env=environ, capture_output=True, text=True, timeout=DRILL_S, check=False,
         )  # fmt: skip
     told = done.stdout + done.stderr
-    assert (folder / "report.json").exists(), told
-    return done.returncode, json.loads((folder / "report.json").read_text()), told
+    found = folder / "report" / "containment.json"
+    assert found.exists(), told
+    return done.returncode, json.loads(found.read_text()), told
 
 
 @pytest.mark.parametrize("breach", BREACHES, ids=lambda breach: breach.file.removesuffix(".py"))
