@@ -43,10 +43,10 @@ train: $(VENV)/.train $(DATA) ## train a model on the year behind walls, judge a
 serve: $(VENV)/.train $(VENV)/.serve $(DATA) ## serve the flights' model: a better version goes live, a worse one is taken back (about 4 minutes, 2 of them training)
 	@$(BIN)/python examples/flights/serve.py --data $(DATA)
 
-drill: $(VENV)/.train $(VENV)/.serve $(DATA) ## inject faults into every zone of the running flights, and print who was hurt (about 3 minutes)
+drill: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## inject faults into every zone of the running flights, and print who was hurt (about 3 minutes)
 	@$(BIN)/python examples/flights/drill.py --data $(DATA)
 
-drill-full: $(VENV)/.train $(VENV)/.serve $(DATA) ## the same with every fault of the catalogue
+drill-full: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## the same with every fault of the catalogue (about 20 minutes)
 	@$(BIN)/python examples/flights/drill.py --data $(DATA) --full
 
 test: $(VENV)/.test $(DATA) ## run the tests: unit, property, real processes, docs, architecture
