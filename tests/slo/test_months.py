@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.alert_world import Seen, Service, run
-from benchmarks.alerts import CLOSE_S, GROUPS, PRECISION, WITHIN_S
+from benchmarks.alerts import GROUPS, PRECISION, TENFOLD, in_time
 
 FAULTS = ((1.0, 300.0), (0.2, 600.0), (0.05, 1_200.0), (0.01, 1_200.0))
 SEEDS = range(20_000, 20_010)
@@ -25,16 +25,17 @@ def months(
     return seen
 
 
-def check(seen: Seen) -> None:
+def check(seen: Seen, target: float) -> None:
     """Assert what is promised of ten times the budget and more."""
-    assert seen.found == sum(seen.faults.values())
-    assert max(max(times) for times in seen.found_s.values()) <= WITHIN_S + CLOSE_S
+    for kind, there in seen.faults.items():
+        share = float(kind.split()[0]) / 100 / (1 - target)
+        assert in_time(seen.found_s[kind], there, edge=share < 2 * TENFOLD), seen.found_s[kind]
     assert seen.found / (seen.found + seen.false) >= PRECISION
     assert not seen.after_blips
 
 
 def test_in_simulated_months_faults_are_found_and_blips_wake_nobody() -> None:
-    check(months(SEEDS[:1], target=0.999, rps=100, days=4, each=1, blips=20))
+    check(months(SEEDS[:1], target=0.999, rps=100, days=4, each=1, blips=20), 0.999)
 
 
 @pytest.mark.soak
@@ -42,4 +43,4 @@ def test_in_simulated_months_faults_are_found_and_blips_wake_nobody() -> None:
 def test_in_many_simulated_months_faults_are_found_and_blips_wake_nobody(
     target: float, rps: float
 ) -> None:
-    check(months(SEEDS, target=target, rps=rps))
+    check(months(SEEDS, target=target, rps=rps), target)
