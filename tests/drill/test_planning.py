@@ -44,8 +44,21 @@ def test_only_the_faulted_zone_may_be_hurt_and_those_behind_it_may_starve() -> N
     assert made.may_starve == {"enrich", "store"}
     assert made.excuses("store", "freshness", "flights")
     assert not made.excuses("store", "availability", "flights")
-    assert not made.excuses("store", "freshness", "enrich")
+    assert not made.excuses("store", "freshness", "dependency:weather")
+    assert not made.excuses("store", "freshness", "broker")
     assert not made.excuses("predict", "freshness", "flights")
+    assert not made.excuses("flights", "freshness", "enrich")
+
+
+def test_one_that_waits_may_wait_for_another_that_waits() -> None:
+    assert exercise("kill", "flights").excuses("store", "freshness", "enrich")
+
+
+def test_a_faulted_link_looks_like_the_broker_or_the_reader_to_those_behind_it() -> None:
+    made = exercise("stream_full", "enrich")
+    assert made.excuses("store", "freshness", "broker")
+    assert made.excuses("store", "freshness", "store")
+    assert not made.excuses("flights", "freshness", "broker")
 
 
 def test_who_may_not_starve_is_not_excused() -> None:

@@ -8,7 +8,7 @@ from firedoor.drill.catalogue import fault_kind
 from firedoor.drill.choosing import make_fault
 from firedoor.drill.fault import Fault
 from firedoor.drill.matrix import ALL, DOWNSTREAM, Asked, Matrix
-from firedoor.drill.stage import Seat, Stage
+from firedoor.drill.stage import BROKER, Seat, Stage
 from firedoor.errors import DeclarationError
 
 EXERCISES_MAX = 500
@@ -29,8 +29,15 @@ class Exercise:
     because: str = ""
 
     def excuses(self, zone: str, indicator: str, cause: str) -> bool:
-        """Return whether it is to be expected that a zone inherits so from somebody."""
-        return indicator == "freshness" and zone in self.may_starve and cause in self.may_hurt
+        """Return whether it is to be expected that a zone inherits so from somebody.
+
+        A zone behind the faulted one waits for it, or for another that waits. One whose link is
+        faulted takes it for the broker, or for its reader's inbox, and others hear that from it.
+        """
+        if indicator != "freshness" or zone not in self.may_starve:
+            return False
+        linked = self.fault.of == "link" and cause == BROKER
+        return linked or cause in self.may_hurt or cause in self.may_starve
 
 
 def plan_exercises(
