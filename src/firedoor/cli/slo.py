@@ -13,6 +13,7 @@ import typer
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, stop
+from firedoor.compose.journaling import Journaling
 from firedoor.compose.judging import Of, alone, heard, objectives_of, read_status, watch_objectives
 from firedoor.compose.project import Project
 from firedoor.compose.reaching import reach
@@ -76,7 +77,7 @@ def watch(
 ) -> None:
     """Judge promises until Ctrl-C, where neither firedoor up nor firedoor serve does: at scale.
 
-    One is enough for a pipeline; another one is refused. Alerts are printed.
+    One is enough for a pipeline; another one is refused. Alerts are printed, and are in the ledger.
     """
     chosen = JUDGES if of == "all" else tuple(each for each in JUDGES if each == of)
     if not chosen:
@@ -98,18 +99,20 @@ async def _watch(project: Path, nats: str | None, chosen: tuple[Of, ...]) -> Non
             message = f"{plan.pipeline} promises nothing: declare slo=fd.SLO(availability=0.999)"
             raise NotKnown(message)
         await alone(reached.streams, chosen)
+        clock = SystemClock()
+        journaling = Journaling(place.folder, "slo watch", clock)
         async with asyncio.TaskGroup() as group:
-            judges = [
-                group.create_task(
-                    watch_objectives(
-                        reached.streams, plan, place, of=of, clock=SystemClock(), tell=_say
-                    )
-                )
-                for of in chosen
-            ]
+            aside = [group.create_task(journaling.run(reached.streams))]
+            for of in chosen:
+                watching = watch_objectives(
+                    reached.streams, plan, place, of=of, clock=clock, tell=_say,
+                    journal=journaling.journal,
+                )  # fmt: skip
+                aside.append(group.create_task(watching))
             await leave.wait()
-            for judge in judges:
-                judge.cancel()
+            for task in aside:
+                task.cancel()
+        await journaling.finish()
 
 
 def _say(line: str) -> None:
