@@ -425,3 +425,28 @@ def test_one_process_that_refuses_does_not_end_what_another_injects() -> None:
         assert made.rows[0].why_void == ""
 
     World().play(story)
+
+
+def test_a_zone_that_misses_what_it_promises_already_is_given_time_and_then_drilled() -> None:
+    def feels(zone: str, faults: Mapping[str, Fault]) -> Second:
+        del faults
+        return Second(lost=20 if zone == "store" and CLOCK.now_s() < 15 else 0)
+
+    world = World(feels=feels)
+    made = world.report(matrix())
+    assert made.exit_code == 0
+    assert any("store misses what it promises" in moment.text for moment in world.told)
+
+
+def test_one_that_goes_on_missing_it_is_told_before_anything_is_injected() -> None:
+    seen: list[str] = []
+
+    def feels(zone: str, faults: Mapping[str, Fault]) -> Second:
+        seen.extend(faults)
+        return Second(lost=20 if zone == "store" else 0)
+
+    made = World(feels=feels).report(matrix())
+    assert made.exit_code == 3
+    assert made.rows == ()
+    assert "store misses what it promises (200 of" in made.verdict
+    assert seen == []

@@ -17,7 +17,9 @@ from firedoor.compose.drill_stage import stage_of
 from firedoor.compose.drill_watch import Watch
 from firedoor.compose.vetting import counted
 from firedoor.drill.assembling import doubt_for
+from firedoor.drill.cell import missed
 from firedoor.drill.following import add_up
+from firedoor.drill.judging import Doubt
 from firedoor.drill.matrix import Matrix
 from firedoor.drill.measured import Measured
 from firedoor.drill.permission import Environment, why_not
@@ -30,6 +32,8 @@ from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
 
+WARM_UPS_MAX = 3
+"""Warm-ups that a pipeline is given to keep what it promises."""
 BASELINE_S = 2.0
 """Before the warm-up, in which processes are heard for the first time."""
 Note = Callable[[Moment], None]
@@ -107,15 +111,14 @@ class Drill:
         watch = Watch(streams=self.streams, clock=self.clock, began_s=began_s)
         books = Books(streams=self.streams, plan=self.plan, clock=self.clock)
         names = observed(self.matrix, stage)
-        before = await self._warm_up(watch, lock, names)
-        why = self._stop or self._too_idle(before, names)
+        doubt = doubt_for(
+            doubt=self.matrix.doubt, cells=exercises * len(names), units_min=self.matrix.units_min
+        )
+        before, why = await self._steady(watch, lock, stage, names, doubt)
         if not why and not await books.begin():
             why = "the broker does not give the books"
         if why:
             return None, why
-        doubt = doubt_for(
-            doubt=self.matrix.doubt, cells=exercises * len(names), units_min=self.matrix.units_min
-        )
         scene = Scene(
             streams=self.streams, plan=self.plan, stage=stage, clock=self.clock, watch=watch,
             books=books, matrix=self.matrix, observed=names, before=before, doubt=doubt,
@@ -136,6 +139,26 @@ class Drill:
                 self.stop(f"{row.fault} could not be taken back in {row.zone}")
             elif row.aborted and self.setting.environment == "production":
                 self.stop(row.aborted)
+
+    async def _steady(
+        self, watch: Watch, lock: DrillLock, stage: Stage, names: Sequence[str], doubt: Doubt
+    ) -> tuple[dict[str, Measured], str]:
+        """Return what zones do while nothing is injected, and why nothing may be; empty: it may.
+
+        A zone that misses what it promises already would be judged in no row. It is given time.
+        """
+        before, sick = dict[str, Measured](), ""
+        for _ in range(WARM_UPS_MAX):
+            before = await self._warm_up(watch, lock, names)
+            why = self._stop or self._too_idle(before, names)
+            told = [
+                missed(stage.seat(name), before[name], doubt) for name in names if name in before
+            ]
+            sick = "; ".join(filter(None, told))
+            if why or not sick:
+                return before, why
+            self._tell(f"nothing is injected, and {sick}: it is given time")
+        return before, f"nothing was injected, and {sick}: mend that first (firedoor slo)"
 
     async def _warm_up(
         self, watch: Watch, lock: DrillLock, names: Sequence[str]

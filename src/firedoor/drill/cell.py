@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from firedoor.drill.counting import worse
 from firedoor.drill.judging import Doubt, Finding, judge, share_bad
@@ -191,6 +192,17 @@ def spent(findings: tuple[Finding, ...], before: Measured) -> float:
         month = units_before / before.seconds * MONTH_S
         shares.append(finding.bad / (finding.budget * month))
     return max(shares)
+
+
+def missed(seat: Seat, before: Measured, doubt: Doubt) -> str:
+    """Return what a zone misses while nothing is injected, in words; empty: nothing."""
+    sick = [
+        each
+        for each in judge(seat, before, before, doubt, lambda *_: False)
+        if each.judgement == "sick_before"
+    ]
+    told = "; ".join(tell(replace(each, judgement="hurt")) for each in sick)
+    return f"{seat.name} misses what it promises ({told})" if told else ""
 
 
 MONTH_S = 30 * 86_400.0
