@@ -78,6 +78,16 @@ def test_the_page_shows_every_row_of_make_drill_and_no_breach(stage: Stage) -> N
         assert not {"B", "?"} & {letter.strip("[]~") for letter in told}, row
 
 
+def test_the_readme_shows_lines_of_that_page() -> None:
+    page = {" ".join(line.split()) for line in PAGE.read_text(encoding="utf-8").splitlines()}
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    fence = text.partition("And `make drill`")[2].partition("```text\n")[2].partition("```")[0]
+    lines = [" ".join(line.split()) for line in fence.splitlines() if line]
+    assert len(lines) > 5
+    odd = [line for line in lines if line not in page and not line.startswith("fault in")]
+    assert odd == []
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_make_drill_is_contained_in_three_minutes_and_shows_what_the_page_shows(
