@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from data.drilled_world import (
@@ -14,6 +16,7 @@ from data.drilled_world import (
 )
 from data.runner_world import (
     CLOCK,
+    ROWS,
     Work,
     World,
     batch_name,
@@ -24,10 +27,12 @@ from data.runner_world import (
     until,
 )
 from firedoor.adapters.memory import MemoryStreams
+from firedoor.adapters.memory.box import ACK_WAIT_S
 from firedoor.adapters.memory.streams import MemoryDelivery
 from firedoor.data.link_faults import LinkFaults
 from firedoor.drill.fault import LEASE_S
 from firedoor.errors import StepAtFault, StreamsUnavailable
+from firedoor.spec.plan import ShedPlan
 from firedoor.testing.loop import run
 
 BATCHES = 20
@@ -88,6 +93,28 @@ def test_a_full_stream_blocks_the_zone_and_all_goes_out_when_it_is_over() -> Non
             assert world.waiting("mid:out") == 0
             await until(lambda: world.waiting("mid:out") == 4, within_s=LEASE_S + 10)
             await until(lambda: runner.status().state == "running")
+
+    run(main())
+
+
+def test_a_batch_that_waits_in_a_full_stream_is_known_there_and_not_shed() -> None:
+    async def main() -> None:
+        plan = plan_of(edge("src:mid"), edge("mid:out", "shed", shed=ShedPlan(keep=0.5)))
+        world, injection = World(plan), injection_of("mid", "transform")
+        await world.put([0])
+        world.store.lose("record", done=False, times=10**6)
+        async with asyncio.TaskGroup() as group:
+            dies = group.create_task(world.runner().run())
+            await until(lambda: world.waiting("mid:out") == 1)
+            dies.cancel()
+        world.store.lose("record", done=False, times=-world.store._lost[False]["record"])
+        await CLOCK.wait(ACK_WAIT_S - 2.0)
+        hear(injection, fault_of("stream_full"))
+        async with running(drilled(world, injection)):
+            await until(lambda: len(world.recorded()) == 1)
+        record = world.record(0)
+        assert record is not None
+        assert (record.published, record.shed) == ({"mid:out": ROWS}, {})
 
     run(main())
 

@@ -24,6 +24,7 @@ from firedoor.ports.stage import Parcel
 from firedoor.spec.plan import Plan, ShedPlan
 from firedoor.testing.loop import run
 from firedoor.wire.envelope import Envelope
+from firedoor.wire.records import BatchRecord
 
 ONE = 440
 """Bytes of an inbox with room for one batch."""
@@ -165,6 +166,68 @@ def test_what_was_shed_before_a_death_is_shed_again_after_it() -> None:
         assert world.attempts(0) is None
 
     run(main())
+
+
+def test_a_batch_that_its_reader_has_taken_is_not_shed_when_it_comes_again() -> None:
+    async def main() -> None:
+        world = World(SHED)
+        await publish_take_and_forget(world, 0)
+        payload = b" " * (PADDING + 50)
+        await world.streams.publish("mid:b", envelope_of("src-000099", payload, 0), payload)
+        async with running(world.runner(work=Work(padding=PADDING), shed=halve)):
+            await until(lambda: len(world.recorded()) == 1)
+        record = world.record(0)
+        assert record is not None
+        assert (record.published, record.shed) == ({"mid:a": ROWS, "mid:b": ROWS}, {})
+
+    run(main())
+
+
+def test_a_batch_that_its_reader_has_taken_is_not_missed_and_cuts_no_edge() -> None:
+    async def main() -> None:
+        world = World(DETACH)
+        await publish_take_and_forget(world, 0)
+        other = encode([0] * ROWS)
+        await world.streams.publish("mid:b", envelope_of("src-000099", other, ROWS), other)
+        runner = world.runner()
+        async with running(runner):
+            await until(lambda: len(world.recorded()) == 1)
+            assert runner.status().state == "running"
+        record = world.record(0)
+        assert record is not None
+        assert (record.published, record.missed) == ({"mid:a": ROWS, "mid:b": ROWS}, ())
+        assert "detached.mid.b" not in world.store.values
+
+    run(main())
+
+
+def test_a_batch_that_its_reader_has_taken_is_not_missed_where_the_edge_was_cut_since() -> None:
+    async def main() -> None:
+        world = World(DETACH)
+        await publish_take_and_forget(world, 0)
+        other = encode([0] * ROWS)
+        await world.streams.publish("mid:b", envelope_of("src-000099", other, ROWS), other)
+        await world.streams.put("detached.mid.b", b'{"since_s": 1.0}')
+        async with running(world.runner()):
+            await until(lambda: len(world.recorded()) == 1)
+        record = world.record(0)
+        assert record is not None
+        assert (record.published, record.missed) == ({"mid:a": ROWS, "mid:b": ROWS}, ())
+
+    run(main())
+
+
+async def publish_take_and_forget(world: World, number: int) -> None:
+    """Have a batch be published by a runner that dies, taken by its reader, and forgotten."""
+    await world.put([number])
+    await die_before_recording(world, world.runner())
+    (taken,) = await world.drained("mid:b")
+    kept = BatchRecord(
+        zone="b", batch=taken.envelope.batch, zone_version="v1", edge="mid:b", rows_in=ROWS,
+        rows_out=ROWS, passed=ROWS, dead=0, began_s=0.0, ended_s=0.0, cut_s=0.0,
+    )  # fmt: skip
+    await world.streams.record(kept)
+    world.store.restart()
 
 
 async def die_before_recording(world: World, runner: Runner) -> None:

@@ -142,7 +142,6 @@ class Carrier:
         """Have a batch delivered again, and counted as no attempt."""
         held.over = True
         self._observer.returned(held.key, held.arrived_s)
-        self._observer.returned(held.key, held.arrived_s)
         try:
             if held.envelope is not None:
                 # Who stood still for longer than the broker waits may find that another has done

@@ -74,8 +74,8 @@ class LinkFaults:
             return await self._streams.publish(edge, envelope, payload)
         key = f"publish/{edge}/{envelope.batch}"
         await self._link.pass_by(key)
-        if fault.name == "stream_full":
-            self._refuse(fault, edge, key)
+        if fault.name == "stream_full" and not await self._streams.holds(edge, envelope.batch):
+            self._refuse(fault, edge, key)  # what waits in it a full inbox knows, and takes as put
         stored = await self._streams.publish(edge, envelope, payload)
         self._full_since_s.pop(edge, None)
         if fault.name == "duplicate" and chance.hits(fault, key):
@@ -90,6 +90,11 @@ class LinkFaults:
         """Return what waits in an inbox."""
         await self._link.pass_by()
         return await self._streams.depth(edge)
+
+    async def holds(self, edge: str, batch: str) -> bool:
+        """Return whether a batch is in an inbox."""
+        await self._link.pass_by()
+        return await self._streams.holds(edge, batch)
 
     async def record(self, record: BatchRecord) -> bool:
         """Keep a record."""

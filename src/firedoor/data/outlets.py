@@ -163,6 +163,15 @@ class Outlets:
             self._conduct.tell(Emptied(edge.name))
         return True
 
+    async def came(self, edge: EdgePlan, batch: str) -> int | None:
+        """Return how many rows of a batch its reader has taken; None: it is not done with it.
+
+        To be asked after an inbox has refused a batch: one that waits there it knows, one that was
+        taken it may have forgotten.
+        """
+        record = await self._insist(lambda: self._streams.recorded(edge.reader, batch))
+        return None if record is None else record.rows_in
+
     def refused(self, edge: EdgePlan, *, tries: int, whole: bool) -> full.Action:
         """Decide what to do after a refusal."""
         outlet, action = full.refused(
@@ -237,7 +246,7 @@ class _Knock:
         if decided == "share":
             self._lessen()
         if again and outlets.is_cut(edge):
-            return self._in() if await self._publish() else _Fate(missed=True)
+            return self._in() if await self._publish() else await self._misses()
         refusals = 0
         while not outlets.is_cut(edge):
             if not self._envelope.rows:
@@ -249,11 +258,15 @@ class _Knock:
             if fate is not None:
                 return fate
         outlets.waits_no_more(edge)  # whoever cut it
-        return _Fate(missed=True)
+        return await self._misses()
 
     async def _do(self, action: full.Action) -> _Fate | None:
         """Do what was decided about a full inbox; return the batch's fate if that settles it."""
         outlets, edge = self._outlets, self._edge
+        loses = isinstance(action, full.Shed | full.Drop | full.Cut)
+        if loses and (fate := await self._came()) is not None:
+            outlets.waits_no_more(edge)
+            return fate
         match action:
             case full.Retry(wait_s):
                 await outlets.wait(edge, wait_s)
@@ -275,6 +288,19 @@ class _Knock:
     async def _publish(self) -> bool:
         """Try to put in what is to go in."""
         return await self._outlets.publish(self._edge, self._envelope, self._payload)
+
+    async def _misses(self) -> _Fate:
+        """Return the fate of a batch that a cut edge does not get any more."""
+        return await self._came() or _Fate(missed=True)
+
+    async def _came(self) -> _Fate | None:
+        """Return the fate of a batch that the reader got before, from a run that was not recorded.
+
+        A runner may die between publishing and recording, and the broker forgets the ids of what
+        was taken. What is shed or missed then was not: the books would be short of these rows.
+        """
+        rows = await self._outlets.came(self._edge, self._envelope.batch)
+        return None if rows is None else _Fate(published=rows, shed=self._whole - rows)
 
     def _in(self) -> _Fate:
         """Return how many rows went in, and how many did not."""

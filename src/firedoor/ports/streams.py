@@ -130,6 +130,10 @@ class Streams(Protocol):
         """Return what waits in an inbox."""
         ...
 
+    async def holds(self, edge: str, batch: str) -> bool:
+        """Return whether a batch is in an inbox: it is until its reader has acknowledged it."""
+        ...
+
     # ---- records, keyed by (zone, batch)
 
     async def record(self, record: BatchRecord) -> bool:

@@ -249,6 +249,8 @@ def test_a_zone_may_do_its_own_work(server: LocalServer) -> None:
         assert await clean.last_record("clean") is not None
         assert (await clean.depth(SMALL)).messages == 0
         assert (await clean.depth(LARGE)).messages == 1
+        assert await clean.holds(LARGE, batch_name(1))
+        assert await clean.recorded("store", batch_name(1)) is None
         assert await clean.get("order.clean") is None
         await clean.put("detached.clean.store", b"{}")
         assert list(await clean.keys("detached.")) == ["detached.clean.store"]

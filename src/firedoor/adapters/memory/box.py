@@ -130,6 +130,10 @@ class Box:
             oldest_s=next((message.at_s for message in self.messages.values()), None),
         )
 
+    def holds(self, identity: str) -> bool:
+        """Return whether a message is in it."""
+        return any(message.id == identity for message in self.messages.values())
+
     def restart(self) -> None:
         """Remember only the ids of what is still there, as the broker does from its files."""
         self._ids = {message.id: message.at_s for message in self.messages.values()}

@@ -21,9 +21,9 @@ BEAT_S = 10.0
 """For which a beat is heard."""
 Call = Literal[
     "ack", "attempts", "beat", "beats", "bury", "claim", "dead", "dead_rows", "declare", "depth",
-    "enter", "entries", "fetch", "forget", "get", "give_back", "keys", "last_place", "last_record",
-    "log_predictions", "note_attempts", "pause", "predictions", "publish", "put", "rebury",
-    "record", "recorded", "records", "swap", "working",
+    "enter", "entries", "fetch", "forget", "get", "give_back", "holds", "keys", "last_place",
+    "last_record", "log_predictions", "note_attempts", "pause", "predictions", "publish", "put",
+    "rebury", "record", "recorded", "records", "swap", "working",
 ]  # fmt: skip
 """What a client asks of the broker."""
 Key = tuple[str, str]

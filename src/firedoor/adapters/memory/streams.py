@@ -93,6 +93,10 @@ class MemoryStreams:
         """Return what waits in an inbox."""
         return await self.ask("depth", lambda: self._store.box(edge).depth())
 
+    async def holds(self, edge: str, batch: str) -> bool:
+        """Return whether a batch is in an inbox."""
+        return await self.ask("holds", lambda: self._store.box(edge).holds(f"{batch}/{edge}"))
+
     # ---- records
 
     async def record(self, record: BatchRecord) -> bool:

@@ -181,10 +181,17 @@ class NatsStreams:
             oldest_s=read_time(state.first_ts) if state.messages else None,
         )
 
-    async def _info(self, verb: str, answer: type[T]) -> T:
+    async def holds(self, edge: str, batch: str) -> bool:
+        """Return whether a batch is in an inbox: it is until its reader has acknowledged it."""
+        subject = self.names.batch(edge, batch)
+        verb = f"STREAM.INFO.{self.names.inbox(edge)}"
+        info = await self._info(verb, StreamInfo, {"subjects_filter": subject})
+        return subject in info.state.subjects
+
+    async def _info(self, verb: str, answer: type[T], body: object = None) -> T:
         """Ask about a stream or consumer."""
         try:
-            return await self.link.api(verb, answer=answer)
+            return await self.link.api(verb, body, answer=answer)
         except Refusal as refusal:
             message = f"{refusal}: is the pipeline declared in this store?"
             raise StoreRefused(message) from refusal

@@ -344,8 +344,11 @@ async def depth_tells_what_waits(store: Store) -> None:
         assert 3 * CHUNK_BYTES <= full.bytes <= SMALL_BYTES
         assert full.oldest_s is not None
         assert abs(full.oldest_s - before_s) < SOON_S
+        name = held.envelope.batch
+        assert await streams.holds(SMALL, name), "under way, and not acknowledged"
         await held.ack()
         await left(store, streams, 2)
+        assert not await streams.holds(SMALL, name)
 
 
 # ---- declaring
