@@ -179,6 +179,7 @@ def collected(project: Path) -> Iterator[dict[str, str]]:
         try:
             yield {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+                "OTEL_METRIC_EXPORT_INTERVAL": "1000",  # often enough to be missed in five seconds
                 "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
                 "OTEL_TRACES_SAMPLER_ARG": "0.05",
             }
