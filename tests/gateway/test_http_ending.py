@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from firedoor.gateway.http_server import new_event_loop
+from firedoor.gateway.http_leaving import let_nobody_in
+from firedoor.gateway.http_server import bind, new_event_loop
 from gateway.scripted import hold, score, served, until
 from gateway.wired import Wire, ask, request, row
 
@@ -126,6 +128,27 @@ def test_two_servers_share_a_port_and_one_may_die() -> None:
         first.wait(10)
         assert [ask(port, "POST", "/predict", row(1, 0)).status for _ in range(20)] == [200] * 20
     assert second.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's filters of packets")
+def test_a_socket_that_leaves_keeps_whom_it_has_let_in_and_overlooks_who_comes() -> None:
+    with bind("127.0.0.1", 0) as opened:
+        opened.listen(8)
+        opened.settimeout(2)
+        port = opened.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), 2) as before, socket.socket() as after:
+            assert let_nobody_in(opened)
+            after.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                after.connect(("127.0.0.1", port))
+            before.sendall(b"still here")
+            taken, _ = opened.accept()
+            with taken:
+                taken.settimeout(2)
+                assert taken.recv(100) == b"still here"
+            opened.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                opened.accept()
 
 
 def replaced(times: int) -> int:

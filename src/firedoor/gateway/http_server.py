@@ -12,6 +12,7 @@ from typing import Self
 
 from firedoor.gateway.http_connection import Connection
 from firedoor.gateway.http_hub import Client
+from firedoor.gateway.http_leaving import SETTLE_S, let_nobody_in
 from firedoor.gateway.http_message import KEEP, Application, HttpLimits
 from firedoor.gateway.http_reading import Heads
 from firedoor.ports.clock import Clock
@@ -146,6 +147,9 @@ class HttpServer:
         Each answer from here on closes its connection. Returns after ``drain_s`` at the latest.
         """
         self.draining, self.lines = True, b""
+        leaving = [let_nobody_in(opened) for _, opened in self._listening]
+        if any(leaving):
+            await self._clock.wait(SETTLE_S)
         # Whoever the kernel has let in already is taken first, since closing would reset them. That
         # nothing comes between the two, nothing is awaited between them.
         taken: list[socket.socket] = []
