@@ -117,7 +117,7 @@ promtool: ## fetch promtool from Debian into .cache, for the tests of exported r
 
 clean: ## remove everything that these targets made, the downloaded data too
 	@rm -rf $(VENV) .venv-integration .venv-mlflow .venv-clients .venv-bench .venv-bench-guards .venv-bench-serving .venv-bench-ray \
-		.venv-mutants .cache .firedoor dist build .pytest_cache .mypy_cache \
+		.venv-mutants .cache .firedoor .metrics dist build .pytest_cache .mypy_cache \
 		.ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 

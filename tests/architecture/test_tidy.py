@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,15 @@ def test_nothing_is_left_for_later_in_the_code() -> None:
             if mark.search(line):
                 left.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
     assert not left, "do it, or open an issue:\n" + "\n".join(left)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there is no history to look at")
+def test_nothing_is_kept_that_is_to_be_ignored() -> None:
+    """What a run leaves behind (stores, logs, figures of a peer) is no part of the project."""
+    listing = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    told = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert not told.stdout, f"run: git rm --cached\n{told.stdout}"
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
