@@ -68,6 +68,17 @@ def test_an_order_is_recorded_with_who_and_why() -> None:
     run(work())
 
 
+def test_whoever_agrees_to_an_order_is_recorded_as_well() -> None:
+    async def work() -> None:
+        streams = MemoryStreams(MemoryStore(), VirtualClock())
+        agreed = msgspec.structs.replace(order(), override=True, second="bob")
+        await give(streams, "predict", agreed)
+        (change,) = await changes(streams)
+        assert (change.by, change.after) == ("ann", "version 3 override agreed by bob")
+
+    run(work())
+
+
 def test_orders_that_nobody_sees_to_are_bounded() -> None:
     async def work() -> None:
         streams = MemoryStreams(MemoryStore(), VirtualClock())

@@ -59,3 +59,35 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str, told: 
 def test_no_file_opens_nothing(tmp_path: Path) -> None:
     with pytest.raises(StoreRefused, match="no tokens"):
         Tokens(tmp_path).who("x" * 43)
+
+
+def test_a_file_that_others_are_let_at_later_opens_nothing_from_then_on(tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path)
+    tokens.create()
+    secret = json.loads(tokens.path.read_text())["tokens"][1]["token"]
+    assert tokens.who(secret) is not None
+    tokens.path.chmod(0o640)
+    with pytest.raises(StoreRefused, match="chmod 600"):
+        tokens.who(secret)
+    tokens.path.chmod(0o600)
+    assert tokens.who(secret) is not None
+
+
+def test_a_guess_is_compared_with_every_token_whichever_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the first one compares, the time tells nothing of which it was."""
+    tokens = Tokens(tmp_path)
+    tokens.create()
+    known = [each["token"] for each in json.loads(tokens.path.read_text())["tokens"]]
+    compared: list[tuple[int, int]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return one == other
+
+    monkeypatch.setattr("firedoor.api.tokens.hmac.compare_digest", compare)
+    for given in (*known, "", "x", known[0][:-1], "y" * 10_000):
+        compared.clear()
+        tokens.who(given)
+        assert compared == [(32, 32)] * len(known), "all of them, and of one length"

@@ -244,6 +244,14 @@ def test_a_second_person_may_agree_to_a_third_try() -> None:
     assert story.place == "requalifying"
 
 
+@pytest.mark.parametrize("second", ["ann", "Ann ", "ann@elsewhere", " ", "@laptop"])
+def test_nobody_is_a_second_person_beside_himself(second: str) -> None:
+    story = Story(ended=(GUILTY, GUILTY))
+    story.do(Started(candidate=NEW, by="ann@laptop", second=second))
+    assert "second person" in story.state.said[-1].because
+    assert story.state.current is None
+
+
 def test_a_second_chance_is_replayed_first_and_held_to_more() -> None:
     story = Story(ended=(GUILTY,)).do(Started(candidate=NEW, by="ann")).look()
     assert story.place == "requalifying"

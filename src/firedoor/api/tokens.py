@@ -94,19 +94,19 @@ class Tokens:
         return found
 
     def _read(self) -> None:
-        """Read the file, if it is another one than before.
+        """Read the file, if it is another one than before. Its mode changes no time of it.
 
         Raises:
             StoreRefused: if it cannot be used.
         """
         try:
             found = os.stat(self.path)  # noqa: PTH116 - a path's stat makes more of it
-            stamp = found.st_ino, found.st_mtime_ns, found.st_size
-            if stamp == self._stamp:
-                return
             if found.st_mode & OTHERS:
                 message = f"{self.path} can be read by others: run `chmod 600 {self.path}`"
                 raise StoreRefused(message)
+            stamp = found.st_ino, found.st_mtime_ns, found.st_size
+            if stamp == self._stamp:
+                return
             with self.path.open("rb") as file:
                 told = msgspec.json.decode(file.read(BYTES_MAX), type=_File)
         except OSError as error:

@@ -78,11 +78,13 @@ def decode_orders(value: bytes | None) -> RolloutOrders:
 def _told(service: str, order: RolloutOrder) -> Change:
     """Return an order as a change."""
     version = "" if order.version is None else f"version {order.version}"
+    override = "override" if order.override else ""
+    second = f"agreed by {order.second}" if order.second else ""
     return Change(
         at_s=order.at_s,
         by=order.by,
         because=order.because,
         what=f"rollout {order.verb} ordered",
         about=service,
-        after=" ".join(filter(None, (version, "override" if order.override else ""))),
+        after=" ".join(filter(None, (version, override, second))),
     )

@@ -45,7 +45,7 @@ def refusal(  # noqa: PLR0911 - a reason a line
     state: ServiceState, event: Started, policy: RolloutPolicy, now_s: float
 ) -> str:
     """Return why a start is refused, and what to do; empty: it is not."""
-    two = bool(event.second) and event.second != event.by
+    two = _is_another(event.second, event.by)
     version = f"version {event.candidate.version}"
     if event.barred and not (event.override and event.because and two):
         return (
@@ -69,6 +69,12 @@ def refusal(  # noqa: PLR0911 - a reason a line
     if len(state.waiting) >= WAITING_MAX:
         return f"{WAITING_MAX} rollouts wait already: abort some, or supersede the current one"
     return ""
+
+
+def _is_another(second: str, first: str) -> bool:
+    """Return whether somebody else agrees: a person is the same one on every machine."""
+    one, other = (name.strip().partition("@")[0].casefold() for name in (first, second))
+    return bool(other) and one != other
 
 
 def start(state: ServiceState, event: Started, policy: RolloutPolicy, now_s: float) -> Stepped:
