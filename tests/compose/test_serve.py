@@ -45,14 +45,15 @@ def planned(*, jobs: bool = True, services: bool = True) -> Plan:
     return plan_of(pipeline, file=pipeline.folder / "late.py", sys_path=())
 
 
-def refusal(folder: Path, plan: Plan, port: int = 0) -> fd.FiredoorError:
+def refusal(
+    folder: Path,
+    plan: Plan,
+    options: ServeOptions = ServeOptions(port=0),  # noqa: B008 - frozen
+) -> fd.FiredoorError:
     """Return with what it refuses to begin."""
     project = Project.at(folder)
     project.create()
-    serving = Serving(
-        project=project, plan=plan, clock=SystemClock(), tell=print,
-        options=ServeOptions(port=port),
-    )  # fmt: skip
+    serving = Serving(project=project, plan=plan, clock=SystemClock(), tell=print, options=options)
     serving.end()
     with pytest.raises(fd.FiredoorError) as caught:
         asyncio.run(serving.run())
@@ -87,11 +88,15 @@ def test_a_port_that_somebody_listens_to_is_refused_also_one_that_can_be_shared(
         with bind("127.0.0.1", 0, shared=shared) as taken:
             taken.listen()
             port = taken.getsockname()[1]
-            error = refusal(tmp_path, planned(), port=port)
-            assert isinstance(error, fd.DeclarationError)
-            assert error.field == "port"
-            assert f"127.0.0.1:{port}" in str(error)
-            assert "--port" in str(error)
+            for options, named in (
+                (ServeOptions(port=port), "--port"),
+                (ServeOptions(port=0, control_port=port), "--control-port"),
+            ):
+                error = refusal(tmp_path, planned(), options)
+                assert isinstance(error, fd.DeclarationError)
+                assert error.field == "port"
+                assert f"127.0.0.1:{port}" in str(error)
+                assert f"another with {named}" in str(error)
 
 
 def test_a_host_of_another_machine_is_refused() -> None:

@@ -35,8 +35,9 @@ def make_served() -> Plan:
 class Api:
     """The API in a thread of its own, and clients of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
         self.folder = folder
+        self._port = port
         self.store = MemoryStore()
         self.streams = MemoryStreams(self.store, SystemClock())
         self.tokens = Tokens(folder)
@@ -60,7 +61,8 @@ class Api:
 
             self._loop = asyncio.get_running_loop()
             self._task = asyncio.current_task()
-            await serve_control(self.app, "127.0.0.1", 0, began=began)
+            shared = self._port != 0  # somebody holds it
+            await serve_control(self.app, "127.0.0.1", self._port, shared=shared, began=began)
 
         try:
             asyncio.run(main())
@@ -97,9 +99,9 @@ class Api:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Api]:
-    """Answer for as long as the block is at work."""
-    api = Api(folder)
+def serving(folder: Path, port: int = 0) -> Iterator[Api]:
+    """Answer for as long as the block is at work, at a port that somebody holds if it is named."""
+    api = Api(folder, port)
     api.start()
     try:
         yield api

@@ -15,6 +15,7 @@ from control_api.served import Api, serving
 from firedoor.api.app import BODY_BYTES
 from firedoor.api.server import serve_control
 from firedoor.errors import DeclarationError
+from firedoor.gateway.http_server import bind
 from firedoor.wire.route import Arm, Route, encode_route
 
 BECAUSE = {"because": "it lies"}
@@ -247,6 +248,15 @@ def test_a_port_that_is_taken_is_refused_with_a_remedy(api: Api) -> None:
     port = int(api.url.rpartition(":")[2])
     with pytest.raises(DeclarationError, match="any free port"):
         asyncio.run(serve_control(api.app, "127.0.0.1", port))
+
+
+def test_it_answers_at_a_port_that_is_held_for_it_and_the_next_one_does_too(tmp_path: Path) -> None:
+    with bind("127.0.0.1", 0) as held:  # as `firedoor serve` does
+        port = held.getsockname()[1]
+        for _ in range(2):
+            with serving(tmp_path, port) as served:
+                assert served.url == f"http://127.0.0.1:{port}"
+                assert httpx.get(f"{served.url}/healthz", trust_env=False).status_code == 200
 
 
 def test_it_lets_go_of_its_port_when_it_is_cancelled(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from architecture import pages
 from firedoor.compose.serving_folder import ServingFolder
 from firedoor.wire.route import Arm, Route
 from serving.client import press
@@ -123,6 +124,29 @@ def test_a_gateway_that_is_killed_is_there_again_at_the_same_port(served: Served
     assert served.ask(5.0).value == 2 * 5.0 + BIAS
 
 
+def test_the_control_api_is_where_it_was_said_to_be_also_after_its_process_was_killed(
+    served: Served,
+) -> None:
+    (line,) = [line for line in served.said if line.startswith("control API: ")]
+    port, tokens = int(re.findall(r":(\d+),", line)[0]), Path(line.split(" tokens in ")[1].strip())
+    killed = served.kill("control")
+    served.until(lambda: {each.pid for each in served.processes("control")} - {killed})
+    served.until(lambda: answers(served, port))
+    told = json.loads(tokens.read_text())["tokens"]
+    (secret,) = [each["token"] for each in told if each["role"] == "read"]
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert served.get("/rollouts/predict", headers=headers, port=port).status == 200
+    assert served.get("/rollouts/predict", port=port).status == 401
+
+
+def answers(served: Served, port: int) -> bool:
+    """Return whether anybody does at a port."""
+    try:
+        return served.get("/healthz", port=port).status == 200
+    except OSError:
+        return False
+
+
 # ---- new versions
 
 
@@ -219,3 +243,16 @@ def test_a_gateway_alone_answers_drains_and_imports_no_library_of_models(tmp_pat
     assert running.returncode == 0, said + rest
     assert "heavy: []" in rest, said + rest
     assert os.getpid() != running.pid
+
+
+# ---- as the guide says
+
+
+def test_the_service_of_the_guide_answers_what_the_page_shows(tmp_path: Path) -> None:
+    shop, page = Shop(tmp_path), pages.ROOT / "docs" / "guide" / "first-service.md"
+    assert pages.run_python(page, tmp_path) == []
+    shop.file = tmp_path / "delays.py"
+    shown = re.findall(r"^    (\{\"predictions\".*)$", page.read_text(), re.MULTILINE)
+    with Served(shop, "--port", "0") as serving:
+        reply = serving.ready().get("/predict", {"tail": "N14228", "dep_delay": 12.5})
+    assert pages.agrees(shown[0], reply.body.decode()), reply.body

@@ -69,6 +69,8 @@ def test_null_is_a_missing_value_and_an_absent_field_is_not() -> None:
     assert rows({**ROW, "dep delay": None}).rows == [(100, None, "UA")]
     with pytest.raises(BadPayload, match="row 1: field 'carrier' is wanted as String and is not"):
         rows([ROW, {"distance": 1, "dep delay": 2}])
+    with pytest.raises(BadPayload, match="row 0: field 'carrier' is wanted as String and is not"):
+        rows({"distance": 1, "dep delay": 2})
 
 
 @pytest.mark.parametrize(

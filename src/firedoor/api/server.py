@@ -33,7 +33,12 @@ class _Server(uvicorn.Server):
 
 
 async def serve_control(
-    app: FastAPI, host: str, port: int, *, began: Callable[[str], None] = lambda _: None
+    app: FastAPI,
+    host: str,
+    port: int,
+    *,
+    shared: bool = False,
+    began: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Answer at ``host:port`` until cancelled; 0 takes any free port.
 
@@ -41,13 +46,14 @@ async def serve_control(
         app: of ``control_app``.
         host: loopback, unless something before it speaks TLS: tokens travel as they are.
         port: where.
+        shared: whether somebody else of this user holds the port for it; else it has to be free.
         began: called with the address once it answers.
 
     Raises:
         DeclarationError: if the port cannot be had.
     """
     try:
-        listening = socket.create_server((host, port))
+        listening = socket.create_server((host, port), reuse_port=shared)
     except OSError as error:
         why = f"cannot be listened to ({error.strerror or error})"
         remedy = "end what listens there, or give 0 for any free port"

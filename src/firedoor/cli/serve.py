@@ -58,11 +58,11 @@ def serve(
         int, typer.Option(min=1, max=64, help="Processes that share the port.")
     ] = 1,
     control_port: Annotated[
-        int | None,
+        int,
         typer.Option(
-            "--control-port", min=0, max=65535, help="Of the control API; else a free one."
+            "--control-port", min=0, max=65535, help="Of the control API; 0: any free one."
         ),
-    ] = None,
+    ] = 0,
     project: ProjectOption = Path(),
     nats: NatsOption = None,
     credentials: CredentialsOption = None,
@@ -175,8 +175,9 @@ def control(
         tokens.create()
         app = control_app(plan=plan, folder=where.folder, reach=reach, clock=clock, tokens=tokens)
         await serve_control(
-            app, host, port, began=lambda url: print(f"control API: {url}", flush=True)
-        )
+            app, host, port, shared=supervised,
+            began=lambda url: print(f"control API: {url}", flush=True),
+        )  # fmt: skip
 
     try:
         endpoint = None if nats is None else endpoint_of(nats, credentials, os.environ)

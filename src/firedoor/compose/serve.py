@@ -39,6 +39,8 @@ GRACE_S = 5.0
 """Beyond the longest time that a service finishes requests in."""
 CONTROL = "serve-control"
 """Of its log; no zone can have this name."""
+LOOPBACK = "127.0.0.1"
+"""Where the control API is: its tokens travel as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +51,8 @@ class ServeOptions:
     port: int = 8080
     """0: a free one."""
     gateways: int = 1
-    control_port: int | None = None
-    """Of the control API, on loopback; None: a free one."""
+    control_port: int = 0
+    """Of the control API, on loopback; 0: a free one, and the same for as long as this runs."""
     external: Endpoint | None = None
     """A broker that is somewhere already."""
 
@@ -89,16 +91,21 @@ class Serving:
             raise PipelineUnloadable(message)
         self._folder = ServingFolder(self.project, self.tell)
         self._folder.create()
-        with self._alone(), reserved(self.options.host, self.options.port) as port:
+        options = self.options
+        with (
+            self._alone(),
+            reserved(options.host, options.port) as port,
+            reserved(LOOPBACK, options.control_port, option="--control-port") as control_port,
+        ):
             check_champions(self.plan, self.project, self._folder, self.tell)
             self._folder.write_plan(self.plan)
-            self.tell(
-                f"{', '.join(service.name for service in self.plan.services)}: "
-                f"http://{self.options.host}:{port}"
-            )
-            await self._serve(port)
+            names = ", ".join(service.name for service in self.plan.services)
+            self.tell(f"{names}: http://{options.host}:{port}")
+            tokens = self._folder.folder / "tokens.json"
+            self.tell(f"control API: http://{LOOPBACK}:{control_port}, tokens in {tokens}")
+            await self._serve(port, control_port)
 
-    async def _serve(self, port: int) -> None:
+    async def _serve(self, port: int, control_port: int) -> None:
         """Start everything, and keep it at work until it is asked to end."""
         self._journaling = Journaling(self.project.folder, "serve", self.clock)
         broker = ServingBroker(
@@ -107,7 +114,7 @@ class Serving:
         )  # fmt: skip
         async with asyncio.TaskGroup() as group:
             brokering = group.create_task(broker.keep())
-            companions = self._companions(port)
+            companions = self._companions(port, control_port)
             telling = group.create_task(self._journaling.by_itself(self._connect))
             gateways = [
                 group.create_task(companion.keep(self.project, clock=self.clock, tell=self.tell))
@@ -135,16 +142,13 @@ class Serving:
             self.project, self.plan, targets, foreign=foreign, clock=self.clock, tell=self.tell
         )
 
-    def _companions(self, port: int) -> list[Companion]:
+    def _companions(self, port: int, control_port: int) -> list[Companion]:
         """Return the processes: gateways, and the one for control."""
         journal = self._journaling.journal
         options, drain_s = self.options, max(each.limits.drain_s for each in self.plan.services)
-        control = ["control"]
-        if options.control_port is not None:
-            control += ["--port", str(options.control_port)]
         companions = [
             Companion(
-                name=CONTROL, command=control, stop_s=GRACE_S,
+                name=CONTROL, command=["control", "--port", str(control_port)], stop_s=GRACE_S,
                 what="the process that drives rollouts", journal=journal,
             )
         ]  # fmt: skip
@@ -219,8 +223,8 @@ class Serving:
 
 
 @contextmanager
-def reserved(host: str, port: int) -> Iterator[int]:
-    """Hold a port for gateways that share it; give it, a free one for 0.
+def reserved(host: str, port: int, *, option: str = "--port") -> Iterator[int]:
+    """Hold a port for processes that share it; give it, a free one for 0. ``option`` names it.
 
     Raises:
         DeclarationError: if it is taken, also by somebody who would share it, or the host is none
@@ -231,7 +235,7 @@ def reserved(host: str, port: int) -> Iterator[int]:
         held = bind(host, port)
     except (OSError, OverflowError) as error:
         why = f"cannot be listened to ({getattr(error, 'strerror', None) or error})"
-        remedy = "end what listens there, or give another with --port, or 0 for any free one"
+        remedy = f"end what listens there, or give another with {option}, or 0 for any free one"
         raise DeclarationError("port", f"{host}:{port}", why, remedy) from error
     try:
         yield _port_of(held)

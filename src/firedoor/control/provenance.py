@@ -78,7 +78,8 @@ async def trace(streams: Streams, plan: Plan, text: str) -> Story:
     root = BatchId.parse(batch).root
     sources = [zone.name for zone in plan.zones if zone.kind == "source"]
     if root.source not in sources:
-        message = f"there is no source {root.source!r}: sources here are {', '.join(sources)}"
+        known = ", ".join(sources) or "none"
+        message = f"there is no source {root.source!r}: sources here are {known}"
         raise NotKnown(message)
     record = await streams.recorded(root.source, str(root))
     if record is None:

@@ -166,6 +166,8 @@ def told(error: Exception, fields: Sequence[Field], *, first: int = 0) -> str:
     """Return what a client is told of JSON that does not fit: row, field, wanted and found."""
     text = str(error)
     place = _PLACE.match(text)
+    if place is None and _MISSING.match(text):  # of a row that is in no list
+        place = _PLACE.match(f"{text} - at `$`")
     if place is None:
         if (
             isinstance(error, msgspec.DecodeError)
