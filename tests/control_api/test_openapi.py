@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
 import pytest
 import schemathesis
+from hypothesis.errors import Unsatisfiable
 from schemathesis.core.result import Ok
 
 from control_api.served import Api, serving
@@ -44,14 +46,20 @@ def test_what_is_drawn_is_answered_as_described(served: Api) -> None:
         assert isinstance(found, Ok)
         operation = found.ok()
 
-        @hypothesis.settings(max_examples=8, deadline=None, derandomize=True, database=None)
-        @hypothesis.given(case=operation.as_strategy())
-        def ask(case: schemathesis.Case[Any]) -> None:
-            nonlocal asked
-            asked += 1
-            case.call_and_validate(headers=headers, timeout=10)
+        for mode in schemathesis.GenerationMode:
 
-        ask()
-    assert asked > 50
+            @hypothesis.settings(
+                max_examples=20, deadline=None, derandomize=True, database=None,
+                suppress_health_check=list(hypothesis.HealthCheck),
+            )  # fmt: skip
+            @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
+            def ask(case: schemathesis.Case[Any]) -> None:
+                nonlocal asked
+                asked += 1
+                case.call_and_validate(headers=headers, timeout=10)
+
+            with contextlib.suppress(Unsatisfiable):  # there is nothing to forbid
+                ask()
+    assert asked > 150
     with served.client() as client:
         assert client.get("/healthz").status_code == 200

@@ -35,8 +35,11 @@ from firedoor.gateway.services import (
 )
 from firedoor.gateway.watching import Watch
 from firedoor.spec.service_plan import ServiceLimits
-from firedoor.wire.bundle import Field
-from firedoor.wire.serving import Form
+from firedoor.wire.answers import datatypes_of, write_answer
+from firedoor.wire.bundle import Field, Signature
+from firedoor.wire.columns import Columns
+from firedoor.wire.payload import BadPayload, Reader
+from firedoor.wire.serving import Ask, Form
 
 T = TypeVar("T")
 INPUTS = (Field(name="x", dtype="Float64"), Field(name="n", dtype="Int64"))
@@ -137,6 +140,29 @@ class Scripted:
             ready=self.ready, because=self.because, variants=(shown,), generation=5, weight=0.25,
             shed=4, log_written=11, log_dropped=1, samples=(sample,),
         )  # fmt: skip
+
+
+class Reading(Scripted):
+    """Reads requests, and writes answers, as the workers of a version do."""
+
+    def __init__(self) -> None:
+        """Know the signature."""
+        super().__init__()
+        self._reader = Reader(Signature(inputs=INPUTS, outputs=OUTPUTS))
+
+    def arithmetic(self, request: Request, number: str = "made") -> Answer:
+        """Return scores; what the signature does not take is refused."""
+        said = Answer(200, request.id or number, "p-1", model="late", version="3", arm="champion")
+        if request.version not in {"", "3"}:
+            return said._replace(status=404, message=f"there is no version {request.version}")
+        try:
+            taken = self._reader.read(Ask(request.form, request.body, request.json_bytes))
+            rows = [dict(zip(taken.names, row, strict=True)) for row in taken.rows]
+            columns: Columns = {"score": [_score(row) for row in rows]}
+        except (BadPayload, BadRows) as error:
+            return said._replace(status=400, message=str(error))
+        fragment, tail = write_answer(request.form, columns, datatypes_of(OUTPUTS), taken.wanted)
+        return said._replace(rows=len(rows), fragment=fragment, tail=tail)
 
 
 def _predict(request: Request) -> tuple[list[float], bytes, bytes]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Final
 
 from firedoor.gateway.face_request import ID_MAX, KEY_MAX, SOURCE_MAX, TIMEOUT_S_MAX
-from firedoor.gateway.face_v2 import datatype_of
-from firedoor.gateway.features import KEY_CHARACTERS_MAX
-from firedoor.gateway.services import Service, ServiceMetadata
+from firedoor.gateway.openapi_rows import INFER_RESPONSE, Schema, infer_request, row, with_others
+from firedoor.gateway.services import Service
 from firedoor.guards.shedding import PRIORITIES
-from firedoor.wire.bundle import Field
 from firedoor.wire.serving import ROWS_MAX
 
 VERSION: Final = "3.1.0"
-Schema = dict[str, Any]
-
-_INTEGER = re.compile(r"(U?)Int(8|16|32|64)")
 _JSON: Final = "application/json"
+_OCTETS: Final = "application/octet-stream"
 _REFUSED: Final = {
     "400": "It is not what the model takes; the message says what is.",
     "408": "The request did not arrive in time.",
@@ -47,10 +42,39 @@ _HEADERS: Final = {
         "schema": {"enum": list(PRIORITIES)},
     },
     "X-Firedoor-Source": {
-        "description": "Where the rows are from.",
+        "description": "Where the rows are from: flights-000123/17.",
         "schema": {"type": "string", "maxLength": SOURCE_MAX},
     },
+    "X-Firedoor-Route": {
+        "description": "Which arm of a rollout answers a tester; it is no evidence.",
+        "schema": {"enum": ["candidate", "champion"]},
+    },
+    "traceparent": {
+        "description": "W3C's: the span that this request is below.",
+        "schema": {"type": "string"},
+    },
 }
+_TOLD: Final = {
+    "X-Request-Id": "Your own id of the request, or one that was made.",
+    "X-Firedoor-Prediction-Id": "Names the prediction in the log, and for labels.",
+    "X-Firedoor-Arm": (
+        "Who answered: champion, candidate, previous, cached, constant, function or none."
+    ),
+    "X-Firedoor-Variant": "The version whose prediction it is; missing where it is of none.",
+    "X-Firedoor-Model-Version": "Its number.",
+    "X-Firedoor-Degraded": "Why it is not what was asked for; missing where it is.",
+    "X-Firedoor-Features": "Looked-up features that are not live.",
+}
+_ALWAYS: Final = frozenset({"X-Request-Id", "X-Firedoor-Prediction-Id", "X-Firedoor-Arm"})
+_WAITS: Final = frozenset({"429", "503"})
+_VERSION: Final = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "Of the model, as GET /v2/models/NAME lists them.",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,20}$"},
+}
+_NO_VERSION: Final = "There is no such version here; the message lists those that there are."
 
 
 def document(services: list[Service], *, release: str) -> Schema:
@@ -59,22 +83,15 @@ def document(services: list[Service], *, release: str) -> Schema:
     paths["/labels"] = {"post": _labels("", "labels")}
     schemas: Schema = {"Error": _ERROR, "Said": _SAID, "Label": _LABEL, "Labelled": _LABELLED}
     for service in services:
-        name = service.name
-        metadata = service.metadata()
+        name, metadata = service.name, service.metadata()
         inputs = metadata.inputs if metadata is not None else ()
         outputs = metadata.outputs if metadata is not None else ()
-        schemas[f"{name}.Row"] = _with_others(_row(inputs, takes=True), metadata)
-        schemas[f"{name}.Prediction"] = _row(outputs, takes=False)
+        schemas[f"{name}.Row"] = with_others(row(inputs, takes=True), metadata)
+        schemas[f"{name}.Prediction"] = row(outputs, takes=False)
         schemas[f"{name}.Predictions"] = _predictions(name)
-        schemas[f"{name}.InferRequest"] = _infer_request(inputs, metadata)
-        schemas[f"{name}.InferResponse"] = _INFER_RESPONSE
-        doc = metadata.doc if metadata is not None else ""
-        paths[f"/predict/{name}"] = {"post": _predict(name, doc)}
-        paths[f"/labels/{name}"] = {"post": _labels(name)}
-        paths[f"/v2/models/{name}"] = {"get": _get(f"metadata_{name}", _OBJECT)}
-        paths[f"/v2/models/{name}/ready"] = {"get": _get(f"ready_{name}", _OBJECT, away=True)}
-        paths[f"/v2/models/{name}/infer"] = {"post": _infer(name, doc)}
-        paths[f"/v2/models/{name}/labels"] = {"post": _labels(name, "labels_v2")}
+        schemas[f"{name}.InferRequest"] = infer_request(inputs, metadata)
+        schemas[f"{name}.InferResponse"] = INFER_RESPONSE
+        paths |= _of_service(name, metadata.doc if metadata is not None else "")
     if len(services) == 1:
         only = services[0].name
         paths["/predict"] = {"post": _predict(only, "", "predict")}
@@ -83,6 +100,33 @@ def document(services: list[Service], *, release: str) -> Schema:
         "info": {"title": "firedoor", "version": release},
         "paths": paths,
         "components": {"schemas": schemas},
+    }
+
+
+def _of_service(name: str, doc: str) -> Schema:
+    """Return the paths of one service."""
+    paths: Schema = {
+        f"/predict/{name}": {"post": _predict(name, doc)},
+        f"/labels/{name}": {"post": _labels(name)},
+        f"/readyz/{name}": {"get": _get(f"readyz_{name}", _OBJECT, away=True)},
+    }
+    root = f"/v2/models/{name}"
+    paths |= {root + end: page for end, page in _of_model(name, doc, "").items()}
+    for end, page in _of_model(name, doc, "_version").items():
+        ((method, operation),) = page.items()
+        operation["parameters"] = [_VERSION, *operation.get("parameters", ())]
+        operation["responses"].setdefault("404", _content(_NO_VERSION, _ref("Error")))
+        paths[f"{root}/versions/{{version}}{end}"] = {method: operation}
+    return paths
+
+
+def _of_model(name: str, doc: str, suffix: str) -> Schema:
+    """Return what the Open Inference Protocol has of a model, by the ends of its paths."""
+    return {
+        "": {"get": _get(f"metadata_{name}{suffix}", _OBJECT)},
+        "/ready": {"get": _get(f"ready_{name}{suffix}", _OBJECT, away=True)},
+        "/infer": {"post": _infer(name, doc, suffix)},
+        "/labels": {"post": _labels(name, f"labels_v2{suffix}")},
     }
 
 
@@ -116,27 +160,39 @@ def _get(operation: str, schema: Schema, *, away: bool = False) -> Schema:
 
 def _predict(name: str, doc: str, operation: str = "") -> Schema:
     """Return the operation that predicts from plain rows."""
-    row = _ref(f"{name}.Row")
-    many = {"type": "array", "items": row, "minItems": 1, "maxItems": ROWS_MAX}
+    one = _ref(f"{name}.Row")
+    many = {"type": "array", "items": one, "minItems": 1, "maxItems": ROWS_MAX}
     return {
         "operationId": operation or f"predict_{name}",
         "summary": f"Predict by {name}",
         "description": doc,
         "parameters": _parameters(),
-        "requestBody": _body({"anyOf": [row, many]}),
+        "requestBody": _body({"anyOf": [one, many]}),
         "responses": _responses(_ref(f"{name}.Predictions")),
     }
 
 
-def _infer(name: str, doc: str) -> Schema:
-    """Return the operation that predicts from tensors."""
+def _infer(name: str, doc: str, suffix: str = "") -> Schema:
+    """Return the operation that predicts from tensors, in JSON or as bytes behind it."""
+    octets = {"schema": {"type": "string", "format": "binary"}}
+    length = {
+        "name": "Inference-Header-Content-Length",
+        "in": "header",
+        "required": False,
+        "description": "Of a body with binary tensors: how many bytes of it are JSON.",
+        "schema": {"type": "string", "pattern": "^[0-9]{1,11}$"},
+    }
+    responses = _responses(_ref(f"{name}.InferResponse"))
+    responses["200"]["content"][_OCTETS] = octets
+    body = _body(_ref(f"{name}.InferRequest"))
+    body["content"][_OCTETS] = octets
     return {
-        "operationId": f"infer_{name}",
+        "operationId": f"infer_{name}{suffix}",
         "summary": f"Predict by {name}, Open Inference Protocol",
         "description": doc,
-        "parameters": _parameters(),
-        "requestBody": _body(_ref(f"{name}.InferRequest")),
-        "responses": _responses(_ref(f"{name}.InferResponse")),
+        "parameters": [*_parameters(), length],
+        "requestBody": body,
+        "responses": responses,
     }
 
 
@@ -144,7 +200,7 @@ def _labels(name: str, operation: str = "labels") -> Schema:
     """Return the operation that takes labels."""
     label = _ref("Label")
     many = {"type": "array", "items": label, "maxItems": 10_000}
-    responses = _responses(_ref("Labelled"))
+    responses = _responses(_ref("Labelled"), told={})
     responses["404"] = _content("Nobody here knows this prediction.", _ref("Error"))
     return {
         "operationId": f"{operation}_{name}" if name else operation,
@@ -171,51 +227,23 @@ def _content(told: str, schema: Schema) -> Schema:
     return {"description": told, "content": {_JSON: {"schema": schema}}}
 
 
-def _responses(schema: Schema) -> Schema:
-    """Return the good response and the bad ones."""
-    refused = {code: _content(told, _ref("Error")) for code, told in _REFUSED.items()}
-    return {"200": _content("As the headers X-Firedoor-... say.", schema), **refused}
+def _responses(schema: Schema, told: Schema | None = None) -> Schema:
+    """Return the good response, with headers, and the bad ones."""
+    headers = {
+        name: {"description": text, "required": name in _ALWAYS, "schema": {"type": "string"}}
+        for name, text in _TOLD.items()
+    }
+    again = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    good = _content("As the headers X-Firedoor-... say.", schema)
+    refused = {code: _content(text, _ref("Error")) for code, text in _REFUSED.items()}
+    for code in _WAITS:
+        refused[code] |= {"headers": again}
+    return {"200": good | {"headers": headers if told is None else told}, **refused}
 
 
 def _ref(name: str) -> Schema:
     """Return a reference to a schema."""
     return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _row(fields: tuple[Field, ...], *, takes: bool) -> Schema:
-    """Return the schema of a row; of one that nobody has described: any object."""
-    if not fields:
-        return {} if not takes else {"type": "object"}
-    if not takes and len(fields) == 1 and not fields[0].name:
-        return _value(fields[0], takes=False)
-    return {
-        "type": "object",
-        "properties": {field.name: _value(field, takes=takes) for field in fields},
-        "required": [field.name for field in fields],
-    }
-
-
-def _value(field: Field, *, takes: bool) -> Schema:
-    """Return the schema of one value. What a model takes may be missing: ``null``."""
-    schema = _single(field.dtype)
-    for size in reversed(field.shape):
-        schema = {"type": "array", "items": schema}
-        if size is not None:
-            schema |= {"minItems": size, "maxItems": size}
-    return {"anyOf": [schema, {"type": "null"}]} if takes and not field.shape else schema
-
-
-def _single(dtype: str) -> Schema:
-    """Return the schema of a single value of a column."""
-    integer = _INTEGER.fullmatch(dtype)
-    if integer is not None:
-        bits = int(integer[2])
-        if integer[1]:
-            return {"type": "integer", "minimum": 0, "maximum": 2**bits - 1}
-        return {"type": "integer", "minimum": -(2 ** (bits - 1)), "maximum": 2 ** (bits - 1) - 1}
-    if dtype.startswith("Datetime"):
-        return {"type": "string", "format": "date-time"}
-    return dict(_SINGLE.get(dtype, {"type": "string"}))
 
 
 def _predictions(name: str) -> Schema:
@@ -233,67 +261,7 @@ def _predictions(name: str) -> Schema:
     }
 
 
-def _with_others(row: Schema, metadata: ServiceMetadata | None) -> Schema:
-    """Return the schema of a row with the columns that are not the model's."""
-    if metadata is None or not (metadata.keys or metadata.about):
-        return row
-    properties = dict(row.get("properties", {}))
-    properties |= dict.fromkeys(metadata.keys, _KEY) | dict.fromkeys(metadata.about, _ABOUT)
-    required = [*row.get("required", []), *metadata.keys]
-    return {**row, "properties": properties, **({"required": required} if required else {})}
-
-
-def _infer_request(inputs: tuple[Field, ...], metadata: ServiceMetadata | None) -> Schema:
-    """Return the schema of a request in tensors."""
-    names: Schema = {"type": "string"}
-    if inputs and metadata is not None:
-        names["enum"] = [*(field.name for field in inputs), *metadata.keys, *metadata.about]
-    datatypes = sorted({datatype_of(field.dtype) for field in inputs}) or ["FP64"]
-    tensor = {
-        "type": "object",
-        "properties": {
-            "name": names,
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
-            "datatype": {"type": "string", "examples": datatypes},
-            "data": {"type": "array"},
-        },
-        "required": ["name", "shape", "datatype", "data"],
-    }
-    timeout = {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": 3_600_000_000,
-        "description": "Microseconds.",
-    }
-    return {
-        "type": "object",
-        "properties": {
-            "id": {"type": "string"},
-            "parameters": {"type": "object", "properties": {"timeout": timeout}},
-            "inputs": {"type": "array", "items": tensor, "minItems": 1},
-        },
-        "required": ["inputs"],
-    }
-
-
 _OBJECT: Final[Schema] = {"type": "object"}
-_KEY: Final[Schema] = {
-    "description": "By which features are looked up.",
-    "anyOf": [
-        {"type": "string", "maxLength": KEY_CHARACTERS_MAX},
-        {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
-        {"type": "number"},
-        {"type": "boolean"},
-    ],
-}
-_ABOUT: Final[Schema] = {"description": "By which a rollout is split, or judged."}
-_SINGLE: Final[dict[str, Schema]] = {
-    "Boolean": {"type": "boolean"},
-    "Date": {"type": "string", "format": "date"},
-    "Float16": {"type": "number"},
-    "Float32": {"type": "number"},
-    "Float64": {"type": "number"},
-}
 _ERROR: Final[Schema] = {
     "type": "object",
     "properties": {"error": {"type": "string"}},
@@ -333,15 +301,4 @@ _LABELLED: Final[Schema] = {
         **{kind: {"type": "integer"} for kind in ("joined", "kept", "unknown", "refused")},
     },
     "required": ["labels"],
-}
-_INFER_RESPONSE: Final[Schema] = {
-    "type": "object",
-    "properties": {
-        "model_name": {"type": "string"},
-        "model_version": {"type": "string"},
-        "id": {"type": "string"},
-        "parameters": {"type": "object"},
-        "outputs": {"type": "array", "items": {"type": "object"}},
-    },
-    "required": ["model_name", "id", "outputs"],
 }
