@@ -14,8 +14,11 @@ import pytest
 from control_api.served import Api, serving
 from firedoor.api.app import BODY_BYTES
 from firedoor.api.server import serve_control
+from firedoor.control.rollout_kept import Kept, encode_rollouts
 from firedoor.errors import DeclarationError
 from firedoor.gateway.http_server import bind
+from firedoor.rollout.guardrails import Trial
+from firedoor.rollout.state import Rollout, ServiceState, Target
 from firedoor.wire.route import Arm, Route, encode_route
 
 BECAUSE = {"because": "it lies"}
@@ -116,7 +119,24 @@ def test_a_service_is_shown_with_route_state_and_orders(api: Api) -> None:
         assert shown == answer(client.get("/rollouts/predict"), 200)
         assert shown["route"]["champion"]["version"] == 3
         assert shown["state"] == {"phase": "canary"}
+        assert "another version of firedoor" in shown["why"], "told as it is, and no error"
         assert shown["orders"] == []
+
+
+def test_a_service_says_in_a_sentence_what_its_rollout_waits_for(api: Api) -> None:
+    with api.client("reader") as client:
+        assert client.get("/rollouts/predict").json()["why"] == "nothing is rolled out"
+        live, new = (Target(version=n, digest=f"{n}" * 64) for n in (1, 2))
+        rollout = Rollout(
+            number=1, candidate=new, last_live=live, by="ann", phase="shadow",
+            trial=Trial(requests=312), step_from_s=time.time(),
+        )  # fmt: skip
+        state = ServiceState(service="predict", live=live, current=rollout)
+        api.store.values["rollout.predict"] = encode_rollouts(Kept(state=state))
+        shown = answer(client.get("/rollouts/predict"), 200)
+        assert "shadow: 312 of at least 1,000 requests" in str(shown["why"])
+        assert shown["controlled"] is False
+        assert client.get("/rollouts").json()[0]["why"] == shown["why"]
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,10 @@ class RolloutAnswer(BaseModel):
     """One service: its route, the state of its rollout, and orders that wait."""
 
     service: str
+    why: str = Field(
+        description="What the rollout waits for, in a sentence: evidence so far, and what it takes."
+    )
+    controlled: bool = Field(description="Whether a control process drives rollouts.")
     route: dict[str, object] | None
     state: dict[str, object] | None
     orders: list[dict[str, object]]

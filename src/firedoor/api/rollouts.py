@@ -17,9 +17,12 @@ from firedoor.api.bodies import (
     RolloutBody,
 )
 from firedoor.api.desk import At, Desk, Reader, Writer
+from firedoor.compose.rollout_desk import is_controlled, picture
 from firedoor.control.changes import changes
 from firedoor.control.orders import give, read_orders
-from firedoor.errors import StreamsUnavailable
+from firedoor.control.rollout_kept import rollout_key
+from firedoor.errors import StoreRefused, StreamsUnavailable
+from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.rollout_order import RolloutOrder
 
 VerbPath = Literal["start", "pause", "resume", "abort", "promote", "rollback"]
@@ -50,13 +53,13 @@ async def health(at: At) -> Health:
 @rollouts_router.get("/rollouts")
 async def list_rollouts(at: At, _: Reader) -> list[RolloutAnswer]:
     """Show every service, its route, its rollout, and orders that wait."""
-    return [await _rollout(at, service.name) for service in at.plan.services]
+    return [await _rollout(at, service) for service in at.plan.services]
 
 
 @rollouts_router.get("/rollouts/{service}")
 async def show_rollout(service: Service, at: At, _: Reader) -> RolloutAnswer:
     """Show one service."""
-    return await _rollout(at, at.service(service).name)
+    return await _rollout(at, at.service(service))
 
 
 @rollouts_router.post("/rollouts/{service}/{verb}", status_code=202)
@@ -105,14 +108,20 @@ async def list_changes(
     ]
 
 
-async def _rollout(at: Desk, service: str) -> RolloutAnswer:
-    """Return what is known of one service."""
-    streams = at.streams()
-    orders = await read_orders(streams, service)
+async def _rollout(at: Desk, service: ServicePlan) -> RolloutAnswer:
+    """Return what is known of one service; of what cannot be read, that it cannot."""
+    streams, name = at.streams(), service.name
+    try:
+        why = (await picture(streams, service, now_s=at.clock.utc_s())).why
+    except StoreRefused as error:
+        why = str(error)
+    orders = await read_orders(streams, name)
     return RolloutAnswer(
-        service=service,
-        route=_json(await streams.get(f"route.{service}")),
-        state=_json(await streams.get(f"rollout.{service}")),
+        service=name,
+        why=why,
+        controlled=await is_controlled(streams, name),
+        route=_json(await streams.get(f"route.{name}")),
+        state=_json(await streams.get(rollout_key(name))),
         orders=[msgspec.to_builtins(order) for order in orders.orders],
     )
 
