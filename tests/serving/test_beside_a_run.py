@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -92,6 +93,12 @@ def hears(served: Served) -> bool:
     return state is not None and not state.broker
 
 
+def logged(served: Served) -> float:
+    """Return how many copies of answers are in the prediction log by now."""
+    text = served.get("/metrics").body.decode()
+    return sum(float(n) for n in re.findall(r"^\S*log_written_total\S* (\S+)$", text, re.MULTILINE))
+
+
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Both:
     return Both(tmp_path_factory.mktemp("both"))
@@ -125,14 +132,23 @@ def test_a_run_that_comes_after_gets_the_broker_and_the_services_go_on(shop: Bot
         assert "predict: " in shop.run("rollout", "status", "predict")
 
 
-def test_services_that_come_after_use_the_broker_of_the_run(shop: Both) -> None:
+def test_services_that_come_after_use_the_broker_of_the_run_and_predictions_lead_to_its_rows(
+    shop: Both,
+) -> None:
     shop.bring()
     with shop.up() as run:
         with Served(shop, "--port", "0") as served:
             served.ready()
             served.until(lambda: hears(served) and shop.stored())
             assert brokers(served, run) == [0, 1]
-            assert served.ask(4.0).value == 2 * 4.0 + BIAS
+            reply = served.ask(4.0, X_Firedoor_Source="orders-000001/7")
+            assert reply.value == 2 * 4.0 + BIAS
+            served.until(lambda: logged(served) > 0)
+            told = shop.run("trace", reply.headers["x-firedoor-prediction-id"])
+            assert "said by    late@1 (champion)" in told
+            assert "asked      x 4.0, who 'n4.0'" in told
+            assert "rows       orders-000001/7: cut by orders" in told
+            assert re.search(r"^ +store +written ", told, re.MULTILINE), told
             assert served.end() == 0
         assert run.poll() is None, "who ends with the services is not the run"
         shop.bring()
