@@ -74,6 +74,38 @@ def test_an_answer_that_is_not_what_was_asked_for_says_so(server: Served) -> Non
     assert "x-firedoor-variant" not in said.headers
 
 
+OUTPUT = b'[{"name":"score","shape":[1],"datatype":"FP64","data":[0.2]}]'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, "a", "p-9", 1, OUTPUT, arm="constant", degraded="features+constant",
+               features="weather=missing"),
+        Answer(200, "a", "p-9", 1, OUTPUT, model="late", version="2", arm="previous",
+               degraded="previous_version"),
+        Answer(200, "a", "p-9", 1, OUTPUT, model="late", version="3", arm="cached",
+               degraded="cached"),
+    ],
+    ids=lambda answer: answer.arm,
+)  # fmt: skip
+def test_what_headers_say_of_a_degraded_answer_tensors_have_in_their_parameters(
+    server: Served, answer: Answer
+) -> None:
+    server.service.reply = lambda _: answer
+    said = ask(server.port, "POST", "/v2/models/delays/infer", b'{"inputs":[]}')
+    told = msgspec.convert(said.json["parameters"], dict[str, str])
+    named = {
+        "variant": "variant", "model_version": "model-version", "arm": "arm",
+        "degraded": "degraded", "features": "features", "prediction_id": "prediction-id",
+    }  # fmt: skip
+    for name, header in named.items():
+        assert told.get(name, "") == said.headers.get(f"x-firedoor-{header}", ""), name
+    assert told["request_id"] == said.headers["x-request-id"] == "a"
+    assert told["degraded"] == answer.degraded
+    assert said.json["model_version"] == answer.version
+
+
 @pytest.mark.parametrize(
     ("retry_after_s", "header"), [(None, "1"), (0.01, "1"), (1.2, "2"), (1e9, "3600")]
 )
