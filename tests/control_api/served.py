@@ -18,9 +18,11 @@ from firedoor.adapters.memory import MemoryStore, MemoryStreams
 from firedoor.api.app import control_app
 from firedoor.api.server import serve_control
 from firedoor.api.tokens import Tokens
+from firedoor.control.changes import record
 from firedoor.spec.plan import Plan
 from firedoor.spec.referred import ModelPlan, StepNote
 from firedoor.spec.service_plan import ServicePlan
+from firedoor.wire.change import Change
 
 
 def make_served() -> Plan:
@@ -83,6 +85,10 @@ class Api:
         """Return what is kept under a key, as JSON."""
         found = self.store.values.get(key)
         return None if found is None else msgspec.json.decode(found)
+
+    async def said(self, change: Change) -> None:
+        """Have it be in the ledger that somebody changed something."""
+        await record(self.streams, change)
 
     def start(self) -> None:
         """Answer."""

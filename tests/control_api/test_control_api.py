@@ -6,9 +6,11 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from control_api.served import Api, serving
@@ -19,7 +21,10 @@ from firedoor.errors import DeclarationError
 from firedoor.gateway.http_server import bind
 from firedoor.rollout.guardrails import Trial
 from firedoor.rollout.state import Rollout, ServiceState, Target
+from firedoor.wire.change import Change
+from firedoor.wire.rollout_order import RolloutOrders
 from firedoor.wire.route import Arm, Route, encode_route
+from gateway.scripted import until
 
 BECAUSE = {"because": "it lies"}
 
@@ -100,7 +105,9 @@ def test_tokens_that_others_can_read_open_nothing(api: Api) -> None:
 def test_an_order_is_kept_with_who_and_why(api: Api) -> None:
     with api.client() as client:
         given = client.post("/rollouts/predict/start", json={**BECAUSE, "version": 4})
-        assert answer(given, 202) == {"service": "predict", "verb": "start", "number": 1}
+        assert answer(given, 202) == {
+            "service": "predict", "verb": "start", "number": 1, "taken": False, "said": [],
+        }  # fmt: skip
         answer(client.post("/rollouts/predict/abort", json=BECAUSE), 202)
         (start, abort) = api.value("orders.predict")["orders"]
         assert (start["verb"], start["by"], start["version"]) == ("start", "admin", 4)
@@ -108,6 +115,32 @@ def test_an_order_is_kept_with_who_and_why(api: Api) -> None:
         (latest, first) = client.get("/changes").json()
         assert (first["what"], first["about"]) == ("rollout start ordered", "predict")
         assert (latest["by"], latest["because"]) == ("admin", "it lies")
+
+
+def test_whoever_waits_hears_what_came_of_an_order_or_that_nobody_takes_it(api: Api) -> None:
+    order, kept = "/rollouts/predict/start?wait_s=20", "orders.predict"
+
+    def see_to(number: int, what: str) -> None:
+        """Do what the control process does with an order."""
+        change = Change(
+            at_s=time.time(), by="admin", because="so it is", what=what, about="predict"
+        )
+        asyncio.run(api.said(change))
+        asyncio.run(api.streams.put(kept, msgspec.json.encode(RolloutOrders(next_number=number))))
+
+    with api.client() as client, ThreadPoolExecutor(1) as pool:
+        waits = answer(client.post(order, json=BECAUSE), 202)
+        assert (waits["number"], waits["taken"], waits["said"]) == (1, False, []), "nobody drives"
+        asyncio.run(api.streams.beat("lease.predict", b"1"))
+        for number, what, status in ((2, "rollout started", 202), (3, "order refused", 409)):
+            given = pool.submit(client.post, order, json=BECAUSE)
+            until(lambda number=number: (api.value(kept) or {}).get("next_number") == number + 1)  # type: ignore[misc]
+            see_to(number + 1, what)
+            told = answer(given.result(20), status)
+            if status == 202:
+                assert (told["taken"], told["said"]) == (True, ["rollout started: so it is"])
+            else:
+                assert told["error"] == "order 3 was refused: so it is"
 
 
 def test_a_service_is_shown_with_route_state_and_orders(api: Api) -> None:

@@ -93,6 +93,10 @@ class Given(BaseModel):
     service: str
     verb: str
     number: int
+    taken: bool = Field(
+        description="Whether somebody has seen to it by now; else it waits, see `wait_s`."
+    )
+    said: list[str] = Field(description="What came of it: `rollout started: build 812 is better`.")
 
 
 class FlagAnswer(BaseModel):

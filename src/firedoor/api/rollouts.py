@@ -18,6 +18,7 @@ from firedoor.api.bodies import (
 )
 from firedoor.api.desk import At, Desk, Reader, Writer
 from firedoor.compose.rollout_desk import is_controlled, picture
+from firedoor.compose.rollout_desk import order as give_and_wait
 from firedoor.control.changes import changes
 from firedoor.control.orders import give, read_orders
 from firedoor.control.rollout_kept import rollout_key
@@ -25,6 +26,7 @@ from firedoor.errors import StoreRefused, StreamsUnavailable
 from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.rollout_order import RolloutOrder
 
+WAIT_MAX_S = 30.0
 VerbPath = Literal["start", "pause", "resume", "abort", "promote", "rollback"]
 Service = Annotated[str, InPath(min_length=1, max_length=60, description="Name of the service.")]
 REFUSED: dict[int | str, dict[str, Any]] = {
@@ -64,8 +66,19 @@ async def show_rollout(service: Service, at: At, _: Reader) -> RolloutAnswer:
 
 @rollouts_router.post("/rollouts/{service}/{verb}", status_code=202)
 async def order_rollout(
-    service: Service, verb: VerbPath, body: RolloutBody, at: At, who: Writer
-) -> Given:
+    service: Service,
+    verb: VerbPath,
+    body: RolloutBody,
+    at: At,
+    who: Writer,
+    wait_s: Annotated[
+        float,
+        Query(
+            ge=0, le=WAIT_MAX_S, allow_inf_nan=False,
+            description="How long to wait until it was seen to; one that is refused is 409 then.",
+        ),
+    ] = 0.0,
+) -> Given:  # fmt: skip
     """Order something of a rollout; it is seen to within a second or so."""
     name = at.service(service).name
     if verb != "start" and (body.version is not None or body.supersede or body.override):
@@ -82,7 +95,14 @@ async def order_rollout(
         override=body.override,
         second=body.second,
     )
-    return Given(service=name, verb=verb, number=await give(at.streams(), name, order))
+    if not wait_s:
+        number = await give(at.streams(), name, order)
+        return Given(service=name, verb=verb, number=number, taken=False, said=[])
+    taken = await give_and_wait(at.streams(), name, order, clock=at.clock, within_s=wait_s)
+    if taken.refusal:
+        raise HTTPException(409, f"order {taken.number} was refused: {taken.refusal}")
+    said = [f"{one.what}: {one.because}" for one in taken.said]
+    return Given(service=name, verb=verb, number=taken.number, taken=taken.taken, said=said)
 
 
 @rollouts_router.get("/changes")
