@@ -12,9 +12,12 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
@@ -24,6 +27,10 @@ from firedoor.wire.route import Arm, Route
 from serving.client import press
 from serving.pressing import BIAS, asked_for, last_of, under_load
 from serving.served import READY_S, Served, Shop
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # about its own dependencies
+    import tritonclient.http as triton
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,41 @@ def test_an_answer_says_which_version_gave_it_and_under_which_id(served: Served)
     assert reply.headers["x-request-id"] == "order-7"
     assert reply.headers["x-firedoor-prediction-id"]
     assert served.get("/readyz").status == 200
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_the_real_client_of_triton_gets_what_the_model_says_and_hears_of_a_fallback(
+    served: Served, *, binary: bool
+) -> None:
+    x = np.array([4.0, 5.5, 1e6]) + binary  # no request twice: a switch leaves what was cached
+    said = inferred(served, x, binary=binary)
+    np.testing.assert_array_equal(said.as_numpy("minutes"), 2 * x + BIAS)
+    told = said.get_response()["parameters"]
+    assert (told["variant"], told["arm"], told["degraded"]) == ("late@1", "champion", "")
+    served.shop.run("kill", "predict.route", "--because", "it is tried")
+    try:
+        served.until(lambda: served.ask(4.0).headers["x-firedoor-arm"] != "champion")
+        served.until(lambda: arms(inferred(served, x + at, binary=binary) for at in (10, 20, 30)))
+        said = inferred(served, x + 40, binary=binary)
+        np.testing.assert_array_equal(said.as_numpy("minutes"), [-1.0] * 3)
+        told = said.get_response()["parameters"]
+        assert (told["variant"], told["arm"], told["degraded"]) == ("", "constant", "constant")
+    finally:
+        served.shop.run("kill", "predict.route", "--off", "--because", "it was seen")
+    served.until(lambda: served.ask(4.0).headers["x-firedoor-arm"] == "champion")
+
+
+def inferred(served: Served, x: Any, *, binary: bool) -> Any:
+    tensor = triton.InferInput("x", list(x.shape), "FP64")
+    tensor.set_data_from_numpy(x, binary_data=binary)
+    wanted = [triton.InferRequestedOutput("minutes", binary_data=binary)]
+    with triton.InferenceServerClient(f"127.0.0.1:{served.port}", network_timeout=10) as client:
+        return client.infer("predict", [tensor], outputs=wanted)
+
+
+def arms(said: Iterable[Any]) -> bool:
+    """Return whether nobody was answered by a version: every gateway has heard of it."""
+    return {one.get_response()["parameters"]["arm"] for one in said} == {"constant"}
 
 
 def test_the_commands_that_cannot_begin_say_why_and_end_with_two(served: Served) -> None:
@@ -112,16 +154,25 @@ def test_ten_seconds_without_broker_and_control_fail_no_request_nor_does_a_worke
     assert load.variants == {"late@1": load.asked}
 
 
-def test_a_gateway_that_is_killed_is_there_again_at_the_same_port(served: Served) -> None:
-    killed = served.kill("gateway")
-    served.until(lambda: len({each.pid for each in served.processes("gateway")} - {killed}) == 2)
-    served.until(
-        lambda: all(
-            (state := served.state(number)) is not None and state.pid != killed and state.ready
-            for number in (1, 2)
+def test_a_gateway_that_is_killed_costs_what_it_had_not_answered_and_is_there_again(
+    served: Served,
+) -> None:
+    with under_load(served, rate=150.0) as load:
+        asked_for(served, load, 50)
+        killed = served.kill("gateway")
+        asked_for(served, load, 100)
+        served.until(lambda: len({e.pid for e in served.processes("gateway")} - {killed}) == 2)
+        served.until(
+            lambda: all(
+                (state := served.state(number)) is not None and state.pid != killed and state.ready
+                for number in (1, 2)
+            )
         )
-    )
-    assert served.ask(5.0).value == 2 * 5.0 + BIAS
+        asked_for(served, load, 50)
+    assert len(load.failed) <= load.rate / 2, load.failed
+    assert all("Incomplete" in each or "Reset" in each for each in load.failed), load.failed
+    assert load.variants == {"late@1": load.asked - len(load.failed)}
+    assert not load.degraded
 
 
 def test_the_control_api_is_where_it_was_said_to_be_also_after_its_process_was_killed(
