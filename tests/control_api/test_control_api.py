@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -15,7 +16,7 @@ import pytest
 
 from control_api.served import Api, serving
 from firedoor.api.app import BODY_BYTES
-from firedoor.api.server import serve_control
+from firedoor.api.server import CONNECTIONS_MAX, serve_control
 from firedoor.control.rollout_kept import Kept, encode_rollouts
 from firedoor.errors import DeclarationError
 from firedoor.gateway.http_server import bind
@@ -267,6 +268,43 @@ def test_a_body_that_is_too_large_is_refused_however_it_is_sent(api: Api) -> Non
         answer(client.post("/kill/predict/route", json=large), 413)
         answer(client.post("/kill/predict/route", content=pieces()), 413)
         assert client.get("/healthz").status_code == 200
+
+
+def test_a_request_that_breaks_off_changes_nothing(api: Api) -> None:
+    """What came of it may be JSON all the same."""
+    port, body = int(api.url.rpartition(":")[2]), b'{"because": "it lies"}'
+    head = (
+        f"POST /kill/predict/route HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        f"Authorization: Bearer {api.token('admin')}\r\nContent-Length: {len(body) + 1}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as wire:
+        wire.sendall(head.encode() + body)
+        wire.shutdown(socket.SHUT_WR)
+        assert wire.recv(1_000) == b""
+    with api.client() as client:
+        assert client.get("/flags").json()["flags"] == []
+    assert api.value("flags") is None
+
+
+def test_clients_that_send_no_request_do_not_keep_others_out(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firedoor.api.server.REQUEST_S", 0.3)
+    port = int(api.url.rpartition(":")[2])
+    begun = b"POST /kill/predict/route HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n"
+    with ExitStack() as held:
+        for number in range(CONNECTIONS_MAX):
+            wire = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            wire.sendall((b"", begun)[number % 2])
+
+        def answered() -> bool:
+            return httpx.get(f"{api.url}/healthz", trust_env=False).status_code == 200
+
+        assert not answered(), "all places are taken"
+        until(answered)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as wire:
+        wire.sendall(begun + b"\r\n{")
+        assert wire.recv(1_000) == b"", "a body that does not come ends it as well"
 
 
 def test_a_head_that_is_too_large_is_refused(api: Api) -> None:

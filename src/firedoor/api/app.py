@@ -100,7 +100,7 @@ async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 class BodyBound:
-    """Refuses a body that is larger than any that is needed, however it is sent."""
+    """Refuses a body that is larger than any that is needed, and one that breaks off."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Stand before an app."""
@@ -111,7 +111,10 @@ class BodyBound:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = await _read_body(receive)
+        try:
+            body = await _read_body(receive)
+        except ConnectionAbortedError:
+            return
         if body is None:
             told = f"a body may have {BODY_BYTES} bytes"
             response = JSONResponse({"error": told}, 413, {"Connection": "close"})
@@ -121,12 +124,16 @@ class BodyBound:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Return the body of a request; None if it is too large."""
+    """Return the body of a request; None if it is too large.
+
+    Raises:
+        ConnectionAbortedError: if the client hung up before the end: a part of a request is none.
+    """
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return bytes(body)
+            raise ConnectionAbortedError
         body += message.get("body", b"")
         if len(body) > BODY_BYTES:
             return None

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from firedoor.errors import DeclarationError
 
@@ -21,6 +22,31 @@ GRACE_S = 2.0
 CONNECTIONS_MAX = 64
 HEAD_BYTES = 32 * 2**10
 IDLE_S = 5
+REQUEST_S = 10.0
+"""From one answer to the end of the next request."""
+
+
+class _Patient(H11Protocol):
+    """Waits so long for a request, and no longer: who sends none takes a place all the same."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first one."""
+        super().connection_made(transport)
+        self._await_request()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next one."""
+        super().on_response_complete()
+        self._await_request()
+
+    def _await_request(self) -> None:
+        """Look in a while whether head and body have come."""
+        self.loop.call_later(REQUEST_S, self._look, self.cycle)
+
+    def _look(self, before: RequestResponseCycle | None) -> None:
+        """Hang up, if they have not."""
+        if (self.cycle is before or self.cycle.more_body) and not self.transport.is_closing():
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -61,7 +87,7 @@ async def serve_control(
     server = _Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=_Patient,
             ws="none",
             lifespan="off",
             log_config=None,
