@@ -139,6 +139,9 @@ NOT_FOUND = {
     "/v2/models/%2e%2e/passwd": "no service '..'",
     "/v2/models/d%0d%0aSet-Cookie:a/infer": "no service 'd\\r\\nSet-Cookie:a'",
     "//livez": "nothing at '//livez'",
+    "http://[/livez": "nothing at 'http://[/livez'",
+    "http://[x]:y/livez": "nothing at 'http://[x]:y/livez'",
+    "*": "nothing at '*'",
 }
 
 

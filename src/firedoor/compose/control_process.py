@@ -42,7 +42,7 @@ CONNECT_MIN_S, CONNECT_MAX_S = 0.2, 5.0
 AWAY_S = 3.0
 """After so long without an answer the broker is looked for anew: it may be elsewhere."""
 AGAIN_S = 5.0
-"""Before a service is driven again that could not be."""
+"""Before a service is driven again that could not be, and the API is."""
 BY = "a rollout"
 
 _log = logging.getLogger(__name__)
@@ -94,9 +94,7 @@ class ControlProcess:
         async with asyncio.TaskGroup() as group:
             aside = [
                 group.create_task(self._journaling.run()),
-                group.create_task(
-                    self.serve_api(plan, project, lambda: self._streams, self._clock)
-                ),
+                group.create_task(self._answer_api(plan, project)),
                 group.create_task(self._control(plan, project)),
             ]
             await self._leave.wait()
@@ -104,6 +102,24 @@ class ControlProcess:
                 task.cancel()
         self._journaling.close()
         return LEFT
+
+    async def _answer_api(self, plan: Plan, project: Project) -> None:
+        """Answer the API, for ever; under a supervisor what keeps it from that stops no rollout.
+
+        Raises:
+            FiredoorError: if it cannot begin, where somebody started this by hand and reads why.
+        """
+        told = ""
+        while True:
+            try:
+                await self.serve_api(plan, project, lambda: self._streams, self._clock)
+            except FiredoorError as error:
+                if not self.options.supervised:
+                    raise
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("the control API does not answer, and is tried again: %s", told)
+            await self._clock.wait(AGAIN_S)
 
     async def _control(self, plan: Plan, project: Project) -> None:
         """Connect, and drive while this one may, for ever."""

@@ -150,7 +150,10 @@ def target_of(raw: bytes) -> tuple[str, str]:
     """Return path and query of a request's target, also of one that names the host."""
     text = raw.decode("latin-1")
     if not text.startswith("/"):
-        split = urllib.parse.urlsplit(text)
+        try:
+            split = urllib.parse.urlsplit(text)
+        except ValueError:  # the host in it cannot be one, and nothing is at such a path
+            return text, ""
         return split.path or "/", split.query
     path, _, rest = text.partition("?")
     return path.partition("#")[0], rest.partition("#")[0]
