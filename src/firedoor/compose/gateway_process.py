@@ -7,6 +7,7 @@ keep it from answering. It needs the project's folder, and nobody.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -14,7 +15,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,8 @@ from firedoor.spec.plan import Plan
 LEFT, REFUSED = 0, 2
 LOOPBACK = "127.0.0.1"
 SAY_S = 0.2
+AGAIN_S = 1.0
+"""Before something beside requests is begun anew that failed."""
 YIELD_S = 30.0
 """Longest that a gateway leaves requests to others because it has no model ready itself."""
 GARBAGE = (20_000, 50, 100)
@@ -118,10 +121,11 @@ class GatewayProcess:
                 clock=self._clock, tasks=tasks,
             )  # fmt: skip
             log = PredictionWriter(clock=self._clock)
-            tasks.create_task(log.run())
+            tasks.create_task(self._beside("the prediction log", log.run))
             stack.push_async_callback(log.close)
             stack.push_async_callback(self._journaling.finish)
-            stack.callback(tasks.create_task(self._journaling.run()).cancel)
+            journaling = self._beside("the journal", self._journaling.run)
+            stack.callback(tasks.create_task(journaling).cancel)
             paths = {
                 service.name: await stack.enter_async_context(
                     ServicePath(
@@ -144,6 +148,17 @@ class GatewayProcess:
             await feed.begin()
             await self._serve(feed, folder, paths, view, name)
         return LEFT
+
+    async def _beside(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something until it is done; a fault in it costs no request, and it is begun anew."""
+        while True:
+            try:
+                await work()
+            except Exception:  # noqa: BLE001 - requests are answered without it
+                _log.exception("%s failed, and is begun anew", what)
+                await self._clock.wait(AGAIN_S)
+            else:
+                return
 
     def _reached(self, log: PredictionWriter, streams: Streams | None) -> None:
         """Write to a broker from now on; None: to none."""
@@ -242,7 +257,8 @@ class GatewayProcess:
                 bound = self._bound()
                 own = await server.listen(bind(LOOPBACK, 0, shared=False))
                 state = GatewayState(pid=os.getpid(), name=name, own=f"http://{LOOPBACK}:{own}")
-                aside.append(group.create_task(self._say(feed, folder, paths, state)))
+                say = functools.partial(self._say, feed, folder, paths, state)
+                aside.append(group.create_task(self._beside("what is said of it", say)))
                 await self._until_of_use(folder, paths)
                 port = await server.listen(bound)
                 self._url = f"http://{self.options.host}:{port}"

@@ -100,7 +100,8 @@ class PredictionWriter:
             self._due.set()
 
     async def run(self) -> None:
-        """Write what was taken, until ``close``. One at a time."""
+        """Write what was taken, until ``close``. One at a time; after a fault, anew."""
+        self._ended.clear()
         try:
             while not self._closing:
                 with contextlib.suppress(TimeoutError):
