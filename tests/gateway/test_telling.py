@@ -47,6 +47,33 @@ MANIFEST = Manifest(
 )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        (("score",), ""),
+        ((), ""),
+        (("chance", "minutes"), "constant says score, where delays@2 says chance, minutes"),
+    ],
+)
+def test_a_constant_that_is_no_answer_of_the_model_is_told_before_it_is_needed(
+    outputs: tuple[str, ...], told: str
+) -> None:
+    signature = Signature(outputs=tuple(Field(name=name, dtype="Float64") for name in outputs))
+    manifest = msgspec.structs.replace(MANIFEST, signature=signature)
+
+    async def main() -> None:
+        stage = Stage()
+        stage.options[CHAMPION] = {"manifest": manifest}
+        declared = plan(fallback=FallbackPlan(constant={"score": 0.2}))
+        async with serving(stage, route(), of=declared) as path:
+            facts = path.facts()
+            assert facts.ready
+            assert told in facts.because
+            assert bool(told) == bool(facts.because)
+
+    run(main())
+
+
 def test_facts_tell_each_version_once_and_what_is_wrong() -> None:
     async def main() -> None:
         stage = Stage()

@@ -162,9 +162,21 @@ def _complaints(parts: Parts, live: Live) -> list[str]:
             f"the control plane was not heard of for {age_s:.0f} s: all goes to the champion"
         )
     said += _beside(parts)
+    said += _misnamed(parts, live)
     if parts.broken:
         said.append(f"beside requests: {parts.broken}")
     return said
+
+
+def _misnamed(parts: Parts, live: Live) -> list[str]:
+    """Return that the declared constant is no answer of this model, before it is needed as one."""
+    constant, manifest = parts.plan.fallback.constant, live.champion.variant.manifest
+    outputs = [] if manifest is None else [field.name for field in manifest.signature.outputs]
+    if constant is None or not all(outputs) or not outputs or set(constant) == set(outputs):
+        return []
+    said, name = ", ".join(sorted(constant)), live.champion.name
+    wanted = ", ".join(sorted(outputs))
+    return [f"the fallback constant says {said}, where {name} says {wanted}: declare the same"]
 
 
 def _beside(parts: Parts) -> list[str]:
