@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,17 +14,23 @@ import pytest
 from adapters.files.bundles import make_folder
 from cli.stored import firedoor, make_project, rows_died
 from control.world import World, make_plan
+from firedoor.adapters.nats import server
+from firedoor.adapters.nats.streams import connect
 from firedoor.cli.asking import parse_when
 from firedoor.compose.models import Models
 from firedoor.compose.runs import Runs
+from firedoor.compose.serving_folder import ServingFolder
+from firedoor.control import orders
 from firedoor.errors import DeclarationError
 from firedoor.spec.plan import Plan
 from firedoor.testing.conformance.store import SERVICE
 from firedoor.wire.fetching import encode_columns
 from firedoor.wire.prediction import Feature, PredictionRecord, encode_chunk
+from firedoor.wire.rollout_order import RolloutOrder
 from firedoor.wire.run import Code, Input, RunRecord
 from firedoor.wire.serving import Form
 
+ORDER = RolloutOrder(number=0, verb="abort", by="ann", because="it lies", at_s=5.0)
 MADE_S = 1_767_225_700.0
 """Long before it is kept, which says nothing of it."""
 
@@ -57,14 +64,18 @@ def record(number: int, **more: object) -> PredictionRecord:
     return PredictionRecord(**{**fields, **more})  # type: ignore[arg-type]
 
 
-def planned() -> Plan:
+def planned_rows() -> Plan:
     plan = make_plan()
     zones = tuple(
         msgspec.structs.replace(zone, sensitive=("tailnum",) if zone.name == "clean" else ())
         for zone in plan.zones
     )
+    return msgspec.structs.replace(plan, zones=zones)
+
+
+def planned() -> Plan:
     service = msgspec.structs.replace(SERVICE, key="tailnum")
-    return msgspec.structs.replace(plan, zones=zones, services=(service,))
+    return msgspec.structs.replace(planned_rows(), services=(service,))
 
 
 async def predicted(world: World) -> None:
@@ -144,6 +155,44 @@ def test_the_same_is_json_when_asked_for(kept: Path) -> None:
     ]  # fmt: skip
     assert told["model"]["run"] == "train-1"
     assert told["origin"]["line"] == 15
+
+
+def test_services_apart_from_the_run_are_reached_and_their_predictions_lead_to_its_rows(
+    tmp_path: Path,
+) -> None:
+    """Two files, two pipelines, one project: the run's is the one that ran last."""
+    project = make_project(tmp_path, rows_died, planned_rows())
+    served = msgspec.structs.replace(planned(), pipeline="served", zones=(), edges=())
+
+    async def log(url: str, user: str, password: str) -> None:
+        streams = await connect(url, pipeline="served", user=user, password=password)
+        await streams.declare(served)
+        assert await streams.log_predictions(encode_chunk([record(3)]))
+        await orders.give(streams, "predict", ORDER)
+        await streams.close()
+
+    with server.start(project.folder, served) as local:
+        endpoint = local.endpoint()
+        asyncio.run(log(endpoint.url, endpoint.user or "", endpoint.password or ""))
+    folder = ServingFolder(project, print)
+    folder.create()
+    folder.write_plan(served)
+
+    told = firedoor(tmp_path, "trace", id_of(3)).output
+    assert "said by    delays@1 (champion), gateway host7" in told
+    assert "rows       flights-000002/4: cut by flights at" in told
+    assert "tailnum '***'" in told, "what a zone of the run calls sensitive is so here too"
+    row = firedoor(tmp_path, "trace", "flights-000002/4")
+    assert row.exit_code == 0, row.output + row.stderr
+    status = firedoor(tmp_path, "rollout", "status", "predict")
+    assert status.exit_code == 0, status.output + status.stderr
+    assert status.output.startswith("predict: the champion of the registry answers")
+    assert "waits: abort, ordered by ann: it lies" in status.output
+    assert "rollout abort ordered" in firedoor(tmp_path, "changes").output
+    exported = firedoor(tmp_path, "predictions", "export", "--to", str(tmp_path / "seen.parquet"),
+                        "--since", "2026-01-01T00:00")  # fmt: skip
+    assert "1 rows of 1 predictions" in exported.output
+    assert pl.read_parquet(tmp_path / "seen.parquet")["tailnum"].to_list() == ["***"]
 
 
 def test_what_is_not_known_of_a_prediction_is_said(kept: Path) -> None:

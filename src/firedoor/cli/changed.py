@@ -9,10 +9,11 @@ import msgspec
 import typer
 
 from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask
-from firedoor.cli.flagging import desk
+from firedoor.compose.reaching import GLANCE_S, reach
 from firedoor.control.board import align
 from firedoor.control.causes import clock
 from firedoor.control.changes import changes, show_changes
+from firedoor.wire.change import Change
 
 
 def changed(
@@ -26,8 +27,11 @@ def changed(
     """Show who changed what and why, the newest first: flags, switches, rollouts, zones."""
 
     async def work() -> None:
-        async with desk(project, nats) as at:
-            found = await changes(at.streams().streams, limit, about=about)
+        found: list[Change] = []
+        async with reach(project, nats=nats, services=True, open_s=GLANCE_S) as reached:
+            for one in filter(None, (reached, reached.beside)):
+                found += await changes(one.streams, limit, about=about)
+        found = sorted(found, key=lambda change: change.at_s, reverse=True)[:limit]
         if as_json:
             print(msgspec.json.encode(found).decode())
             return

@@ -54,11 +54,9 @@ def export_predictions(
         since_s, until_s = parse_when("since", since, now_s), parse_when("until", until, now_s)
         if since_s >= until_s:
             raise DeclarationError("since", since, "is not before --until", "swap them")
-        async with reach(project, nats=nats) as reached:
-            plan = reached.plan
-            hidden = frozenset(name for zone in plan.zones for name in zone.sensitive)
+        async with reach(project, nats=nats, services=True) as reached:
             records = predictions_between(reached.streams, since_s, until_s, service)
-            return await export(records, to, frozenset() if unmasked else hidden)
+            return await export(records, to, frozenset() if unmasked else reached.sensitive)
 
     done = ask(work())
     if as_json:

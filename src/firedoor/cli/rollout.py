@@ -79,7 +79,7 @@ def status(
 
     async def work() -> None:
         before: list[str] = []
-        async with reach(project, nats=nats) as reached:
+        async with reach(project, nats=nats, services=True) as reached:
             while True:
                 now = await _texts(reached, service, as_json=as_json)
                 if now != before:
@@ -166,7 +166,7 @@ def _order(
     clock = SystemClock()
 
     async def work() -> Taken:
-        async with reach(project, nats=nats) as reached:
+        async with reach(project, nats=nats, services=True) as reached:
             known_service(reached.plan, service)
             wanted = RolloutOrder(
                 number=0, verb=verb, by=somebody(), because=because, at_s=clock.utc_s(),

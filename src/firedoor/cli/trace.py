@@ -50,8 +50,8 @@ def trace(
                 "`firedoor dlq` names rows that died"
             )
             raise NotKnown(message)
-        async with reach(project, nats=nats) as reached:
-            name = row or ""
+        name = row or ""
+        async with reach(project, nats=nats, services=is_prediction(name)) as reached:
             if is_prediction(name):
                 return await trace_prediction(reached, project, name)
             if file is not None and line is not None:

@@ -99,7 +99,7 @@ async def trace_prediction(reached: Reached, project: Path, prediction: str) -> 
     """
     plan = reached.plan
     record, label = await find_prediction(reached.streams, plan, prediction)
-    hidden = frozenset(name for zone in plan.zones for name in zone.sensitive)
+    hidden = reached.sensitive
     rows = rows_of(record, hidden)
     origin, unknown = await _origin(reached, record)
     known = {service.name: service.version for service in plan.services}
@@ -159,10 +159,13 @@ async def _origin(reached: Reached, record: PredictionRecord) -> tuple[Story | N
     """Return the way of the rows that a caller says it asked for, or why that is not known."""
     if not record.source:
         return None, "the caller did not say (X-Firedoor-Source: flights-000123/17)"
-    try:
-        return await provenance.trace(reached.streams, reached.plan, record.source), ""
-    except FiredoorError as error:
-        return None, str(error)
+    unknown = ""
+    for one in filter(None, (reached, reached.beside)):
+        try:
+            return await provenance.trace(one.streams, one.plan, record.source), ""
+        except FiredoorError as error:
+            unknown = str(error)
+    return None, unknown
 
 
 def _model(record: PredictionRecord, project: Path) -> ModelStory:

@@ -23,6 +23,7 @@ from firedoor.adapters.nats.link import OPEN_S
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.credentials import endpoint_of
 from firedoor.compose.project import Endpoint, Project
+from firedoor.compose.serving_folder import ServingFolder
 from firedoor.control.status import Snapshot, decode_snapshot, remember, take
 from firedoor.errors import NotKnown, ProjectBusy, StreamsUnavailable
 from firedoor.ports.streams import Streams
@@ -43,6 +44,14 @@ class Reached:
     plan: Plan
     folder: Path
     """``.firedoor``."""
+    beside: Reached | None = None
+    """Of services: the pipeline that ran last in the project, where that is another one."""
+
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """Return the columns that a zone of either declares to be so."""
+        plans = (self.plan,) if self.beside is None else (self.plan, self.beside.plan)
+        return frozenset(name for plan in plans for zone in plan.zones for name in zone.sensitive)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +71,7 @@ async def reach(
     *,
     nats: str | None = None,
     change: bool = False,
+    services: bool = False,
     patience_s: float = PATIENCE_S,
     open_s: float = OPEN_S,
 ) -> AsyncIterator[Reached]:
@@ -71,6 +81,8 @@ async def reach(
         directory: what ``.firedoor`` is in.
         nats: address of the broker, if it is not the project's own.
         change: whether dead letters are going to be changed: one command at a time does that.
+        services: whether those of the pipeline are meant whose services are served, which may be
+            another one than ran last.
         patience_s: how long an answer is waited for, where nothing is changed.
         open_s: how long a connection is.
 
@@ -80,7 +92,7 @@ async def reach(
         StreamsUnavailable: if the broker does not answer.
     """
     project = Project.at(directory)
-    plan = await asyncio.to_thread(project.read_plan)
+    plans = await asyncio.to_thread(_served if services else _ran, project)
     async with AsyncExitStack() as stack:
         if change:
             stack.enter_context(_changing(project.folder))
@@ -92,19 +104,23 @@ async def reach(
             endpoint = Endpoint(url=own.url, user=own.user, password=own.password)
         else:
             endpoint = _endpoint(project, nats)
-        try:
-            streams = await connect_to(
-                endpoint,
-                pipeline=plan.pipeline,
-                write_s=WRITE_S if change else patience_s,
-                read_s=patience_s,
-                open_s=open_s,
-            )
-        except StreamsUnavailable as error:
-            message = f"{error}; `firedoor status` tells how the run was when it last did"
-            raise StreamsUnavailable(message) from error
-        stack.push_async_callback(streams.close)
-        yield Reached(streams=streams, plan=plan, folder=project.folder)
+        found: Reached | None = None
+        for plan in plans:
+            try:
+                streams = await connect_to(
+                    endpoint,
+                    pipeline=plan.pipeline,
+                    write_s=WRITE_S if change else patience_s,
+                    read_s=patience_s,
+                    open_s=open_s,
+                )
+            except StreamsUnavailable as error:
+                message = f"{error}; `firedoor status` tells how the run was when it last did"
+                raise StreamsUnavailable(message) from error
+            stack.push_async_callback(streams.close)
+            found = Reached(streams=streams, plan=plan, folder=project.folder, beside=found)
+        assert found is not None, "one plan is there at least"
+        yield found
 
 
 @asynccontextmanager
@@ -142,6 +158,30 @@ async def look(
         else:
             snapshot = remember(plan, taken, before)
             yield Sight(plan=plan, snapshot=snapshot, running=True, streams=reached.streams)
+
+
+def _ran(project: Project) -> tuple[Plan, ...]:
+    """Return the pipeline that runs, or ran last. Raises as ``Project.read_plan``."""
+    return (project.read_plan(),)
+
+
+def _served(project: Project) -> tuple[Plan, ...]:
+    """Return the pipeline whose services are served, last; before it one that ran, if another.
+
+    Raises:
+        NotKnown, StoreRefused: if there is neither, or it was written by another version.
+    """
+    try:
+        served = ServingFolder(project, lambda _: None).read_plan()
+    except NotKnown:
+        return _ran(project)
+    try:
+        ran = project.read_plan()
+    except NotKnown:
+        return (served,)
+    if ran.pipeline == served.pipeline:
+        return (msgspec.structs.replace(ran, services=served.services),)
+    return (ran, served)
 
 
 def current_lookups(folder: Path) -> dict[str, str]:
