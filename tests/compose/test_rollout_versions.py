@@ -68,3 +68,25 @@ def test_a_person_may_have_promoted_what_is_not_qualified_or_was_barred(project:
         asyncio.run(versions(project).promote(2, because="", anyway=False))
     asyncio.run(versions(project).promote(2, because="it was not", anyway=True))
     assert champion(project) == 2
+
+
+@pytest.mark.parametrize(
+    ("because", "kept"),
+    [
+        (
+            "it raised:\n  model.py:3 in predict\n\tKeyError",
+            "it raised: model.py:3 in predict KeyError",
+        ),
+        ("\x1b[31mred\x00", "[31mred"),
+        ("x" * 5_000, ""),
+        (" \n", "no reason was given"),
+    ],
+)
+def test_no_reason_keeps_a_rollout_from_its_end(project: Project, because: str, kept: str) -> None:
+    """A traceback, or whatever somebody sends over the API."""
+    asyncio.run(versions(project).promote(2, because=because, anyway=False))
+    asyncio.run(versions(project).roll_back(2, because=because))
+    asyncio.run(versions(project).quarantine(2, because=because))
+    barred = asyncio.run(versions(project).find(2)).barred
+    assert barred == kept or (not kept and barred.startswith("xxx"))
+    assert champion(project) == 1

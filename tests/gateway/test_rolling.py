@@ -157,6 +157,21 @@ def test_a_candidate_that_cannot_be_loaded_trips_and_costs_nothing() -> None:
     run(main())
 
 
+def test_what_keeps_the_champion_from_being_loaded_too_is_no_candidates_fault() -> None:
+    """The service's code was changed for the worse: no version is barred for it."""
+
+    async def main() -> None:
+        stage = Stage()
+        for arm in (CHAMPION, CANDIDATE):
+            stage.options[arm] = {"fails": "ImportError in predict"}
+        async with serving(stage, canary(weight=1.0)) as path:
+            await CLOCK.wait(5)
+            assert path.evidence(0.0).trips == {}
+            assert "cannot be opened" in path.facts().because
+
+    run(main())
+
+
 def test_an_answer_between_them_ends_a_row_of_wrong_ones() -> None:
     async def main() -> None:
         stage = Stage()

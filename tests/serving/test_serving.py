@@ -236,6 +236,20 @@ def test_a_version_that_fails_is_rolled_back_and_barred_and_costs_no_answer(
     assert packs, f"what late@{number} failed at is kept for its successor"
 
 
+def test_a_version_that_cannot_be_loaded_is_barred_and_rollouts_go_on(served: Served) -> None:
+    """Why it cannot is a traceback, of several lines."""
+    number = served.shop.add(55.0, "unloadable")
+    with under_load(served) as load:
+        served.shop.run("rollout", "start", "predict", "--because", "it is\nnew")
+        served.until(lambda: last_of(served) == "rollout quarantined")
+        version = served.shop.models.read("late").state.versions[-1]
+        assert (version.number, version.state) == (number, "quarantined")
+        again = served.shop.run("rollout", "start", "predict", "--version", str(number), code=4)
+        assert "is quarantined (it cannot be loaded: " in again, "orders are seen to"
+    assert load.failed == []
+    assert not load.degraded
+
+
 # ---- without anybody
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from firedoor.compose.models import Models
-from firedoor.errors import NotKnown
+from firedoor.errors import NotKnown, shorten
 from firedoor.ports.rollouts import FoundVersion, LiveVersion
 from firedoor.registry.model import ModelState, Version, resolve, version_of
 from firedoor.rollout.state import Target
+from firedoor.wire.bundle import TEXT_MAX
 
 A_STATE = {"candidate": "is a candidate", "retired": "is retired", "quarantined": "is quarantined"}
 
@@ -34,15 +35,15 @@ class RegistryVersions:
 
         That it was qualified against another champion is no matter: it was compared with this one.
         """
-        await asyncio.to_thread(self._promote, version, because, anyway=anyway)
+        await asyncio.to_thread(self._promote, version, line_of(because), anyway=anyway)
 
     async def quarantine(self, version: int, *, because: str) -> None:
         """Bar its content; one that is barred already is fine."""
-        await asyncio.to_thread(self._quarantine, version, because)
+        await asyncio.to_thread(self._quarantine, version, line_of(because))
 
     async def roll_back(self, of: int, *, because: str) -> None:
         """Have the version before ``of`` be the champion; where it is already, fine."""
-        await asyncio.to_thread(self._roll_back, of, because)
+        await asyncio.to_thread(self._roll_back, of, line_of(because))
 
     # ---- blocking
 
@@ -86,6 +87,15 @@ class RegistryVersions:
     def _roll_back(self, of: int, because: str) -> None:
         if self._models.read(self._model).state.champion == of:
             self._models.rollback(f"{self._model}@{of}", because=because)
+
+
+def line_of(because: str) -> str:
+    """Return a reason as the registry keeps it: one printable line.
+
+    It may be a traceback, or whatever a person sent; no reason may keep a rollout from its end.
+    """
+    plain = "".join(char if char.isprintable() else " " for char in because)
+    return shorten(" ".join(plain.split()), TEXT_MAX) or "no reason was given"
 
 
 def _target(state: ModelState, number: int | None) -> Target | None:

@@ -9,6 +9,7 @@ from firedoor.errors import (
     ArtifactsFull,
     BundleDamaged,
     ChangedMeanwhile,
+    DeclarationError,
     ModelRefused,
     NotKnown,
 )
@@ -18,7 +19,7 @@ from firedoor.rollout.events import Done, Event, Note, Promote, Quarantine, Retu
 from firedoor.wire.change import Change
 
 BY = "firedoor"
-REFUSALS = (ModelRefused, NotKnown, BundleDamaged, ArtifactsFull)
+REFUSALS = (ModelRefused, NotKnown, BundleDamaged, ArtifactsFull, DeclarationError)
 
 
 async def tell_registry(

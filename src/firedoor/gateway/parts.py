@@ -88,15 +88,20 @@ class Parts:
         return bool(self.switches) and self.switches.killed(capability, key)
 
     def look_for_trips(self) -> None:
-        """See whether workers of the candidate die, or it cannot be loaded at all."""
-        arm = self.trial.candidate
+        """See whether workers of the candidate die, or it cannot be loaded at all.
+
+        Where the champion was never loaded either, it is what both need, the service's code for
+        one, and no version is barred for that.
+        """
+        arm, live = self.trial.candidate, self.versions.live
         if arm is None:
             return
+        alone = live is not None and live.champion.admitted
         because = self.versions.failure(arm)
-        if because:
+        if because and alone:
             self.trial.trips.unloadable(because)
         for held in self.versions.held:
-            if held.arm == arm:
+            if held.arm == arm and (alone or held.state != "failed"):
                 self.trial.trips.look(held.variant.facts)
 
 
