@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from control.rollout_world import POLICY, RolloutWorld, make_plan, target, world
+from firedoor.adapters.memory.streams import MemoryStreams
 from firedoor.control.changes import changes
+from firedoor.errors import LedgerFull
 from firedoor.rollout.requalify import ReplayOutcome
 from firedoor.testing.loop import run
 from firedoor.wire.evidence import Counts
@@ -211,6 +213,23 @@ def test_answers_that_the_broker_loses_change_nothing() -> None:
 
     run(story(done=True))
     run(story(done=False))
+
+
+def test_a_ledger_that_is_full_stops_no_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> None:
+        message = "the ledger has no room for what people do"
+        raise LedgerFull(message)
+
+    async def story() -> None:
+        async with world(rates={2: 0.5}) as one:
+            await one.order("start", 2)
+            monkeypatch.setattr(MemoryStreams, "enter", full)
+            kept = await one.until_over(200)
+            assert kept.state.ended[-1].phase == "quarantined"
+            assert one.registry.calls == ["quarantine 2"]
+            assert any("written down nowhere else" in line for line in one.told)
+
+    run(story())
 
 
 def test_a_promotion_and_a_rollback_by_hand_are_followed_at_once() -> None:

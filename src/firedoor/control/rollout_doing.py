@@ -10,6 +10,7 @@ from firedoor.errors import (
     BundleDamaged,
     ChangedMeanwhile,
     DeclarationError,
+    LedgerFull,
     ModelRefused,
     NotKnown,
 )
@@ -55,7 +56,7 @@ async def tell_registry(
 async def write_down(
     note: Note, streams: Streams, *, service: str, at_s: float, tell: Callable[[str], None]
 ) -> None:
-    """Keep a change for good, and say a line.
+    """Keep a change for good, and say a line. A ledger that is full stops no rollout.
 
     Raises:
         StreamsUnavailable: if the broker is away.
@@ -65,5 +66,8 @@ async def write_down(
         at_s=at_s, by=note.by or BY, because=note.because, what=note.what, about=service,
         before=note.before, after=note.after,
     )  # fmt: skip
-    await changes.record(streams, change)
+    try:
+        await changes.record(streams, change)
+    except LedgerFull as full:
+        tell(f"{service}: what follows is written down nowhere else: {full}")
     tell(f"{service}: {note.what}{by}: {note.because}")
