@@ -189,7 +189,7 @@ def _beside(parts: Parts) -> list[str]:
 def _failing(parts: Parts) -> tuple[Failing, ...]:
     """Return what is failed at lately, in the words of whose code it is."""
     now_s, found = parts.clock.now_s(), list[Failing]()
-    for held in parts.versions.held:
+    for held in _named(parts):
         found += held.trouble.failing(held.name, now_s)
     if parts.ladder.function_because:
         ladder = parts.ladder
