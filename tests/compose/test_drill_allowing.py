@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from control.rollout_world import make_plan as make_service
+from control.rollout_world import target
 from control.world import make_plan
 from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.memory.store import MemoryStore
@@ -19,7 +22,9 @@ from firedoor.compose.drill_allowing import (
     read_promises,
     require_leave,
 )
+from firedoor.control.rollout_kept import Kept, encode_rollouts
 from firedoor.errors import DrillRefused
+from firedoor.rollout.state import Hold, Rollout, ServiceState
 
 NOW_S = 10_000.0
 WELL = (Promise(zone="clean", indicator="availability", left=0.9),)
@@ -51,6 +56,27 @@ def test_a_budget_of_which_too_little_is_left_is_refused() -> None:
     low = Promise(zone="store", indicator="freshness", left=0.49)
     with pytest.raises(DrillRefused, match="49% of the error budget of store for freshness"):
         asked((*WELL, low))
+
+
+@pytest.mark.parametrize("hold", ["", "no_verdict", "drill"])
+def test_a_rollout_under_way_is_refused_but_for_one_that_waits_for_drills(hold: Hold) -> None:
+    rollout = Rollout(
+        number=1, candidate=target(2), last_live=target(1), by="ann", phase="held", hold=hold
+    )
+    state = ServiceState(service="predict", live=target(1), current=rollout)
+
+    async def main() -> None:
+        streams = MemoryStreams(MemoryStore(), SystemClock())
+        await give_leave(streams, Leave(by="ann", because="practice", at_s=NOW_S - 60))
+        await streams.put("rollout.predict", encode_rollouts(Kept(state=state)))
+        plan = replace(make_plan(), services=(make_service(),))
+        await require_leave(streams, plan, WELL, at_s=NOW_S)
+
+    if hold == "drill":
+        asyncio.run(main())
+    else:
+        with pytest.raises(DrillRefused, match="a rollout of predict is under way"):
+            asyncio.run(main())
 
 
 def test_an_alert_that_fires_is_refused(tmp_path: Path) -> None:

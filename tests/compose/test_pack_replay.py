@@ -45,7 +45,13 @@ class Service:
 
 def pack_of(gateway: str, *signatures: str, good: int = 0) -> Pack:
     requests = [
-        Replayable(kind="failing", form=1, body=f"{gateway}{n}".encode(), signature=signature)
+        Replayable(
+            kind="failing",
+            form=1,
+            body=f"{gateway}{n}".encode(),
+            signature=signature,
+            outcome=13 if signature == "SIGSEGV" else 10,
+        )
         for n, signature in enumerate(signatures)
     ]
     requests += [Replayable(kind="good", form=1, body=b"good") for _ in range(good)]
@@ -101,9 +107,20 @@ class World:
 def test_one_gateway_of_several_replays_the_packs_of_all() -> None:
     world = World(a=Service(), b=Service(), c=Service())
     found = world.outcome()
-    assert found == ReplayOutcome(failing={"SIGSEGV": (2, 0), "ValueError m.py:3": (1, 0)}, good=5)
+    failing = {"SIGSEGV": (2, 0), "ValueError m.py:3": (1, 0)}
+    assert found == ReplayOutcome(failing=failing, good=5, kinds=("died", "raised"))
     asked = [len(service.asked) for service in world.services.values()]
     assert sorted(asked) == [0, 0, len(PACKS)]
+
+
+def test_the_control_process_is_told_in_which_ways_the_last_version_failed() -> None:
+    requests = (
+        Replayable(kind="failing", form=1, body=b"a", outcome=10, signature="KeyError"),
+        Replayable(kind="failing", form=1, body=b"b", outcome=13, signature="memory in a:b"),
+        Replayable(kind="good", form=1, body=b"c"),
+    )
+    pack = Pack(service="predict", gateway="a", rollout="predict-1", requests=requests)
+    assert World([pack], a=Service()).outcome().kinds == ("memory", "raised")
 
 
 def test_what_breaks_is_told_with_what_is_mended() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from firedoor.adapters.memory.store import MemoryStore
@@ -19,6 +19,7 @@ from firedoor.control.rollout_kept import Kept, decode_rollouts
 from firedoor.control.rollouts import RolloutController
 from firedoor.errors import ModelRefused, NotKnown, StreamsUnavailable
 from firedoor.ports.rollouts import FoundVersion, LiveVersion
+from firedoor.rollout.drilled import Drilled
 from firedoor.rollout.policy import RolloutPolicy
 from firedoor.rollout.requalify import ReplayOutcome
 from firedoor.rollout.state import Target
@@ -104,6 +105,17 @@ class Replays:
         """Return what was told beforehand."""
         self.asked.append((pack, candidate.name))
         return self.outcome
+
+
+@dataclass(slots=True)
+class Drills:
+    """See ``ports.rollouts.Drills``."""
+
+    shown: dict[str, Drilled] = field(default_factory=dict)
+
+    async def last(self, faults: Sequence[str]) -> tuple[Drilled, ...]:
+        """Return what was told beforehand."""
+        return tuple(self.shown[fault] for fault in faults if fault in self.shown)
 
 
 @dataclass(slots=True)
@@ -211,6 +223,7 @@ class RolloutWorld:
     clock: VirtualClock
     registry: Registry
     replays: Replays
+    drills: Drills
     gateways: list[Gateway]
     group: asyncio.TaskGroup
     plan: ServicePlan
@@ -223,7 +236,8 @@ class RolloutWorld:
         """Start a controller; the one before is dead."""
         controller = RolloutController(
             self.plan, streams=MemoryStreams(self.store, self.clock), versions=self.registry,
-            replayer=self.replays, clock=self.control_clock or self.clock, tell=self.told.append,
+            replayer=self.replays, drills=self.drills, clock=self.control_clock or self.clock,
+            tell=self.told.append,
         )  # fmt: skip
         self._driver = self.group.create_task(controller.run(asyncio.Event()))
 
@@ -299,7 +313,7 @@ async def world(
             for number in range(gateways)
         ]
         one = RolloutWorld(
-            store, MemoryStreams(store, clock), clock, Registry(), Replays(), made, group,
+            store, MemoryStreams(store, clock), clock, Registry(), Replays(), Drills(), made, group,
             make_plan(policy),
         )  # fmt: skip
         one.start_control()

@@ -12,6 +12,7 @@ from control.rollout_world import POLICY, RolloutWorld, make_plan, target, world
 from firedoor.adapters.memory.streams import MemoryStreams
 from firedoor.control.changes import changes
 from firedoor.errors import LedgerFull
+from firedoor.rollout.drilled import Drilled, Shown
 from firedoor.rollout.requalify import ReplayOutcome
 from firedoor.testing.loop import run
 from firedoor.wire.evidence import Counts
@@ -293,6 +294,35 @@ def test_a_successor_replays_what_made_the_last_one_go() -> None:
 
     run(story(ReplayOutcome(failing={"ValueError": (30, 1)}, good=10), "rolled_back"))
     run(story(ReplayOutcome(failing={"ValueError": (30, 0)}, good=10), "canary"))
+
+
+def test_a_red_drill_holds_a_successor_across_a_new_controller_until_a_green_one() -> None:
+    def drilled(shown: Shown, at_s: float) -> Drilled:
+        return Drilled(fault="model_raise", shown=shown, at_s=at_s, drill="d-7", why="store hurt")
+
+    async def story() -> None:
+        async with world(rates={2: 0.08}) as one:
+            one.gateways[0].pack = 40
+            one.replays.outcome = ReplayOutcome(failing={"E": (30, 0)}, kinds=("raised", "late"))
+            await one.order("start", 2)
+            await one.until_over(200)
+            one.drills.shown["model_raise"] = drilled("red", one.clock.utc_s())
+            await one.order("start", 3)
+            await one.until(lambda kept: "store hurt (drill d-7)" in kept.waits)
+            await one.kill_control()
+            one.start_control()
+            await one.clock.wait(5)
+            current = (await one.kept()).state.current
+            assert current is not None
+            assert (current.phase, len(one.replays.asked)) == ("held", 1)
+            one.drills.shown["model_raise"] = drilled("green", one.clock.utc_s())
+            await one.until(
+                lambda kept: (
+                    kept.waits.startswith("shadow") and "model_slow was never drilled" in kept.waits
+                )
+            )
+
+    run(story())
 
 
 def test_gateways_are_led_on_after_the_brokers_store_was_wiped() -> None:

@@ -116,6 +116,8 @@ def test_the_default_of_null_is_a_value_and_without_any_default_the_service_abst
         assert bare.features[0].code == "missing"
         assert "weather.temp is missing in 1 of 1 rows" in bare.abstain
         assert "ConnectionError: refused (weather.py:7)" in bare.abstain
+        assert bare.abstain_told
+        assert "refused" not in bare.abstain_told, "callers are not told what its code said"
 
     told(story)
 

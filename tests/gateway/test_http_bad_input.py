@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,8 @@ from gateway.scripted import Served, served
 from gateway.wired import Wire, ask, request, row
 
 BODY = row(1, 1)
+MADE_ID = re.compile(r"[0-9a-f]{12}-http-[0-9a-f]{12}")
+"""Of requests that came to no service."""
 ROW_HEAD = "POST /predict HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
 
 
@@ -83,8 +86,40 @@ def test_what_is_no_request_is_refused_with_a_reason_and_the_connection_ends(
         assert (said.status, said.headers["connection"]) == (status, "close")
         assert said.error
         assert told in said.error
+        assert MADE_ID.fullmatch(said.headers["x-request-id"])
         assert wire.closed()
     assert not server.service.seen, "it came through"
+
+
+UNANSWERED = {
+    "a body over the limit": (
+        request("POST", "/predict", headers={"Content-Length": "5000000"}), 413
+    ),
+    "an odd expectation": (request("POST", "/predict", b"{}", {"Expect": "cake"}), 417),
+    "nothing there": (request("GET", "/nowhere"), 404),
+    "another method": (request("DELETE", "/predict"), 405),
+    "no JSON": (request("POST", "/predict", b"{}", {"Content-Type": "text/csv"}), 415),
+    "a head that says nonsense": (
+        request("POST", "/predict", b"{}", {"X-Firedoor-Priority": "highest"}), 400
+    ),
+    "no tensors": (request("POST", "/v2/models/delays/infer", b"{}"), 400),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNANSWERED)
+def test_every_error_says_which_request_it_is_of(server: Served, case: str) -> None:
+    sent, status = UNANSWERED[case]
+    told = []
+    for asked in (b"", b"X-Request-Id: order 7/a\r\n", b"X-Request-Id: \xe4\xf6\r\n"):
+        with Wire(server.port) as wire:
+            wire.send(sent.replace(b"\r\n\r\n", b"\r\n" + asked + b"\r\n", 1))
+            said = wire.read()
+            assert said.status == status or b"\xe4" in asked
+            told.append(said.headers["x-request-id"])
+    assert told[1] == "order 7/a"
+    assert MADE_ID.fullmatch(told[0])
+    assert MADE_ID.fullmatch(told[2])
+    assert told[0] != told[2]
 
 
 def test_chunks_beyond_the_limit_are_refused_before_they_end(server: Served) -> None:

@@ -112,6 +112,7 @@ def test_a_head_that_trickles_is_cut_with_408(sent: bytes) -> None:
         wire.send(sent)
         said = wire.read()
         assert (said.status, said.headers["connection"]) == (408, "close")
+        assert said.headers["x-request-id"]
         assert "within 0.2 s" in said.error
         assert wire.closed()
 
@@ -129,6 +130,13 @@ def test_a_body_that_trickles_is_cut_however_often_a_byte_comes() -> None:
         except ConnectionError:
             pass
         assert time.monotonic() - began_s < 4, "a byte now and then held it"
+
+
+def test_a_body_that_is_late_is_refused_under_the_callers_id() -> None:
+    with served(body_s=0.2) as server, Wire(server.port) as wire:
+        wire.send(request("POST", "/predict", row(1, 1), {"X-Request-Id": "order 7"})[:-3])
+        said = wire.read()
+        assert (said.status, said.headers["x-request-id"]) == (408, "order 7")
 
 
 def test_a_head_behind_an_answer_has_its_time_as_well() -> None:
@@ -289,8 +297,8 @@ def test_a_fault_of_ours_costs_one_request() -> None:
             raise RuntimeError(message)
 
         server.service.reply = fails
-        said = ask(server.port, "POST", "/predict", row(1, 1))
-        assert said.status == 500
+        said = ask(server.port, "POST", "/predict", row(1, 1), {"X-Request-Id": "order 7"})
+        assert (said.status, said.headers["x-request-id"]) == (500, "order 7")
         assert "mistake" not in said.error
         server.service.reply = None
         assert ask(server.port, "POST", "/predict", row(1, 1)).status == 200

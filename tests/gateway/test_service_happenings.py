@@ -6,7 +6,7 @@ from typing import Any
 
 from firedoor.events.happened import Happened
 from firedoor.gateway.happenings import happened
-from firedoor.gateway.services import Sample, ServiceFacts, VariantShown
+from firedoor.gateway.services import Failing, Sample, ServiceFacts, VariantShown
 
 QUIET = ServiceFacts(ready=True)
 
@@ -52,6 +52,17 @@ def test_versions_and_the_deaths_of_their_workers_are_noted_once() -> None:
     note, *deaths = told(before, now)
     assert (note.kind, note.about, note.after) == ("zone.note", "delays@3", "backing_off")
     assert [(one.code, one.facts["times"]) for one in deaths] == [("crash", 2), ("hang", 1)]
+
+
+def test_what_is_failed_at_is_noted_with_its_text_once_while_it_goes_on() -> None:
+    first = facts(failing=(Failing("delays@3", "raised, KeyError", "no Jane Doe", "r-1"),))
+    (note,) = told(QUIET, first)
+    assert (note.kind, note.code, note.about) == ("zone.note", "fails", "delays@3")
+    assert note.text == "delays@3 fails: raised, KeyError (first of request r-1): no Jane Doe"
+    later = facts(failing=(*first.failing, Failing("fallback", "late", "")))
+    (other,) = told(first, later)
+    assert other.text == "fallback fails: late"
+    assert told(later, first) == []
 
 
 def test_a_breaker_of_a_store_is_the_stores_fault_and_that_of_a_version_its_own() -> None:

@@ -13,6 +13,7 @@ import pytest
 from firedoor.gateway.exchange import Answer
 from firedoor.gateway.features import FeatureLookups, LookedUp
 from firedoor.gateway.order import ORDER
+from firedoor.gateway.services import Failing
 from firedoor.ports.variants import VariantFacts
 from firedoor.spec.service_plan import FallbackPlan, FeaturesPlan
 from firedoor.testing.loop import VirtualClock, run
@@ -420,6 +421,7 @@ def test_what_a_version_fails_at_is_told_for_a_minute_and_counted_and_noted_in_t
         async with serving(stage, route(previous=OLD), of=plan(fallback=fallback)) as path:
             answer = await path.answer(ask(1))
             assert answer.degraded == "previous_version"
+            first_id = answer.id
             await path.answer(ask(2))
             facts = path.facts()
             assert facts.ready
@@ -432,11 +434,69 @@ def test_what_a_version_fails_at_is_told_for_a_minute_and_counted_and_noted_in_t
             of = ("variant", "delays@2")
             assert ((of, ("outcome", "raised")), 1.0) in counted
             assert ((of, ("outcome", "ok")), 1.0) in counted
+            kind = "raised, ValueError model.py:1"
+            assert facts.failing == (Failing("delays@2", kind, "ValueError: no", first_id),)
             await CLOCK.wait(61.0)
-            assert path.facts().because == ""
+            assert (path.facts().because, path.facts().failing) == ("", ())
         first, second = stage.log.records
         assert first.because == "raised, ValueError model.py:1: ValueError: no"
         assert second.because == ""
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "text"),
+    [
+        ("raise", "raised, ValueError", "ValueError: no"),
+        ("die", "died, SIGSEGV", "its worker died"),
+        ("nan", "non-finite, NaN", "row 0 is NaN"),
+        ("misshape", "misshaped, 2 for 1", "2 for 1 row"),
+        ("break", "raised, RuntimeError", "RuntimeError: "),
+    ],
+)
+def test_no_answer_tells_what_the_code_of_a_model_said_and_who_runs_it_is_told_all(
+    kind: Kind, shown: str, text: str
+) -> None:
+    async def main() -> None:
+        stage = Stage()
+        stage.scripts[CHAMPION] = always(Act(kind))
+        async with serving(stage, route(), of=plan(fallback=NOTHING)) as path:
+            answers = [await path.answer(ask(number)) for number in (1, 2, 3)]
+            facts = path.facts()
+        for answer in answers:
+            assert answer.status in (500, 503)
+            assert text not in answer.message
+            assert "delays@2" in answer.message
+            assert shown in answer.message
+            assert f"request {answer.id}: `firedoor events --zone predict`" in answer.message
+        assert text not in facts.because
+        (failing,) = facts.failing
+        assert failing.text.startswith(text)
+        assert (failing.about, failing.request) == ("delays@2", answers[0].id)
+
+    run(main())
+
+
+def test_no_answer_tells_why_a_version_cannot_be_loaded_or_what_a_store_said() -> None:
+    async def main() -> None:
+        stage, said = Stage(), "weather is missing, and the model takes cached at worst"
+        stage.refuses[CHAMPION] = "KeyError: Jane Doe"
+        async with serving(stage, route(), of=plan(fallback=NOTHING)) as path:
+            answer = await path.answer(ask(1))
+            assert "it cannot be loaded, and `firedoor status` says why" in answer.message
+            assert "Jane Doe" in path.facts().because
+        del stage.refuses[CHAMPION]
+        async with serving(stage, route(), of=plan(fallback=NOTHING)) as path:
+            stage.of(CHAMPION).become("failed", "KeyError: Jane Doe")
+            answer = await path.answer(ask(1))
+            assert "delays@2 is failed, and `firedoor status` says why" in answer.message
+        found = LookedUp(abstain=f"{said}: KeyError: Jane Doe", abstain_told=said)
+        async with serving(Stage(), route(), of=plan(fallback=NOTHING),
+                           lookups=Lookups(found).made) as path:  # fmt: skip
+            answer = await path.answer(ask(1, row={"origin": "JFK"}))
+            assert said in answer.message
+            assert "Jane" not in answer.message
 
     run(main())
 
@@ -463,9 +523,10 @@ def test_a_fallback_function_that_does_not_answer_is_told_of_until_it_does() -> 
         async with serving(stage, route(), of=plan(fallback=NOTHING)) as path:
             answer = await path.answer(ask(1))
             assert answer.status == 503
-            assert "nor did the fallback function (misshaped, 2 for 1" in answer.message
-            told = "the fallback function did not answer: misshaped, 2 for 1"
-            assert told in path.facts().because
+            assert "nor did the fallback function (misshaped" in answer.message
+            facts = path.facts()
+            assert "the fallback function did not answer: misshaped" in facts.because
+            assert "2 for 1" in next(one.text for one in facts.failing if one.about == "fallback")
             assert (await path.answer(ask(2))).degraded == "function"
             assert "fallback function" not in path.facts().because
 

@@ -10,6 +10,7 @@ import pytest
 from benchmarks.rollout_world import CUTOFFS, LIVE, NEW, Truth, World, simulate
 
 from firedoor.rollout.counts import Look, Tally
+from firedoor.rollout.drilled import Drilled, Shown
 from firedoor.rollout.events import (
     Aborted,
     Done,
@@ -264,6 +265,61 @@ def test_a_second_chance_is_replayed_first_and_held_to_more() -> None:
     assert story.place == "0.05"
     assert "no more than this in its first 60 min" in story.waits
     story.look_until("0.25", within=200)
+
+
+MENDED = ReplayOutcome(failing={"ValueError": (40, 0)}, good=100, kinds=("raised",))
+
+
+def drilled(shown: Shown, at_s: float = 5.0) -> tuple[Drilled, ...]:
+    """Return what the last drill showed."""
+    return (Drilled(fault="model_raise", shown=shown, at_s=at_s, drill="d-7", why="store hurt"),)
+
+
+def replayed(*drills: Drilled, policy: RolloutPolicy = POLICY) -> Story:
+    """Return a second chance that does well what the last version failed at."""
+    story = Story(policy, ended=(GUILTY,)).do(Started(candidate=NEW, by="ann")).look()
+    return story.do(Replayed(rollout="predict-1", outcome=MENDED, drills=drills))
+
+
+def test_a_second_chance_that_no_drill_speaks_for_goes_on_and_says_so_to_its_end() -> None:
+    story = replayed()
+    assert story.state.said[-1].what == "rollout requalified"
+    assert "model_raise was never drilled" in story.state.said[-1].because
+    for place in ("shadow", "0.05"):
+        story.look_until(place)
+        assert "model_raise was never drilled" in story.waits
+    proven = replayed(*drilled("green"))
+    assert "drill" not in proven.state.said[-1].because
+    assert "drill" not in proven.look_until("shadow").waits
+
+
+def test_a_drill_that_found_somebody_hurt_holds_a_second_chance_until_one_finds_nobody() -> None:
+    story = replayed(*drilled("red"))
+    assert story.state.said[-1].what == "rollout held"
+    said = len(story.state.said)
+    for _ in range(3):
+        story.do(Looked(ready=True, cutoffs=CUTOFFS, drills=drilled("red")))
+    assert (story.place, story.weight, len(story.state.said)) == ("held", 0.0, said)
+    assert "store hurt (drill d-7)" in story.waits
+    assert not story.commands, "nothing is replayed again"
+    story.do(Looked(ready=True, cutoffs=CUTOFFS, drills=drilled("green", 9.0)))
+    assert story.state.said[-1].what == "rollout requalified"
+    story.look_until("shadow")
+
+
+def test_where_a_drill_is_needed_a_second_chance_waits_for_it_and_not_for_ever() -> None:
+    needed = RolloutPolicy(need_drill=True)
+    story = replayed(policy=needed)
+    assert "model_raise was never drilled" in story.waits
+    story.do(Paused(by="ann")).look(2_000)
+    assert story.place == "held", "a pause is no part of its time"
+    story.do(Resumed(by="ann")).look()
+    assert story.place == "held"
+    story.look(4 * 181)
+    assert story.place == "rolled_back"
+    assert "model_raise was never drilled" in story.state.ended[-1].verdict
+    assert not story.state.ended[-1].guilty
+    replayed(*drilled("green"), policy=needed).look_until("shadow")
 
 
 def test_a_second_chance_that_fails_its_replay_gets_no_request() -> None:

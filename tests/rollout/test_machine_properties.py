@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from firedoor.rollout.counts import Look, Tally
+from firedoor.rollout.drilled import Drilled, Shown
 from firedoor.rollout.events import (
     Aborted,
     Command,
@@ -58,6 +59,7 @@ class Rollouts(RuleBasedStateMachine):
         self.event: Event | None = None
         self.commands: tuple[Command, ...] = ()
         self.now_s = 0.0
+        self.shown: Shown = "green"
 
     def do(self, event: Event) -> None:
         """Have something happen."""
@@ -65,6 +67,10 @@ class Rollouts(RuleBasedStateMachine):
         self.state, commands = step(self.state, event, POLICY, self.now_s)
         wanted = (Promote, Quarantine, Return, Replay)
         self.commands = tuple(one for one in commands if isinstance(one, wanted))
+
+    def drills(self) -> tuple[Drilled, ...]:
+        """Return what the last drill showed."""
+        return (Drilled(fault="model_raise", shown=self.shown, at_s=self.now_s, drill="d"),)
 
     def heading(self, state: ServiceState) -> Heading:
         """Return where requests go."""
@@ -119,8 +125,14 @@ class Rollouts(RuleBasedStateMachine):
                     sentinel=Tally(200, theirs // 2, 0, 10 + theirs // 2, 2 + theirs // 2),
                     gateways=1,
                 )
-            self.do(Looked(look=look, ready=ready, cutoffs=(0.05, 0.1)))
+            cutoffs = (0.05, 0.1)
+            self.do(Looked(look=look, ready=ready, cutoffs=cutoffs, drills=self.drills()))
             self.check()
+
+    @rule()
+    def drill(self) -> None:
+        """A drill finds nobody hurt any more."""
+        self.shown = "green"
 
     @rule(what=st.sampled_from(["pause", "resume", "go on", "abort", "trip", "promote", "back"]),
           kind=st.sampled_from(["crash_loop", "non_finite", "killed"]))  # fmt: skip
@@ -155,14 +167,20 @@ class Rollouts(RuleBasedStateMachine):
         assert (again, commands) == (self.state, ())
 
     @precondition(lambda self: self.commands)
-    @rule(able=st.sampled_from([True, True, True, False]), passed=st.booleans())
-    def obey(self, *, able: bool, passed: bool) -> None:
+    @rule(
+        able=st.sampled_from([True, True, True, False]), passed=st.booleans(),
+        shown=st.sampled_from(["green", "green", "red"]),
+    )  # fmt: skip
+    def obey(self, *, able: bool, passed: bool, shown: Shown) -> None:
         """The registry, or the replay, does what was wanted, or cannot."""
         for command in self.commands:
             match command:
                 case Replay():
-                    outcome = ReplayOutcome(failing={"E": (9, 0 if passed else 1)})
-                    self.do(Replayed(rollout=command.rollout, outcome=outcome))
+                    failing = {"E": (9, 0 if passed else 1)}
+                    outcome = ReplayOutcome(failing=failing, kinds=("raised",))
+                    self.shown = shown
+                    drills = self.drills()
+                    self.do(Replayed(rollout=command.rollout, outcome=outcome, drills=drills))
                 case Promote() | Quarantine():
                     what, version = type(command).__name__.lower(), command.version
                     self.do(Done(what=what, version=version, pack=3) if able
@@ -199,6 +217,8 @@ class Rollouts(RuleBasedStateMachine):
             assert new.trial == Trial()
             assert self.heading(self.state).weight == 0
             return
+        if old.place == "requalifying" and new.place != "requalifying":
+            assert self.shown == "green", "a drill that found somebody hurt holds it"
         was, now = weight_of(old, POLICY), weight_of(new, POLICY)
         if now <= was or self.before is self.state:
             return

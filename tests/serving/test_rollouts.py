@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from drilled import report, row, second
+from firedoor.adapters.clock import SystemClock
+from firedoor.compose.drill_files import keep
+from firedoor.drill.report import Row
 from serving.client import Load, press
 from serving.pressing import BIAS, give, history, last_of, picture_of, said, under_load
 from serving.served import Served, Shop
@@ -211,6 +216,12 @@ def test_a_version_goes_live_although_control_is_killed_in_each_phase(begin: Beg
 # ---- again
 
 
+def drilled(served: Served, drill: str, made: Row) -> None:
+    """Keep a drill of a model that raises, as ``firedoor drill run`` keeps it."""
+    one = replace(made, fault="model_raise", zone="predict", began_s=SystemClock().utc_s())
+    keep(replace(report(one), drill=drill, pipeline="late"), served.shop.project.folder)
+
+
 def test_a_successor_has_to_do_well_what_made_the_last_one_go(begin: Begin) -> None:
     served = begin(shadow=False, time_scale=200, step_timeout_s=20_000.0)
     bad = served.shop.add(20.0, "raise:10:1,4,7")
@@ -225,8 +236,12 @@ def test_a_successor_has_to_do_well_what_made_the_last_one_go(begin: Begin) -> N
             within_s=LONG_S,
         )
         good = served.shop.add(30.0)
-        second = give(served, "start", version=good)
-        assert not second.refusal
+        drilled(served, "20261101", row({"store": [second(lost=30)] * 12}))
+        order = give(served, "start", version=good)
+        assert not order.refusal
+        served.until(lambda: last_of(served) == "rollout held", within_s=LONG_S)
+        assert "store was hurt" in history(served)[-1].because
+        drilled(served, "20261102", row())
         served.until(lambda: "rollout requalified" in said(served), within_s=LONG_S)
         served.until(lambda: last_of(served) == "rollout live", within_s=LONG_S)
     print([(one.what, one.because) for one in history(served)])

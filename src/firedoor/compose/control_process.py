@@ -20,6 +20,7 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.compose import log_lines, tether
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.control_lease import SAY_S, ControlLease
+from firedoor.compose.drilled_cells import DrilledCells
 from firedoor.compose.flag_table import flag_chores
 from firedoor.compose.journaling import Journaling
 from firedoor.compose.judging import watch_objectives
@@ -201,9 +202,11 @@ class ControlProcess:
                 )
             )
             for service in plan.services:
-                group.create_task(self._drive(streams, service, project))
+                group.create_task(self._drive(streams, plan, service, project))
 
-    async def _drive(self, streams: Streams, service: ServicePlan, project: Project) -> None:
+    async def _drive(
+        self, streams: Streams, plan: Plan, service: ServicePlan, project: Project
+    ) -> None:
         """Drive one service, for ever; what is wrong with it keeps no other one from being driven.
 
         A new controller reads anew what is kept.
@@ -215,6 +218,7 @@ class ControlProcess:
                 streams=streams,
                 versions=RegistryVersions(models, service.model.name),
                 replayer=BrokerReplayer(streams, service.name, clock=self._clock),
+                drills=DrilledCells(project.folder, plan.pipeline, service.name),
                 clock=self._clock,
                 tell=_log.info,
             )  # fmt: skip

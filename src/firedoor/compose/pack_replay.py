@@ -17,7 +17,7 @@ from firedoor.errors import StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.rollout.requalify import ReplayOutcome
-from firedoor.wire.pack import Pack, Replayed, ReplayOrder, ReplayReport
+from firedoor.wire.pack import Pack, Replayed, ReplayOrder, ReplayReport, kind_of
 from firedoor.wire.route import Arm
 
 LOOK_S = 0.5
@@ -50,8 +50,9 @@ class BrokerReplayer:
             if report is not None and report.number == number:
                 told = report.replayed
                 return ReplayOutcome(
-                    failing=told.failing, good=told.good, broken=told.broken, missing=told.missing
-                )
+                    failing=told.failing, good=told.good, broken=told.broken,
+                    kinds=told.kinds, missing=told.missing,
+                )  # fmt: skip
             await self._clock.wait(LOOK_S)
         return ReplayOutcome(missing=f"no gateway has done it within {REPLAY_S:g} s")
 
@@ -124,8 +125,15 @@ class PackReplays:
             failing=failing,
             good=sum(one.good for one in found),
             broken=sum(one.broken for one in found),
+            kinds=_kinds(packs),
             missing="; ".join(one.missing for one in found if one.missing),
         )
+
+
+def _kinds(packs: Sequence[Pack]) -> tuple[str, ...]:
+    """Return in which ways a version failed."""
+    kinds = {kind_of(one) for pack in packs for one in pack.requests if one.kind == "failing"}
+    return tuple(sorted(kinds - {""}))
 
 
 def order_of(data: bytes | None) -> ReplayOrder | None:

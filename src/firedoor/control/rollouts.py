@@ -35,8 +35,9 @@ from firedoor.control.rollout_orders import event_of, forget_handled
 from firedoor.control.rollout_time import is_set_back, without_gap
 from firedoor.errors import FiredoorError, ModelsUnavailable, StreamsUnavailable
 from firedoor.ports.clock import Clock
-from firedoor.ports.rollouts import Replayer, Versions
+from firedoor.ports.rollouts import Drills, Replayer, Versions
 from firedoor.ports.streams import Streams
+from firedoor.rollout.drilled import Drilled, faults_of
 from firedoor.rollout.events import (
     Command,
     Event,
@@ -76,13 +77,14 @@ class RolloutController:
 
     def __init__(
         self, plan: ServicePlan, *, streams: Streams, versions: Versions, replayer: Replayer,
-        clock: Clock, tell: Callable[[str], None],
+        drills: Drills, clock: Clock, tell: Callable[[str], None],
     ) -> None:  # fmt: skip
         """Take what it reads and writes; ``tell`` says a line to whoever runs the service."""
         self._plan = plan
         self._streams = streams
         self._versions = versions
         self._replayer = replayer
+        self._drills = drills
         self._clock = clock
         self._tell = tell
         self._judged = Judged(labels=bool(plan.loss), columns=len(plan.slices))
@@ -191,7 +193,7 @@ class RolloutController:
         state, policy = kept.state, self._plan.rollout
         idle = state.current is None and not state.waiting and not state.returning
         if not idle and self._now_s - kept.looked_s >= policy.look_s / policy.time_scale:
-            kept = self._look(kept)
+            kept = await self._look(kept)
         elif not idle or not kept.seen:
             return kept
         waits = why_waiting(
@@ -227,13 +229,17 @@ class RolloutController:
         }
         return replace(kept, seen={**kept.seen, **fresh}) if fresh else kept
 
-    def _look(self, kept: Kept) -> Kept:
+    async def _look(self, kept: Kept) -> Kept:
         """Judge what came since the last look."""
         rollout, following = kept.state.current, self._following(kept)
         place = None if rollout is None else rollout.place
         look = look_of(kept.seen, following, shadow=place == "shadow")
         ready = rollout is not None and self._is_ready(rollout)
-        event = Looked(look=look, ready=ready, cutoffs=cutoffs_of(self._spoken()))
+        drills: tuple[Drilled, ...] = ()
+        if rollout is not None and rollout.hold == "drill":
+            drills = await self._drills.last(rollout.faults)
+        cutoffs = cutoffs_of(self._spoken())
+        event = Looked(look=look, ready=ready, cutoffs=cutoffs, drills=drills)
         seen = {said.gateway: counted(said) for said in following}
         old = {name: said for name, said in kept.seen.items() if name not in seen}
         old = dict(list(old.items())[-GATEWAYS_GONE_MAX:])
@@ -317,7 +323,8 @@ class RolloutController:
             outcome = await self._replayer.replay(command.pack, arm)
         except FiredoorError as error:
             outcome = ReplayOutcome(missing=str(error))
-        self._arrived.append(Replayed(rollout=command.rollout, outcome=outcome))
+        drills = await self._drills.last(faults_of(outcome.kinds))
+        self._arrived.append(Replayed(rollout=command.rollout, outcome=outcome, drills=drills))
 
     def _say(self, what: str, line: str) -> None:
         """Say once that something is away; without a line: it is there again."""

@@ -95,7 +95,7 @@ class Answering:
         except ValueError as error:
             return _not(400, known, str(error))
         if rung is None:
-            return _not(503, known, because, AGAIN_S)
+            return _not(503, known, telling.not_begun(parts, plainly=True), AGAIN_S)
         told = rung.told
         if told.outcome is Outcome.REFUSED:
             return _not(400, known, told.message)
@@ -129,7 +129,7 @@ class Answering:
         if call.abstain or no_worker or (killed and parts.killed("route", call.subject)):
             why = call.abstain or "; ".join(parts.switches.told())
             call.because = why
-            told = Told(Outcome.BUSY, message=why, signature=NOT_ASKED)
+            told = Told(Outcome.BUSY, message=call.abstain_told or why, signature=NOT_ASKED)
             rung = await self._without_model(call, function=not no_worker)
             return self.finish(call, First(live, held, told, trial), rung)
         first = First(live, held, await parts.attempts.make(call, held), trial)
@@ -181,7 +181,8 @@ class Answering:
         found = await lookups.look_up(cast("fetching.Columns", columns), rows, call.deadline_s)
         if found.refused:
             return _not(400, call.id, found.refused)
-        call.extra, call.features, call.abstain = found.extra, found.features, found.abstain
+        call.extra, call.features = found.extra, found.features
+        call.abstain, call.abstain_told = found.abstain, found.abstain_told
         call.worse, call.quality = found.degraded or bool(found.abstain), found.said
         call.live = self._parts.versions.live or live  # it may have changed meanwhile
         return None

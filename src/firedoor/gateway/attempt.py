@@ -30,8 +30,9 @@ class Call:
 
     extra, key = b"", b""
     features: tuple[Feature, ...] = ()
-    quality = abstain = because = ""
-    """``because``: why the version that was asked first did not answer."""
+    quality = abstain = abstain_told = because = ""
+    """``because``: why the version that was asked first did not answer. ``abstain_told``: what
+    callers are told of ``abstain``."""
     worse = suspect = repeat = False
     slices: tuple[str, ...] = ()
     group: Group = "baseline"
@@ -153,7 +154,7 @@ class Attempts:
 
     def _failed(self, call: Call, held: Held, told: Told, ticket: int, now_s: float) -> None:
         """Note it, and tell the breaker, unless it is known that it is the request that kills."""
-        held.trouble.failed(told, now_s)
+        held.trouble.failed(told, now_s, call.id)
         died = told.outcome is Outcome.DIED
         if died:
             call.suspect = True

@@ -45,6 +45,8 @@ class LookedUp(NamedTuple):
     """``weather=cached:42s``, of groups that are worse than live, for ``Answer.features``."""
     abstain: str = ""
     """Why no version may answer; empty: they may."""
+    abstain_told: str = ""
+    """The same without what the store's own code said, for callers."""
     refused: str = ""
     """Why it cannot be looked up at all, which is the caller's doing; empty: it was."""
 
@@ -187,7 +189,7 @@ class FeatureLookups:
         extra: dict[str, list[Scalar]] = {}
         features: list[Feature] = []
         said: list[str] = []
-        abstain = ""
+        abstain = abstain_told = ""
         for look in looked:
             table = look.values(now_s, aged_s)
             rows = [table[key] for key in look.keys.rows]
@@ -199,13 +201,16 @@ class FeatureLookups:
             features.append(feature)
             if feature.code != CODES[LIVE]:
                 said.append(_said(feature))
-                abstain = abstain or beyond(plan, rows, look.group.down_because)
+                if not abstain_told:
+                    abstain_told = beyond(plan, rows)
+                    abstain = abstain_told + _why(look.group.down_because) if abstain_told else ""
         return LookedUp(
             extra=encode_columns(extra) if extra else b"",
             features=tuple(features),
             degraded=bool(said),
             said=",".join(said),
             abstain=abstain,
+            abstain_told=abstain_told,
         )
 
     def _count(self, group: str, rows: Sequence[Sequence[Found]]) -> None:
@@ -315,18 +320,22 @@ def passes_null(plan: FeaturesPlan, column: str) -> bool:
     return plan.default is not None and plan.default.get(column, 0) is None
 
 
-def beyond(plan: FeaturesPlan, rows: Sequence[Sequence[Found]], because: str) -> str:
-    """Return which column is worse than the model takes, and why; empty: none is."""
+def beyond(plan: FeaturesPlan, rows: Sequence[Sequence[Found]]) -> str:
+    """Return which column is worse than the model takes; empty: none is."""
     for at, column in enumerate(plan.columns):
         takes = plan.tolerates.get(column, "default")
         bad = [row[at].code for row in rows if row[at].code > CODES.index(takes)]
         if bad:
-            why = f": {because}" if because else ": the store has none, or none that can be used"
             return (
                 f"{plan.name}.{column} is {CODES[max(bad)]} in {len(bad)} of {len(rows)} rows, and "
-                f"the model takes {takes} at worst{why}"
+                f"the model takes {takes} at worst"
             )
     return ""
+
+
+def _why(because: str) -> str:
+    """Return why a store brought nothing, as the end of a sentence."""
+    return f": {because or 'the store has none, or none that can be used'}"
 
 
 def summed_up(plan: FeaturesPlan, rows: Sequence[Sequence[Found]]) -> Feature:

@@ -26,6 +26,7 @@ def happened(
     """
     told = _Told(service, at_s)
     found = [*_state(told, before, now), *_workers(told, before, now)]
+    found += _failing(told, before, now)
     found += [*_breakers(told, before, now), *_degraded(told, before, now)]
     shed = now.shed - (0 if before is None else before.shed)
     if shed > 0:
@@ -89,6 +90,16 @@ def _workers(told: _Told, before: ServiceFacts | None, now: ServiceFacts) -> Ite
             if times > 0:
                 text = f"{times} workers of {one.name} died: {cause}"
                 yield told.of("worker.died", text, code=cause, about=one.name, times=times)
+
+
+def _failing(told: _Told, before: ServiceFacts | None, now: ServiceFacts) -> Iterator[Happened]:
+    """Go through what is failed at, and was not a moment ago: the text is told here alone."""
+    known = set() if before is None else {(one.about, one.kind) for one in before.failing}
+    for one in now.failing:
+        if (one.about, one.kind) not in known:
+            where = f" (first of request {one.request})" if one.request else ""
+            text = f"{one.about} fails: {one.kind}{where}" + (f": {one.text}" if one.text else "")
+            yield told.of("zone.note", text, code="fails", about=one.about)
 
 
 def _deaths(variant: VariantShown | None, cause: str) -> int:

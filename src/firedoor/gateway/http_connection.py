@@ -13,6 +13,7 @@ from typing import Literal, cast
 
 from firedoor.gateway.http_hub import Hub
 from firedoor.gateway.http_message import (
+    ERROR,
     KEEP,
     Endpoint,
     Head,
@@ -21,6 +22,7 @@ from firedoor.gateway.http_message import (
     encode_response,
     error_response,
     retry_after,
+    with_request_id,
 )
 from firedoor.gateway.http_reading import Reader, too_large
 
@@ -28,7 +30,6 @@ LINGER_S = 1.0
 """Longest that a client who is refused is listened to, so that it reads why instead of a reset."""
 SENDING_BYTES = 256 * 2**10
 """Of answers that a client has not read yet; beyond it none is begun."""
-
 CROWD = 64
 """Connections over their limit that are still told so; those beyond are cut at once."""
 
@@ -243,8 +244,10 @@ class Connection(asyncio.Protocol):
 
     def _enqueue(self, body: bytes, *, keep: bool) -> None:
         """Let what was read last wait for its turn."""
-        bare = self._head is not None and self._head.method == "HEAD"
-        turn = Turn(self._endpoint, body, self._refusal, keep, bare, self._held)
+        head = self._head
+        bare = head is not None and head.method == "HEAD"
+        asked = b"" if head is None else head.headers.get(b"x-request-id", b"")
+        turn = Turn(self._endpoint, body, self._refusal, keep, bare, self._held, asked)
         self._endpoint = self._refusal = self._head = None
         self._held = 0
         self._expects = self._arriving = False
@@ -273,7 +276,7 @@ class Connection(asyncio.Protocol):
         said = turn.said or (None if endpoint is None else self._room(endpoint))
         if endpoint is None or said is not None:
             hub.held_bytes -= turn.held
-            self._send(said or _FAILED, keep=turn.keep, bare=turn.bare)
+            self._send(said or _FAILED, turn)
         else:
             self._begin(endpoint, turn, turn.body)
 
@@ -329,17 +332,19 @@ class Connection(asyncio.Protocol):
             return
         self._release()
         try:
-            self._send(response, keep=turn.keep, bare=turn.bare)
+            self._send(response, turn)
         except Exception as error:  # noqa: BLE001 - what cannot be sent costs one connection
             self._hub.failed(error)
             self._transport.abort()
 
-    def _send(self, response: Response, *, keep: bool, bare: bool) -> None:
-        """Send an answer, and go on with what is next."""
+    def _send(self, response: Response, turn: Turn) -> None:
+        """Send the answer to a request, and go on with what is next."""
         hub, transport = self._hub, self._transport
         if transport.is_closing():
             return
-        keep = keep and not (hub.draining or self._crowded)
+        if response.status >= ERROR:
+            response = with_request_id(response, turn.asked, hub.make_id)
+        keep, bare = turn.keep and not (hub.draining or self._crowded), turn.bare
         connection = KEEP if keep else _CLOSE
         transport.write(encode_response(response, date=hub.date, connection=connection, bare=bare))
         if not keep:

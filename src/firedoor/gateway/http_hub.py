@@ -53,6 +53,10 @@ class Hub(Protocol):
         """Return seconds that never jump."""
         ...
 
+    def make_id(self) -> str:
+        """Return an id for a request that has none."""
+        ...
+
     def refused(self, status: int) -> None:
         """Count a request that never came to the application."""
         ...

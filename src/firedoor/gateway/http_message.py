@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from firedoor.errors import shorten
+from firedoor.gateway.identity import clean
 from firedoor.spec.service_plan import ServiceLimits
 
 MESSAGE_MAX = 2_000
@@ -18,6 +19,8 @@ MESSAGE_MAX = 2_000
 ARRIVING_BYTES = 256 * 2**20
 JSON = b"application/json"
 KEEP = b"Connection: keep-alive\r\n"
+ERROR = 400
+"""From here on a status is one."""
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
@@ -136,6 +139,8 @@ class Turn(NamedTuple):
     bare: bool
     held: int
     """Bytes of body that it holds."""
+    asked: bytes = b""
+    """The caller's id of it, as it was sent; empty: there is none, or it is not known."""
 
 
 class Application(Protocol):
@@ -174,6 +179,20 @@ def json_response(status: int, value: object, headers: bytes = b"") -> Response:
 def error_response(status: int, message: str, headers: bytes = b"") -> Response:
     """Return an error, in the shape that the Open Inference Protocol gives it."""
     return json_response(status, {"error": shorten(message, MESSAGE_MAX)}, headers)
+
+
+def with_request_id(response: Response, asked: bytes, make: Callable[[], str]) -> Response:
+    """Return an error that says which request it is of, if it does not yet.
+
+    Args:
+        response: an error.
+        asked: the id that the caller gave its request, as it was sent; empty: none.
+        make: makes an id where the caller gave none that can stand in a header.
+    """
+    if b"X-Request-Id: " in response.headers:
+        return response
+    known = clean(asked.decode("latin-1")) or make()
+    return response._replace(headers=response.headers + header_line("X-Request-Id", known))
 
 
 def retry_after(seconds: float) -> bytes:

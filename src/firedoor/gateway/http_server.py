@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import random
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -15,12 +16,15 @@ from firedoor.gateway.http_hub import Client
 from firedoor.gateway.http_leaving import SETTLE_S, let_nobody_in
 from firedoor.gateway.http_message import KEEP, Application, HttpLimits
 from firedoor.gateway.http_reading import Heads
+from firedoor.gateway.identity import Identities
 from firedoor.ports.clock import Clock
 
 BACKLOG = 1_024
 TICK_S = 0.5
 """Between two looks at whose time is over, at most."""
 DRAINING_TICK_S = 0.02
+MADE_HERE = "http"
+"""In ids of requests that came to no service, in place of a gateway's name."""
 PARTING_S = 1.0
 """How long a connection without a request is left open at the end: a request may be on its way."""
 
@@ -106,6 +110,7 @@ class HttpServer:
         self.failed = failed
         self.now_s = clock.now_s
         self._clock = clock
+        self._ids = Identities(MADE_HERE, random.SystemRandom())
         self._listening: list[tuple[asyncio.Server, socket.socket]] = []
         self._tick: asyncio.TimerHandle | None = None
         self._parted = asyncio.Event()
@@ -170,6 +175,10 @@ class HttpServer:
                 await self._parted.wait()
         except TimeoutError:
             pass
+
+    def make_id(self) -> str:
+        """Return an id for a request that has none: nobody but its caller knows it."""
+        return self._ids.make(self._clock.utc_s())
 
     def refused(self, status: int) -> None:
         """Count a request that never came to the application."""

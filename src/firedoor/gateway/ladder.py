@@ -21,6 +21,7 @@ from firedoor.gateway.attempt import BREAKER, NO_TIME, NOT_ASKED, Attempts, Call
 from firedoor.gateway.caching import AnswerCache, Cached
 from firedoor.gateway.constant import constant, rows_of
 from firedoor.gateway.exchange import ArmUsed, Request
+from firedoor.gateway.trouble import told_to_callers
 from firedoor.gateway.versions import Held, Live
 from firedoor.guards import budget
 from firedoor.guards.budget import BudgetPolicy
@@ -60,7 +61,7 @@ class Ladder:
     """The ladder of one service."""
 
     __slots__ = ("_attempts", "_budget", "_cache", "_clock", "_function", "_plan", "_tokens",
-                 "broken", "function_because")  # fmt: skip
+                 "broken", "function_because", "function_text")  # fmt: skip
 
     def __init__(
         self,
@@ -79,7 +80,9 @@ class Ladder:
         self.broken = 0
         """Calls of the declared function that brought no answer."""
         self.function_because = ""
-        """Why the last one brought none; empty: it did, or there was none."""
+        """What the last one did instead; empty: it brought one, or there was none."""
+        self.function_text = ""
+        """What its code said of it."""
 
     @property
     def tokens(self) -> int:
@@ -182,7 +185,7 @@ class Ladder:
             self.function_because = ""
             return Rung(told, "function", "function")
         self.broken += 1
-        self.function_because = reason(told)
+        self.function_because, self.function_text = told_to_callers(told), told.message
         return None
 
 
@@ -194,7 +197,7 @@ def arm_of(live: Live, held: Held) -> ArmUsed:
 
 
 def reason(told: Told) -> str:
-    """Return in words why a version did not answer."""
+    """Return in words why a version did not answer, as the log has it: callers are told less."""
     if told.signature in (BREAKER, NO_TIME):
         return told.message
     return f"{told.outcome.name.lower()}, {told.signature}: {told.message}".rstrip(": ,")
@@ -205,29 +208,35 @@ def nobody(
 ) -> tuple[int, str, float]:
     """Return status, message and time to wait, where nobody answered.
 
+    What the code of a model says is not told: there may be rows in it, also of other requests.
+
     Args:
         call: what was tried.
         told: what came last of a version.
         service: its name.
         now_s: on the clock of the call.
-        function: why the declared function did not answer; empty: there is none.
+        function: what the declared function did instead; empty: there is none.
     """
     live = call.live
     held = call.asked[-1] if call.asked else live.champion
     remedy = "declare fallback=fd.Fallback(constant=...) for an answer at such times"
     if function:
-        remedy = f"nor did the fallback function ({shorten(function)}): a constant always does"
+        remedy = f"nor did the fallback function ({function}): a constant always does"
+    more = f" (request {call.id}: `firedoor events --zone {service}` tells more)"
     if told.signature == NOT_ASKED:
         return 503, f"no version of {service} may answer: {told.message}; {remedy}", 1.0
     if told.outcome is Outcome.DIED and call.repeat:
-        said = f"workers of {held.name} die of this very request: {told.message}"
-        return 500, f"{said}; do not send it again as it is; {remedy}", 1.0
+        said = f"workers of {held.name} die of this very request ({told_to_callers(told)})"
+        return 500, f"{said}; do not send it again as it is; {remedy}{more}", 1.0
     if told.outcome is Outcome.EXPIRED or told.signature == NO_TIME or now_s >= call.deadline_s:
         waited_s = now_s - call.began_s
         return 504, f"no version of {service} answered within {waited_s:.3g} s; {remedy}", 1.0
     if told.outcome is Outcome.BUSY and told.signature != BREAKER:
-        facts = held.variant.facts
-        said = told.message or facts.because or f"it is {facts.state}"
-        return 503, f"{held.name} has no room or is not ready: {said}; {remedy}", 1.0
+        state = held.variant.facts.state
+        said = "has no room" if state == "ready" else f"is {state}, and `firedoor status` says why"
+        return 503, f"{held.name} {said}; {remedy}", 1.0
     wait_s = max(1.0, live.champion.circuit.retry_after_s(now_s))
-    return 503, f"no version of {service} answered: {reason(told)}; {remedy}", wait_s
+    if told.signature == BREAKER:
+        return 503, f"no version of {service} answered: {told.message}; {remedy}", wait_s
+    said = f"{held.name} {told_to_callers(told)}"
+    return 503, f"no version of {service} answered: {said}; {remedy}{more}", wait_s

@@ -71,6 +71,19 @@ class VariantShown:
     memory_bytes: int = 0
 
 
+class Failing(NamedTuple):
+    """What something fails at lately. For those who run the service: its text may hold rows."""
+
+    about: str
+    """``delays@3``, ``fallback`` for the declared function, ``features.weather``."""
+    kind: str
+    """In words that stay the same while it goes on failing so."""
+    text: str
+    """What the code said itself, the first time since it last did well for a while."""
+    request: str = ""
+    """Which was failed at then; empty: it is not known."""
+
+
 class Sample(NamedTuple):
     """One number besides, for ``/metrics``."""
 
@@ -110,6 +123,8 @@ class ServiceFacts:
     log_written: int = 0
     """Of the whole gateway, as ``log_dropped``; 0 of a service that is not logged."""
     log_dropped: int = 0
+    failing: tuple[Failing, ...] = ()
+    """Not for callers."""
     samples: tuple[Sample, ...] = ()
 
 

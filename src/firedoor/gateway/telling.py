@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from firedoor.errors import shorten
 from firedoor.gateway.features import GroupFacts
 from firedoor.gateway.parts import Parts
-from firedoor.gateway.services import Sample, ServiceFacts, ServiceMetadata, VariantShown
+from firedoor.gateway.services import Failing, Sample, ServiceFacts, ServiceMetadata, VariantShown
 from firedoor.gateway.versions import Held, Live
 from firedoor.wire.evidence import Evidence
 from firedoor.wire.serving import Outcome
@@ -15,13 +14,15 @@ from firedoor.wire.serving import Outcome
 Arm = Literal["champion", "candidate", "previous"]
 
 
-def not_begun(parts: Parts) -> str:
-    """Return why no version answers at all."""
+def not_begun(parts: Parts, *, plainly: bool = False) -> str:
+    """Return why no version answers at all; ``plainly``: as callers are told it."""
     route = parts.versions.route
     if route is None:
         return f"{parts.plan.name} has no route yet: no version of its model was named to answer"
-    because = parts.versions.failure(route.champion) or "it is loading"
-    return f"{route.champion.name} is not there yet: {because}"
+    because = parts.versions.failure(route.champion)
+    if because and plainly:
+        because = "it cannot be loaded, and `firedoor status` says why"
+    return f"{route.champion.name} is not there yet: {because or 'it is loading'}"
 
 
 def weight(parts: Parts, live: Live) -> float:
@@ -37,13 +38,16 @@ def facts(parts: Parts) -> ServiceFacts:
     """Return how a service is now."""
     live, now_s = parts.versions.live, parts.clock.now_s()
     if live is None:
-        return ServiceFacts(ready=False, because=not_begun(parts), samples=_samples(parts))
+        return ServiceFacts(
+            ready=False, because=not_begun(parts), failing=_failing(parts), samples=_samples(parts)
+        )
     ordered = parts.killed("route") or parts.killed("model")
     ready = not ordered and _answers(live)
     log = parts.log
     return ServiceFacts(
         ready=ready,
         because="; ".join(_complaints(parts, live)),
+        failing=_failing(parts),
         ordered=ordered,
         variants=tuple(_shown(held, live) for held in _named(parts)),
         generation=parts.versions.followed,
@@ -187,12 +191,27 @@ def _beside(parts: Parts) -> list[str]:
         if how.state in ("backing_off", "failed"):
             said.append(f"the fallback function is {how.state}: {how.because}")
         elif parts.ladder.function_because:
-            why = shorten(parts.ladder.function_because.partition("\n")[0])
-            said.append(f"the fallback function did not answer: {why}")
+            said.append(f"the fallback function did not answer: {parts.ladder.function_because}")
     for name, group in parts.lookups.facts().items() if parts.lookups is not None else ():
         if group.breaker != "closed":
             said.append(f"features {name} are not looked up: {group.because}")
     return said
+
+
+def _failing(parts: Parts) -> tuple[Failing, ...]:
+    """Return what is failed at lately, in the words of whose code it is."""
+    now_s, found = parts.clock.now_s(), list[Failing]()
+    for held in _named(parts):
+        found += held.trouble.failing(held.name, now_s)
+    if parts.ladder.function_because:
+        ladder = parts.ladder
+        found.append(Failing("fallback", ladder.function_because, ladder.function_text))
+    for name, group in parts.lookups.facts().items() if parts.lookups is not None else ():
+        if group.because:
+            found.append(
+                Failing(f"features.{name}", "nothing, or not all, was found", group.because)
+            )
+    return tuple(found)
 
 
 def _arm(held: Held, live: Live) -> Arm:

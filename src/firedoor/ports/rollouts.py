@@ -1,10 +1,12 @@
-"""What the controller of rollouts needs of the registry and of gateways."""
+"""What the controller of rollouts needs of the registry, of gateways and of drills."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from firedoor.rollout.drilled import Drilled
 from firedoor.rollout.requalify import ReplayOutcome
 from firedoor.rollout.state import Target
 from firedoor.wire.route import Arm
@@ -69,4 +71,15 @@ class Replayer(Protocol):
 
     async def replay(self, pack: str, candidate: Arm) -> ReplayOutcome:
         """Replay the requests that were kept of a rollout on a candidate, as a tester."""
+        ...
+
+
+class Drills(Protocol):
+    """What drills have shown of one service."""
+
+    async def last(self, faults: Sequence[str]) -> tuple[Drilled, ...]:
+        """Return what the last drill of each fault showed; what was never drilled is left out.
+
+        Raises nothing: a drill that cannot be read is none.
+        """
         ...

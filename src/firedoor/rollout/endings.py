@@ -36,6 +36,7 @@ def begin(state: ServiceState, rollout: Rollout, now_s: float) -> Stepped:
         last_live=state.live,
         second_chance=again,
         pack=pack,
+        rolled_back_s=failed.at_s if failed is not None and pack else 0.0,
         step_from_s=now_s,
         started_s=now_s,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from firedoor.rollout.counts import Look
+from firedoor.rollout.drilled import Drilled
 from firedoor.rollout.requalify import ReplayOutcome
 from firedoor.rollout.state import Target
 
@@ -75,6 +76,8 @@ class Looked:
     """Whether every gateway that speaks has the candidate ready."""
     cutoffs: tuple[float, float] | None = None
     """The champion's 95th and 99th percentile now, in seconds; None: of too few answers."""
+    drills: tuple[Drilled, ...] = ()
+    """The last one of each fault that a rollout waits for; of one that waits for none, ()."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,8 @@ class Replayed:
 
     rollout: str
     outcome: ReplayOutcome
+    drills: tuple[Drilled, ...] = ()
+    """The last one of each fault that stands for what the last version failed at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

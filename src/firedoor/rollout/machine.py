@@ -15,9 +15,11 @@ What holds whatever happens, each a property in the tests:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from firedoor.rollout import guardrails, orders, slices, telling
+from firedoor.rollout import drilled, guardrails, orders, slices, telling
+from firedoor.rollout.drilled import Drilled
 from firedoor.rollout.endings import Stepped, begin_next, note, roll_back
 from firedoor.rollout.events import (
     Done,
@@ -70,7 +72,7 @@ def step(
         case Tripped():
             return _tripped(state, event, now_s)
         case Replayed():
-            return _replayed(state, event, now_s)
+            return _replayed(state, event, policy, now_s)
         case Done() | Unable() | LiveChanged():
             return follow(state, event, now_s)
         case _:
@@ -96,6 +98,8 @@ def _looked(  # noqa: PLR0911 - a line a phase
         return state, (_quarantine(state, rollout),)
     if rollout.phase == "requalifying":
         return _replaying(state, rollout, policy, now_s, ready=event.ready)
+    if rollout.hold == "drill":
+        return _undrilled(state, rollout, event.drills, policy, now_s)
     if rollout.by_hand:
         return state, (Promote(version=version, because=rollout.verdict, anyway=True),)
     silent = 0 if event.look.gateways else rollout.silent + 1
@@ -299,7 +303,7 @@ def _tripped(state: ServiceState, event: Tripped, now_s: float) -> Stepped:
     return roll_back(state, because, now_s, guilty=event.kind != "killed")
 
 
-def _replayed(state: ServiceState, event: Replayed, now_s: float) -> Stepped:
+def _replayed(state: ServiceState, event: Replayed, policy: RolloutPolicy, now_s: float) -> Stepped:
     """Let a version in that does well what made the last one go."""
     rollout = state.current
     if rollout is None or rollout.phase != "requalifying":
@@ -309,9 +313,48 @@ def _replayed(state: ServiceState, event: Replayed, now_s: float) -> Stepped:
     verdict = judge(event.outcome)
     if not verdict.passed:
         return roll_back(state, f"not requalified: {verdict.because}", now_s)
-    rollout = replace(rollout, phase="qualifying", step_from_s=now_s)
+    rollout = replace(rollout, faults=drilled.faults_of(event.outcome.kinds))
+    return _let_in(state, rollout, event.drills, policy, now_s, because=verdict.because)
+
+
+def _undrilled(
+    state: ServiceState, rollout: Rollout, drills: Sequence[Drilled], policy: RolloutPolicy,
+    now_s: float,
+) -> Stepped:  # fmt: skip
+    """Look again whether drills have shown by now what they had not, until that takes too long."""
+    if rollout.paused_by:
+        return state, ()
+    over_s = GIVE_UP * timeout_s(rollout, policy)
+    if now_s - rollout.step_from_s >= over_s:
+        return roll_back(state, f"not within {over_s:,.0f} s: {rollout.undrilled}", now_s)
+    because = "no drill finds anybody hurt any more by what made the last version go"
+    return _let_in(state, rollout, drills, policy, now_s, because=because)
+
+
+def _let_in(
+    state: ServiceState, rollout: Rollout, drills: Sequence[Drilled], policy: RolloutPolicy,
+    now_s: float, *, because: str,
+) -> Stepped:  # fmt: skip
+    """Let a version in that passed its replay, unless drills hold it."""
+    proof = drilled.judge(
+        rollout.faults, drills, service=state.service, since_s=rollout.rolled_back_s,
+        need=policy.need_drill,
+    )  # fmt: skip
+    if proof.holds:
+        since_s = rollout.step_from_s if rollout.hold == "drill" else now_s
+        held = replace(
+            rollout, phase="held", was="requalifying", hold="drill", undrilled=proof.lacks,
+            step_from_s=since_s,
+        )  # fmt: skip
+        state = replace(state, current=held)
+        known = proof.lacks == rollout.undrilled
+        return (state, ()) if known else note(state, "rollout held", proof.lacks, now_s)
+    rollout = replace(
+        rollout, phase="qualifying", hold="", undrilled=proof.lacks, step_from_s=now_s
+    )
     state = replace(state, current=rollout)
-    return note(state, "rollout requalified", verdict.because, now_s, after="qualifying")
+    because = f"{because}; {proof.lacks}" if proof.lacks else because
+    return note(state, "rollout requalified", because, now_s, after="qualifying")
 
 
 def _quarantine(state: ServiceState, rollout: Rollout) -> Quarantine:

@@ -58,6 +58,10 @@ class RolloutPolicy:
     """Labels below which nothing is said of its loss. 1 to 10,000,000."""
     need_labels: bool = False
     """Whether it is promoted only if its loss was seen to be no worse."""
+    need_drill: bool = False
+    """Whether a version that follows a rollback waits until a drill has shown, since then, that
+    what the last one failed at stays in the service. One that has shown the opposite always holds
+    it."""
     mirror: float = 1.0
     """Share of the champion's requests that the candidate is given besides, in shadow. 0 to 1."""
     max_rollbacks: int = 2

@@ -6,6 +6,8 @@ Gate A: of every signature of failure, no request may fail again. With none fail
 Gate B: what was answered well before is answered well still; or else far more is mended than
 broken: an exact one-sided McNemar test, at 1 %. Ten mended and one broken pass (0.0059), five and
 none do not (0.031).
+
+Gate C is in ``drilled``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ class ReplayOutcome:
     """Requests replayed that had been answered well."""
     broken: int = 0
     """How many of them failed now."""
+    kinds: tuple[str, ...] = ()
+    """Ways in which the last version failed, see ``drilled.FAULTS``."""
     missing: str = ""
     """Why nothing could be replayed; empty: it could."""
 

@@ -15,11 +15,14 @@ Phase = Literal[
     "draft", "requalifying", "qualifying", "shadow", "canary", "bake", "held",
     "rolling_back", "rolled_back", "quarantined", "live",
 ]  # fmt: skip
-Hold = Literal["", "no_evidence", "baseline_unhealthy", "no_verdict", "not_ready", "slices"]
+Hold = Literal[
+    "", "no_evidence", "baseline_unhealthy", "no_verdict", "not_ready", "slices", "drill"
+]
 """``no_evidence``: no gateway speaks. ``baseline_unhealthy``: the champion itself is sick.
 ``no_verdict``: a step took longer than it may. ``not_ready``: no gateway has it ready, or it is not
 known yet what is slow. ``slices``: all is well, but some slices stayed with the champion, and only
-a person can say what becomes of them."""
+a person can say what becomes of them. ``drill``: drills have not shown that what the last version
+failed at stays in the service."""
 WAITING_MAX = 10
 ENDED_MAX = 50
 SAID_MAX = 20
@@ -58,6 +61,12 @@ class Rollout:
     """A version before it was rolled back: it is judged more strictly."""
     pack: str = ""
     """Evidence of that rollback, which it has to pass: the name of that rollout."""
+    rolled_back_s: float = 0.0
+    """When that was."""
+    faults: tuple[str, ...] = ()
+    """Of drills, that stand for what that version failed at; known once it is replayed."""
+    undrilled: str = ""
+    """What no drill has shown of it, in a sentence; empty: nothing is missing."""
     paused_by: str = ""
     started_s: float = 0.0
     step_from_s: float = 0.0

@@ -111,6 +111,8 @@ def tell_hold(rollout: Rollout, policy: RolloutPolicy) -> str:  # noqa: PLR0911 
             return "the candidate is not ready, or the champion has answered too little to know"
         case "not_ready":
             return "not every gateway has the candidate ready"
+        case "drill":
+            return rollout.undrilled
         case "slices":
             names = ", ".join(rollout.held_slices)
             return f"all is well but for {names}: promote it for all, or roll it back"
@@ -118,10 +120,23 @@ def tell_hold(rollout: Rollout, policy: RolloutPolicy) -> str:  # noqa: PLR0911 
             return ""
 
 
-def why_waiting(  # noqa: PLR0911 - a line a reason
+def why_waiting(
     state: ServiceState, policy: RolloutPolicy, now_s: float, *, labels: bool, columns: int = 0
 ) -> str:
-    """Say why a rollout is where it is: evidence so far against what it takes."""
+    """Say why a rollout is where it is: evidence so far against what it takes.
+
+    And what no drill has shown of a version that was let in without it.
+    """
+    told, rollout = _waiting(state, policy, now_s, labels=labels, columns=columns), state.current
+    if rollout is None or rollout.phase == "rolling_back" or rollout.undrilled in told:
+        return told
+    return f"{told}; {rollout.undrilled}"
+
+
+def _waiting(  # noqa: PLR0911 - a line a reason
+    state: ServiceState, policy: RolloutPolicy, now_s: float, *, labels: bool, columns: int
+) -> str:
+    """Say it, drills aside."""
     rollout = state.current
     if rollout is None:
         if state.waiting:

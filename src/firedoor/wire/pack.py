@@ -7,8 +7,11 @@ from typing import Literal
 import msgspec
 
 from firedoor.wire.prediction import Feature
+from firedoor.wire.serving import FAILURES, Outcome
 
 PACK_VERSION = 1
+DEATHS = ("hang", "memory")
+"""Of which workers are ended; ``hang``: also of keeping processors busy."""
 
 
 class Replayable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -59,6 +62,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Requests asked that had been answered well."""
     broken: int = 0
     """How many of them failed now."""
+    kinds: tuple[str, ...] = ()
+    """Ways in which the version failed that was rolled back, see ``kind_of``."""
     missing: str = ""
     """Why not all could be asked; empty: they were."""
 
@@ -82,6 +87,23 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     replayed: Replayed
 
 
+def kind_of(request: Replayable) -> str:
+    """Return in which way a request was failed at: an outcome, or of what its worker died.
+
+    Empty of good ones, and of what another version of firedoor calls a failure.
+
+    >>> kind_of(Replayable(kind="failing", form=1, body=b"", outcome=13, signature="SIGSEGV"))
+    'died'
+    >>> kind_of(Replayable(kind="failing", form=1, body=b"", outcome=13, signature="hang in a:b"))
+    'hang'
+    """
+    if request.outcome == Outcome.DIED:
+        cause = request.signature.partition(" ")[0]
+        return cause if cause in DEATHS else "died"
+    return _KINDS.get(request.outcome, "")
+
+
+_KINDS = {int(outcome): outcome.name.lower() for outcome in FAILURES}
 _packs = msgspec.msgpack.Decoder(Pack)
 
 
