@@ -78,6 +78,11 @@ def test_a_budget_of_a_shorter_period_is_smaller() -> None:
     assert too_dear(long, STAGE, of("enrich", 0.5, period_days=1.0))
 
 
+def test_a_promise_of_everything_allows_next_to_nothing() -> None:
+    whole = Remaining(zone="predict", indicator="availability", left=1.0)
+    assert 1 < whole.share(5.0, 0.0) < 10
+
+
 @pytest.mark.parametrize("left", [0.0, -3.0])
 def test_a_budget_that_is_spent_allows_nothing(left: float) -> None:
     assert "is spent" in too_dear(exercises(KILL), STAGE, of("predict", left))[0]

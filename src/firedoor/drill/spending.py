@@ -20,6 +20,8 @@ SPEND_MAX = 0.05
 NOTICE_S = 5.0
 """In which a fault is taken back from a zone that should not feel it: three bad seconds at the
 least, a look each second, and whoever injects it asks twice a second."""
+BUDGET_LEAST = 1e-6
+"""What a promise of 100 % is taken for, as whoever judges it does."""
 DAY_S = 86_400.0
 Promise = tuple[str, Indicator]
 """Of which zone, and which of its promises."""
@@ -42,7 +44,7 @@ class Remaining:
             bad_s: seconds.
             budget: share of units that may be bad.
         """
-        rest_s = budget * self.left * self.period_days * DAY_S
+        rest_s = max(BUDGET_LEAST, budget) * self.left * self.period_days * DAY_S
         if rest_s > 0:
             return bad_s / rest_s
         return math.inf if bad_s > 0 else 0.0
