@@ -16,16 +16,15 @@ import typer
 
 from benchmarks.measure import Paper
 from benchmarks.rollout_world import BLIP_RATE, STALL_S, Outcome, Truth, poisson, simulate
+from firedoor.eprocess import Logs, add_gains, bad_grid, log_e, log_mean, ratio_gains
 from firedoor.rollout.betting import (
     STAKES,
     add,
     difference,
-    log_mean,
     log_wealth,
     log_wealth_good,
     loss_bound,
 )
-from firedoor.rollout.eprocess import Logs, add_gains, bad_grid, log_e, ratio_gains
 from firedoor.rollout.policy import RolloutPolicy
 
 POLICY = RolloutPolicy()

@@ -18,6 +18,7 @@ from firedoor.drill.fault import Fault
 from firedoor.drill.fault_kind import Place, ZoneKind
 from firedoor.drill.matrix import Asked, Matrix
 from firedoor.drill.report import Moment, Report
+from firedoor.drill.spending import Remaining
 from firedoor.errors import StreamsUnavailable
 from firedoor.events.objective import Kept, Objectives, bucket_of
 from firedoor.ports.streams import Streams
@@ -132,6 +133,8 @@ class World:
     plan: Plan = field(default_factory=_drilled)
     actors: list[Actor] = field(default_factory=list)
     told: list[Moment] = field(default_factory=list)
+    remaining: tuple[Remaining, ...] = ()
+    """What is left of error budgets."""
 
     @property
     def streams(self) -> MemoryStreams:
@@ -164,6 +167,7 @@ class World:
         return Drill(
             streams=self.streams, plan=self.plan, clock=CLOCK, matrix=matrix,
             setting=Setting(**values), note=self.told.append,  # type: ignore[arg-type]
+            remaining=self.remaining,
         )  # fmt: skip
 
     def play(self, story: Callable[[World], Awaitable[None]]) -> None:

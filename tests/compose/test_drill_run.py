@@ -14,9 +14,11 @@ from firedoor.compose.drill_stopping import Stopped, stop_drills
 from firedoor.drill.fault import Fault, Injected
 from firedoor.drill.matrix import Asked
 from firedoor.drill.report import Report, Row
+from firedoor.drill.spending import Remaining
 from firedoor.errors import DeclarationError, DrillRefused, ProjectBusy
 from firedoor.events.happened import Happened
 from firedoor.events.kinds import Book
+from firedoor.events.objective import INDICATORS
 
 
 def verdicts(row: Row) -> dict[str, str]:
@@ -320,7 +322,12 @@ def test_production_is_refused_without_leave_and_by_zones_that_allow_nothing() -
 
 def test_in_production_a_zone_outside_that_is_hurt_ends_the_whole_drill() -> None:
     rows = (Asked(fault="kill", zone="clean"), Asked(fault="kill", zone="store"))
-    world = World(feels=leaking, plan=make_drilled("production", ("kill",)))
+    left = tuple(
+        Remaining(zone=zone, indicator=each, left=1.0)
+        for zone in ("flights", "clean", "store", "audit")
+        for each in INDICATORS
+    )
+    world = World(feels=leaking, plan=make_drilled("production", ("kill",)), remaining=left)
     made = world.report(matrix(*rows), environment="production", allowed=True)
     assert made.exit_code == 4
     assert len(made.rows) == 1

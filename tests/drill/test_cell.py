@@ -150,6 +150,25 @@ def test_a_zone_that_missed_its_promise_before_proves_nothing() -> None:
     assert "before anything was injected" in made.why
 
 
+def test_a_machine_too_busy_for_one_promise_proves_nothing_by_another() -> None:
+    late = summed(second(late=40, batches=5), 20)
+    during = summed(second(lost=50, late=40, batches=5), 20)
+    made = cell(during, before=late, well=False)
+    assert made.verdict == "no_evidence"
+    assert "is the machine too busy" in made.why
+
+
+def test_what_was_perhaps_missed_before_is_a_breach_only_if_much_more_is_bad() -> None:
+    uneasy = summed(second(), 10).plus(summed(second(lost=3), 10))  # 1.5 %, and 1 % may be
+    longer = summed(second(), 50).plus(summed(second(lost=3), 50))
+    made = cell(longer.plus(longer), before=uneasy)
+    assert cell(longer.plus(longer)).verdict == "breach"
+    assert made.verdict == "no_evidence"
+    assert "before anything was injected" in made.why
+    assert cell(summed(second(lost=20), 20), before=uneasy).verdict == "breach"
+    assert cell(summed(second(), 20), before=uneasy).verdict == "kept"
+
+
 def test_a_zone_that_does_not_recover_is_a_breach_even_if_nothing_was_counted_bad() -> None:
     made = cell(summed(second(), 20), well=False)
     assert made.verdict == "breach"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from drilled import DOUBT, exercise, following, second, summed
+import pytest
+
+from drilled import DOUBT, NAMES, exercise, following, second, summed
+from firedoor.drill.following import Following
 from firedoor.drill.measured import Measured
+from firedoor.drill.worsening import control_of
 
 BAD = second(lost=40)
 WAITS = second(stale_from={"enrich": 1}, state="blocked")
@@ -83,3 +87,39 @@ def test_it_is_waited_for_those_that_can_still_be_judged_and_for_no_others() -> 
     assert "enrich" not in made.unproven(DOUBT)
     idle = following(exercise(), {}, before=summed(second(1, batches=1), 1), well_s=3)
     assert idle.unproven(DOUBT) == ()
+
+
+def compared(made: Following, during: Measured, *zones: str) -> Following:
+    """Return what is known after 15 seconds of some zones, compared with 20 that were well."""
+    made.control = control_of([dict.fromkeys(NAMES, second(1_000))] * 20, chance=1e-4)
+    for at in range(15):
+        look = {name: during if name in zones else second(1_000) for name in NAMES}
+        made.add(look, float(at + 1))
+    return made
+
+
+def test_a_zone_outside_that_is_worse_than_in_the_warm_up_is_named_though_it_is_kept() -> None:
+    made = compared(following(exercise(), {}, well_s=0), second(1_000, lost=5), "predict")
+    assert made.broken(DOUBT) == ""
+    ((zone, why),) = made.worse()
+    assert zone == "predict"
+    assert "75 of 15,000 lost, 0 of 20,000 in the warm-up" in why
+
+
+def test_one_that_may_be_hurt_is_not_compared_and_one_that_is_as_before_is_not_worse() -> None:
+    made = compared(following(exercise(), {}, well_s=0), second(1_000, lost=5), "enrich")
+    assert made.worse() == ()
+    assert compared(following(exercise(), {}, well_s=0), second(1_000), "predict").worse() == ()
+
+
+def test_what_is_spent_outside_is_told_in_seconds_in_which_all_is_bad() -> None:
+    during = {"predict": [second(lost=25)] * 8, "enrich": [BAD] * 8, "store": [WAITS] * 8}
+    spent = following(exercise(), during, well_s=0).bad_s()
+    assert spent["predict", "availability"] == pytest.approx(2.0)
+    assert spent["store", "freshness"] == 0  # it waits for the faulted zone, as expected
+    assert ("enrich", "availability") not in spent
+
+
+def test_how_a_zone_is_that_is_not_well_is_told_in_words() -> None:
+    made = following(exercise(), {"predict": [second(lost=40, state="halted")] * 5}, well_s=0)
+    assert made.condition("predict", DOUBT).startswith("halted; 200 of 500 requests lost (40 %)")

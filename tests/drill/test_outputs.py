@@ -14,7 +14,7 @@ from firedoor.drill.comparing import compare
 from firedoor.drill.followups import follow_ups
 from firedoor.drill.junit import junit_of
 from firedoor.drill.page import page_of
-from firedoor.drill.report import Moment, Report, decode_report, encode_report
+from firedoor.drill.report import Moment, Report, Unrecovered, decode_report, encode_report
 from firedoor.drill.retrospective import matrix_lines, retrospective
 from firedoor.drill.telling import books
 
@@ -151,6 +151,20 @@ def test_every_proposal_names_what_shows_that_it_is_done() -> None:
         assert proposed
         assert all(each.check and each.kind in {"lint", "drill", "gate", "alert"}
                    for each in proposed)  # fmt: skip
+
+
+def test_a_zone_that_is_not_well_again_is_told_everywhere_with_its_owner_and_what_to_do() -> None:
+    left = Unrecovered(
+        zone="store", owner="ann@example.com", waited_s=60.0, seen="halted", to_do="firedoor why"
+    )
+    made = report(row(recovered_s=None, unrecovered=(left,)))
+    (proposed,) = (each for each in follow_ups(made) if each.check.endswith("well within 60 s"))
+    for text in (proposed.text, retrospective(made), page_of(made), junit_of(made)):
+        assert "store is not well 60 s after the fault has ended (halted)" in text
+        assert "ann@example.com: firedoor why" in text
+    root = ET.fromstring(junit_of(made))  # noqa: S314 - our own
+    assert [each.get("type") for each in root.iter("failure")] == ["NotRecovered"]
+    assert decode_report(encode_report(made)) == made
 
 
 def test_a_contained_drill_without_dead_rows_proposes_nothing() -> None:

@@ -8,6 +8,7 @@ from drilled import exercise, report, row, second
 from firedoor.drill.books import Conservation, Rows, conserved
 from firedoor.drill.cell import Cell
 from firedoor.drill.matrix import Known
+from firedoor.drill.report import Unrecovered
 from firedoor.drill.scoring import exit_code, joined, mark_known, score, worst_of
 
 SECONDS = 12
@@ -77,6 +78,17 @@ def test_a_breach_outranks_no_evidence_a_stop_outranks_both_and_a_fault_left_beh
     assert report(row(IDLE, well_s=1), row(HURT, done=exercise("freeze"))).exit_code == 1
     assert report(row(HURT), stopped="ann stopped it").exit_code == 4
     assert report(row(HURT, cleaned=False), stopped="ann stopped it").exit_code == 5
+
+
+def test_a_zone_that_is_not_well_again_outranks_a_stop_also_if_it_is_the_faulted_one() -> None:
+    left = Unrecovered(zone="enrich", owner="ann", waited_s=60, seen="halted", to_do="look")
+    stuck = row(recovered_s=None, unrecovered=(left,))
+    made = report(stuck, stopped="bob stopped it")
+    assert made.exit_code == 1
+    assert "not recovered from kill in enrich: enrich is not well 60 s after" in made.verdict
+    assert made.verdict.endswith("stopped: bob stopped it")
+    assert report(row(cleaned=False, unrecovered=(left,))).exit_code == 5
+    assert joined([stuck, stuck]).unrecovered == (left,)
 
 
 def test_a_row_that_was_lost_is_a_breach_whatever_zones_say() -> None:

@@ -8,8 +8,7 @@ import random
 import pytest
 from benchmarks.rollout_world import poisson
 
-from firedoor.rollout.absolute import LOOKS_LEAST, above_gains, clean_gain, detected
-from firedoor.rollout.eprocess import (
+from firedoor.eprocess import (
     Fresh,
     Logs,
     add_gains,
@@ -18,6 +17,7 @@ from firedoor.rollout.eprocess import (
     log_e,
     ratio_gains,
 )
+from firedoor.rollout.absolute import LOOKS_LEAST, above_gains, clean_gain, detected
 from firedoor.rollout.need import (
     MANY,
     requests_below,

@@ -20,7 +20,13 @@ from firedoor.adapters.clock import SystemClock
 from firedoor.cli import drill_kept
 from firedoor.cli.asking import NatsOption, ProjectOption, ask, one_line, parse_when, somebody
 from firedoor.cli.drill_shown import comparison_lines, show, tell_moment
-from firedoor.compose.drill_allowing import Leave, give_leave, read_promises, require_leave
+from firedoor.compose.drill_allowing import (
+    Leave,
+    give_leave,
+    heard_objectives,
+    remaining_of,
+    require_leave,
+)
 from firedoor.compose.drill_copy import copied
 from firedoor.compose.drill_file import find_matrix, load_matrix
 from firedoor.compose.drill_files import drills_folder, keep, latest
@@ -102,8 +108,9 @@ def run(
     """Drill a running pipeline, and print the containment matrix.
 
     With --gate it ends with 0 if the hypothesis held, 1 at a breach, 3 if too little was seen to
-    say; always with 2 if it cannot begin, 4 if it was stopped for safety, 5 if a fault could not
-    be taken back. Ctrl-C takes back what is injected; a kill has it end by itself within 15 s.
+    say; always with 1 if a zone was not well again in time, 2 if it cannot begin, 4 if it was
+    stopped for safety, 5 if a fault could not be taken back. Ctrl-C takes back what is injected,
+    and waits until all is well (again: at once); a kill has it end by itself within 15 s.
     """
     try:
         asked = _asked(matrix, fault, zone or [], intensity, share, project)
@@ -119,7 +126,8 @@ def run(
         _refuse(error)
     _finish(report, Project.at(project), out, json)
     code = report.exit_code
-    raise typer.Exit(code if gate or code in {SAFETY, CLEANUP} else 0)
+    grave = code in {SAFETY, CLEANUP} or any(row.unrecovered for row in report.rows)
+    raise typer.Exit(code if gate or grave else 0)
 
 
 def _finish(report: Report, place: Project, out: Path | None, json: Path | None) -> None:
@@ -295,17 +303,17 @@ async def _drill(
         raise NotKnown(message)
     async with reach(project, nats=nats) as reached:
         setting = _setting(reached, place, nats, allowed=allowed, because=because)
+        objectives = await heard_objectives(reached.streams)
         if setting.environment == "production" and allowed:
-            promises = read_promises(place.folder)
-            await require_leave(reached.streams, reached.plan, promises, at_s=machine.utc_s())
+            await require_leave(reached.streams, reached.plan, objectives, at_s=machine.utc_s())
         drill = Drill(
             streams=reached.streams, plan=reached.plan, clock=machine, matrix=matrix,
             setting=setting, note=lambda moment: tell(tell_moment(moment)),
-            halted=lambda: _halted(place),
+            halted=lambda: _halted(place), remaining=remaining_of(objectives),
         )  # fmt: skip
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, drill.stop, "asked to end by a signal")
+            loop.add_signal_handler(number, drill.interrupt, "asked to end by a signal")
         return await drill.run()
 
 

@@ -97,7 +97,9 @@ def _whys(report: Report) -> Iterator[str]:
             yield f"  {cell.code} {cell.zone}: {why}{known}"
         if row.aborted:
             yield f"  the fault was taken back after {row.for_s:.0f} s: {row.aborted}"
-        if row.recovered_s is None and row.injected:
+        for each in row.unrecovered:
+            yield f"  not recovered: {one_line(each.in_words, WHY_CHARACTERS)}"
+        if row.recovered_s is None and row.injected and not row.unrecovered:
             yield "  it was not seen that all is well again"
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 
 from firedoor.compose.drill_watch import decoded
+from firedoor.compose.judging import heard
 from firedoor.control.rollout_kept import decode_rollouts, rollout_key
+from firedoor.drill.spending import Remaining
 from firedoor.errors import DrillRefused
 from firedoor.ports.streams import Streams
+from firedoor.rollout.state import ServiceState
+from firedoor.slo.status import ObjectiveStatus
 from firedoor.spec.plan import Plan
 
 LEAVE_KEY = "drill.leave"
@@ -17,8 +21,6 @@ LEAVE_S = 900.0
 """For which leave holds."""
 BUDGET_MIN = 0.5
 """Share of each error budget that must be left."""
-STATUS_BYTES_MAX = 64 * 2**20
-STATUS_FILES = ("slo.json", "serving/slo.json")
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,28 +29,6 @@ class Leave(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     because: str
     at_s: float
-
-
-class _Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed of an alert in ``slo.json``."""
-
-    text: str
-
-
-class Promise(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed of an objective in ``slo.json``."""
-
-    zone: str
-    indicator: str
-    left: float
-    """Share of its error budget."""
-    alerts: tuple[_Alert, ...] = ()
-
-
-class _Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed of ``slo.json``."""
-
-    objectives: tuple[Promise, ...] = ()
 
 
 async def give_leave(streams: Streams, leave: Leave) -> None:
@@ -60,32 +40,39 @@ async def give_leave(streams: Streams, leave: Leave) -> None:
     await streams.put(LEAVE_KEY, msgspec.json.encode(leave))
 
 
-def read_promises(folder: Path) -> tuple[Promise, ...]:
-    """Return how objectives are, as whoever judges them wrote it last; none if nobody does.
+async def heard_objectives(streams: Streams) -> tuple[ObjectiveStatus, ...]:
+    """Return how objectives are, as whoever judges them says it now; none if nobody does.
 
-    Args:
-        folder: ``.firedoor``.
+    Raises:
+        StreamsUnavailable: if the broker is away.
     """
-    found: list[Promise] = []
-    for name in STATUS_FILES:
-        try:
-            with (folder / name).open("rb") as opened:
-                status = decoded(opened.read(STATUS_BYTES_MAX), _Status)
-        except OSError:
-            continue
-        found += status.objectives if status else ()
-    return tuple(found)
+    return tuple(
+        objective
+        for status in await heard(streams)
+        if not status.blind
+        for objective in status.objectives
+    )
+
+
+def remaining_of(objectives: Sequence[ObjectiveStatus]) -> tuple[Remaining, ...]:
+    """Return what is left of each error budget."""
+    return tuple(
+        Remaining(
+            zone=each.zone, indicator=each.indicator, left=each.left, period_days=each.period_days
+        )
+        for each in objectives
+    )
 
 
 async def require_leave(
-    streams: Streams, plan: Plan, promises: tuple[Promise, ...], *, at_s: float
+    streams: Streams, plan: Plan, objectives: Sequence[ObjectiveStatus], *, at_s: float
 ) -> None:
     """Refuse a drill in production that nobody agreed to, or at a bad time.
 
     Args:
         streams: of the pipeline.
         plan: the pipeline.
-        promises: how its objectives are.
+        objectives: how they are, see ``heard_objectives``.
         at_s: now, UTC.
 
     Raises:
@@ -99,31 +86,37 @@ async def require_leave(
             'firedoor drill allow --because "..."'
         )
         raise DrillRefused(message)
-    _require_health(promises)
+    _require_health(objectives)
     for service in plan.services:
         value = await streams.get(rollout_key(service.name))
-        current = None if value is None else decode_rollouts(value).state.current
-        if current is not None and current.hold != "drill":  # that one waits for drills
-            message = f"a rollout of {service.name} is under way: drill when it is done"
+        state = None if value is None else decode_rollouts(value).state
+        if state is not None and _busy(state):
+            message = f"a rollout of {service.name} is under way, or waits: drill when it is done"
             raise DrillRefused(message)
 
 
-def _require_health(promises: tuple[Promise, ...]) -> None:
+def _busy(state: ServiceState) -> bool:
+    """Return whether a rollout is under way, or waits; one that waits for drills is in no way."""
+    held = state.current is not None and state.current.hold == "drill"
+    return not held and bool(state.current or state.waiting or state.returning)
+
+
+def _require_health(objectives: Sequence[ObjectiveStatus]) -> None:
     """Refuse to drill what is not well, or of which nobody knows how it is."""
-    if not promises:
+    if not objectives:
         message = (
-            "what is left of error budgets is not known here: run the drill where the pipeline is "
-            "supervised, and give zones objectives (slo=)"
+            "what is left of error budgets is not known: give zones objectives (slo=), and see "
+            "that somebody judges them (firedoor up and serve do, or firedoor slo watch)"
         )
         raise DrillRefused(message)
-    for promise in promises:
-        if promise.alerts:
-            message = f"{promise.zone}: {promise.alerts[0].text}: drill when that is over"
+    for each in objectives:
+        if each.alerts:
+            message = f"{each.zone}: {each.alerts[0].text}: drill when that is over"
             raise DrillRefused(message)
-        if promise.left < BUDGET_MIN:
+        if each.left < BUDGET_MIN:
             message = (
-                f"{promise.left:.0%} of the error budget of {promise.zone} for {promise.indicator} "
-                f"are left, and a drill in production needs {BUDGET_MIN:.0%}: drill when it has "
-                "come back"
+                f"{each.left:.0%} of the error budget of {each.zone} for {each.indicator} are "
+                f"left, and a drill in production needs {BUDGET_MIN:.0%}: drill when it has come "
+                "back"
             )
             raise DrillRefused(message)

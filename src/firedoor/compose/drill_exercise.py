@@ -16,6 +16,8 @@ from msgspec.structs import replace
 
 from firedoor.compose.drill_books import Books
 from firedoor.compose.drill_ledger import Chronicle
+from firedoor.compose.drill_recovery import note_unrecovered, unrecovered_of
+from firedoor.compose.drill_stopping import take_back
 from firedoor.compose.drill_watch import Look, Watch
 from firedoor.compose.operating import give_order
 from firedoor.drill.assembling import Course, make_row
@@ -26,8 +28,10 @@ from firedoor.drill.lease import PREFIX, taken_back
 from firedoor.drill.matrix import Matrix
 from firedoor.drill.measured import Measured
 from firedoor.drill.planning import Exercise
-from firedoor.drill.report import Moment, Row
+from firedoor.drill.report import Moment, Row, Unrecovered
+from firedoor.drill.spending import Spending
 from firedoor.drill.stage import BROKER, Stage
+from firedoor.drill.worsening import Control
 from firedoor.errors import FiredoorError, StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
@@ -60,10 +64,16 @@ class Scene:
     observed: tuple[str, ...]
     before: Mapping[str, Measured]
     """What each zone did while nothing was injected."""
+    control: Control
+    """The same, second by second."""
     doubt: Doubt
+    spending: Spending
+    production: bool
     chronicle: Chronicle
     stopped: Callable[[], Awaitable[str]]
     """Why the drill must stop; empty: it goes on. Asked each second."""
+    leaving: Callable[[], bool]
+    """Whether it must not even wait until all is well."""
     note: Callable[[Moment], None]
     """Told each thing that the drill does or sees, as it happens."""
 
@@ -82,11 +92,17 @@ class Injecting:
     _began_s: float = 0.0
     _renewals: int = 0
     _moments: list[Moment] = field(default_factory=list)
+    _unrecovered: tuple[Unrecovered, ...] = ()
+    _told_stop: str = ""
+    _warned: set[tuple[str, str]] = field(default_factory=set)
+    """Of which zones what was told that would end the fault in production."""
 
     async def run(self) -> tuple[Row, str]:
         """Return the row, and why the whole drill has to stop; empty: it may go on."""
         scene, fault = self.scene, self.exercise.fault
-        following = Following(scene.stage, self.exercise, scene.before, scene.observed)
+        following = Following(
+            scene.stage, self.exercise, scene.before, scene.observed, scene.control
+        )
         began_utc_s, self._began_s = scene.clock.utc_s(), scene.clock.now_s()
         try:
             aborted, stop = await self._hold(following)
@@ -95,15 +111,18 @@ class Injecting:
             lasted_s = scene.clock.now_s() - self._began_s
             with contextlib.suppress(StreamsUnavailable):
                 await self._say(taken_back(self._renewed()))
-        cleaned = await self._end(following)
+        cleaned = await self._end(following, everything=bool(aborted) and not scene.leaving())
         over = "it is over" if cleaned else "nobody says that it is over"
         self._tell("fault", fault.zone, over)
         await scene.chronicle.note(
             "fault", "over" if cleaned else "left", f"{self.exercise.row}: {over}", zone=fault.zone,
             because=aborted, facts={"hits": sum(self._hits.values()), "fault": fault.id},
         )  # fmt: skip
-        recovered_s, stopped_later = await self._recover(following)
-        stop = stop or stopped_later
+        recovered_s, stop = await self._recover(following, stop)
+        await note_unrecovered(
+            scene.chronicle, self.exercise.row, fault, self._unrecovered, aborted or stop
+        )
+        scene.spending.close(following.bad_s())
         conservation = await scene.books.check()
         self._tell("books", "", conservation.in_words)
         course = Course(
@@ -116,6 +135,7 @@ class Injecting:
             aborted=aborted or stop,
             cleaned=cleaned,
             recovered_s=recovered_s,
+            unrecovered=self._unrecovered,
             conservation=conservation,
             timeline=tuple(self._moments),
         )
@@ -147,21 +167,49 @@ class Injecting:
                 return stop, stop
             if self._refused and not self._heard and self._passed_s() >= REFUSED_S:
                 break  # nobody else injects it
-            hurt = following.broken(scene.doubt)
-            if hurt:
-                self._tell("drill", hurt, "outside of what may be hurt: the fault is taken back")
-                return f"{hurt} was hurt, which must not be", ""
+            unsafe = self._unsafe(following)
+            if unsafe:
+                return unsafe, ""
         return "", ""
 
-    async def _end(self, following: Following) -> bool:
-        """Take the fault back until nobody injects it; return whether that was so in time."""
+    def _unsafe(self, following: Following) -> str:
+        """Return why the fault must be taken back now; empty: it may go on.
+
+        A zone outside that misses its promise ends it anywhere. In production one does that is
+        worse than in the warm-up, or has spent too much, and keeps its promise yet. In development
+        that is told: there a verdict is worth more.
+        """
+        hurt = following.broken(self.scene.doubt)
+        if hurt:
+            self._tell("drill", hurt, "outside of what may be hurt: the fault is taken back")
+            return f"{hurt} was hurt, which must not be"
+        found = [("worse", *each) for each in following.worse()]
+        found += [("spent", *each) for each in self.scene.spending.overspent(following.bad_s())]
+        for what, zone, why in found:
+            if self.scene.production:
+                self._tell("drill", zone, f"{why}: the fault is taken back")
+                return f"{zone}: {why}"
+            if (what, zone) not in self._warned:
+                self._warned.add((what, zone))
+                self._tell("drill", zone, f"{why}: in production the fault would be taken back")
+        return ""
+
+    async def _end(self, following: Following, *, everything: bool) -> bool:
+        """Take the fault back until nobody injects it; return whether that was so in time.
+
+        Args:
+            following: told what is seen meanwhile.
+            everything: whether all faults of this pipeline are taken back, whoever wanted them.
+        """
         scene, fault = self.scene, taken_back(self._renewed())
         until_s = scene.clock.now_s() + self.exercise.fault.lease_s + END_S
         while True:
             with contextlib.suppress(StreamsUnavailable):
                 await self._say(fault)
+                if everything:
+                    await take_back(scene.streams, await scene.streams.beats(PREFIX))
             look = await self._see(following)
-            if look is not None and not self._injected(look):
+            if look is not None and not self._injected(look, everything=everything):
                 return True
             if scene.clock.now_s() >= until_s:
                 return False
@@ -182,30 +230,44 @@ class Injecting:
 
     # ---- what comes of it
 
-    async def _recover(self, following: Following) -> tuple[float | None, str]:
+    async def _recover(self, following: Following, stop: str) -> tuple[float | None, str]:
         """Watch until all are well for a while; return after how long they were, and why to stop.
 
         It goes on for a while where too little was seen to judge by. Zones that halted are resumed,
-        as a person would.
+        as a person would. A drill that is stopped waits for it as well.
         """
         scene, resumed = self.scene, False
         ended_s = self._passed_s()
         while (now_s := self._passed_s()) - ended_s < scene.matrix.recover_s:
-            quiet = following.quiet_since_s
+            quiet = self._quiet_since_s(following)
             settled = quiet is not None and now_s - max(quiet, ended_s) >= scene.matrix.settle_s
-            if settled and quiet is not None and self._seen_enough(following, now_s - ended_s):
-                return max(0.0, quiet - ended_s), ""
+            enough = bool(stop) or self._seen_enough(following, now_s - ended_s)
+            if settled and quiet is not None and enough:
+                return max(0.0, quiet - ended_s), stop
             await scene.clock.wait(LOOK_S)
-            stop = await self._look(following, recovering=True)
-            if stop:
+            stop = await self._look(following, recovering=True) or stop
+            if scene.leaving():
+                self._tell("drill", "", "nobody waits until all are well again")
                 return None, stop
             if not resumed and now_s - ended_s >= RESUME_S:
                 resumed = await self._resume(following)
-        quiet = following.quiet_since_s
+        quiet = self._quiet_since_s(following)
         if quiet is not None:  # well at the end, though not for as long as it should be
-            return max(0.0, quiet - ended_s), ""
-        self._tell("drill", "", f"not well again in time: {', '.join(following.unwell())}")
-        return None, ""
+            return max(0.0, quiet - ended_s), stop
+        if not self._heard:  # then it is not the fault that it does not recover from
+            self._tell("drill", "", f"not well, with no fault: {', '.join(following.unwell())}")
+            return None, stop
+        self._unrecovered = unrecovered_of(
+            scene.plan, following, scene.doubt, waited_s=self._passed_s() - ended_s,
+            away_s=scene.watch.away_s,
+        )  # fmt: skip
+        for each in self._unrecovered:
+            self._tell("drill.not_recovered", each.zone, each.in_words)
+        return None, stop
+
+    def _quiet_since_s(self, following: Following) -> float | None:
+        """Return since when all are well; None: they are not, or it cannot be seen."""
+        return None if self.scene.watch.away_s else following.quiet_since_s
 
     def _seen_enough(self, following: Following, waited_s: float) -> bool:
         """Return whether all can be judged, or waiting for it has been long enough."""
@@ -235,7 +297,8 @@ class Injecting:
         faulted = self.exercise.fault.zone == BROKER
         if not stop and scene.watch.away_s > AWAY_MAX_S and not faulted and not recovering:
             stop = f"the broker has not answered for {scene.watch.away_s:.0f} s"
-        if stop:
+        if stop and stop != self._told_stop:
+            self._told_stop = stop
             self._tell("drill", "", stop)
         return stop
 
@@ -264,9 +327,10 @@ class Injecting:
         """Return what is said of this fault."""
         return [one for one in look.injected if one.id == self.exercise.fault.id]
 
-    def _injected(self, look: Look) -> bool:
-        """Return whether somebody still says that they inject it."""
-        return any(not one.over and not one.refused for one in self._ours(look))
+    def _injected(self, look: Look, *, everything: bool) -> bool:
+        """Return whether somebody still says that they inject it, or anything at all."""
+        found = look.injected if everything else self._ours(look)
+        return any(not one.over and not one.refused for one in found)
 
     def _passed_s(self) -> float:
         """Return how long ago the injection was."""

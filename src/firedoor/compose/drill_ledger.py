@@ -37,7 +37,7 @@ class Chronicle:
 
     async def note(
         self, kind: Kind, code: str, text: str, *, zone: str = "", because: str = "",
-        facts: dict[str, str | int | float] | None = None,
+        cause: str = "", facts: dict[str, str | int | float] | None = None,
     ) -> None:  # fmt: skip
         """Tell what the drill does; what cannot be told now is told with the next.
 
@@ -45,9 +45,9 @@ class Chronicle:
         """
         self._sequence += 1
         happened = Happened(
-            at_s=self.clock.utc_s(), kind=kind, zone=zone, text=text, code=code, by=self.by,
-            because=because, about=self.drill, facts=facts or {}, process=self._process,
-            sequence=self._sequence,
+            at_s=self.clock.utc_s(), kind=kind, zone=zone, text=text, code=code, cause=cause,
+            by=self.by, because=because, about=self.drill, facts=facts or {},
+            process=self._process, sequence=self._sequence,
         )  # fmt: skip
         self._pending = [*self._pending, bounded(happened)][-PENDING_MAX:]
         try:

@@ -18,7 +18,7 @@ from firedoor.compose.drill_watch import Watch
 from firedoor.compose.vetting import counted
 from firedoor.drill.assembling import doubt_for
 from firedoor.drill.cell import missed
-from firedoor.drill.following import add_up
+from firedoor.drill.following import summed
 from firedoor.drill.judging import Doubt
 from firedoor.drill.matrix import Matrix
 from firedoor.drill.measured import Measured
@@ -26,7 +26,9 @@ from firedoor.drill.permission import Environment, why_not
 from firedoor.drill.planning import Exercise, observed, plan_exercises
 from firedoor.drill.report import Moment, Report, Row
 from firedoor.drill.scoring import exit_code, in_words, joined, mark_known, score
+from firedoor.drill.spending import Remaining, Spending, too_dear, unknown
 from firedoor.drill.stage import END_TO_END, Stage
+from firedoor.drill.worsening import control_of
 from firedoor.errors import DrillRefused, StreamsUnavailable
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
@@ -66,12 +68,21 @@ class Drill:
     note: Note = lambda moment: None  # noqa: ARG005
     halted: Callable[[], str] = lambda: ""
     """Why nobody may drill here, asked each second: the file CHAOS_STOP; empty: one may."""
+    remaining: tuple[Remaining, ...] = ()
+    """What is left of error budgets, as far as somebody judges that."""
     _stop: str = ""
+    _leave: bool = False
+    """Whether not even the recovery is waited for."""
     _rows: list[Row] = field(default_factory=list)
 
     def stop(self, because: str) -> None:
         """Have it take back what is injected, and end."""
         self._stop = self._stop or because
+
+    def interrupt(self, because: str) -> None:
+        """Have it end: the first time when all is well again, the second time at once."""
+        self._leave = bool(self._stop)
+        self.stop(because)
 
     async def run(self) -> Report:
         """Do everything that is asked for, and return what was found.
@@ -114,15 +125,19 @@ class Drill:
         doubt = doubt_for(
             doubt=self.matrix.doubt, cells=exercises * len(names), units_min=self.matrix.units_min
         )
-        before, why = await self._steady(watch, lock, stage, names, doubt)
+        looks, why = await self._steady(watch, lock, stage, names, doubt)
         if not why and not await books.begin():
             why = "the broker does not give the books"
         if why:
             return None, why
         scene = Scene(
             streams=self.streams, plan=self.plan, stage=stage, clock=self.clock, watch=watch,
-            books=books, matrix=self.matrix, observed=names, before=before, doubt=doubt,
-            chronicle=chronicle, stopped=lambda: self._hold(lock), note=self.note,
+            books=books, matrix=self.matrix, observed=names, before=summed(looks), doubt=doubt,
+            control=control_of(looks, chance=doubt.chance),
+            spending=Spending(stage=stage, remaining=self.remaining),
+            production=self.setting.environment == "production",
+            chronicle=chronicle, stopped=lambda: self._hold(lock), leaving=lambda: self._leave,
+            note=self.note,
         )  # fmt: skip
         return scene, ""
 
@@ -137,48 +152,53 @@ class Drill:
                 self.stop(stop)
             elif not row.cleaned:
                 self.stop(f"{row.fault} could not be taken back in {row.zone}")
-            elif row.aborted and self.setting.environment == "production":
-                self.stop(row.aborted)
+            elif self.setting.environment == "production" and (row.aborted or row.unrecovered):
+                self.stop(row.aborted or f"{row.name} left zones that are not well")
 
     async def _steady(
         self, watch: Watch, lock: DrillLock, stage: Stage, names: Sequence[str], doubt: Doubt
-    ) -> tuple[dict[str, Measured], str]:
-        """Return what zones do while nothing is injected, and why nothing may be; empty: it may.
+    ) -> tuple[list[Mapping[str, Measured]], str]:
+        """Return what zones do in each second while nothing is injected, and why nothing may be.
 
         A zone that misses what it promises already would be judged in no row. It is given time.
         """
-        before, sick = dict[str, Measured](), ""
+        looks, sick = list[Mapping[str, Measured]](), ""
         for _ in range(WARM_UPS_MAX):
-            before = await self._warm_up(watch, lock, names)
+            looks = await self._warm_up(watch, lock, names)
+            before = summed(looks)
             why = self._stop or self._too_idle(before, names)
             told = [
                 missed(stage.seat(name), before[name], doubt) for name in names if name in before
             ]
             sick = "; ".join(filter(None, told))
             if why or not sick:
-                return before, why
+                return looks, why
             self._tell(f"nothing is injected, and {sick}: it is given time")
-        return before, f"nothing was injected, and {sick}: mend that first (firedoor slo)"
+        why = (
+            f"nothing was injected, and {sick}: that is no fault's doing, and proves nothing; mend "
+            "it first (firedoor slo), or drill on a machine that is less busy"
+        )
+        return looks, why
 
     async def _warm_up(
         self, watch: Watch, lock: DrillLock, names: Sequence[str]
-    ) -> dict[str, Measured]:
-        """Return what zones do while nothing is injected."""
+    ) -> list[Mapping[str, Measured]]:
+        """Return what zones do in each second while nothing is injected."""
         self._tell(f"warm-up of {self.matrix.warm_up_s:g} s: {', '.join(names)}")
         await watch.begin()
         await self.clock.wait(BASELINE_S)
         await watch.look()
-        before: dict[str, Measured] = {}
+        looks: list[Mapping[str, Measured]] = []
         began_s = self.clock.now_s()
         while not self._stop and self.clock.now_s() - began_s < self.matrix.warm_up_s:
             await self.clock.wait(LOOK_S)
             await self._hold(lock)
             look = await watch.look()
             if look is not None:
-                before = add_up(before, look.made)
+                looks.append(look.made)
                 if look.stop:
                     self.stop(look.stop)
-        return before
+        return looks
 
     async def _hold(self, lock: DrillLock) -> str:
         """Go on being the only one; return why to stop; empty: it goes on."""
@@ -191,6 +211,7 @@ class Drill:
             return self._stop  # it is claimed again when the broker is back
         if taken:
             self.stop(f"{taken} has taken over")
+            self._leave = True
         return self._stop
 
     def _refuse(self, exercises: Sequence[Exercise], stage: Stage) -> None:
@@ -211,6 +232,23 @@ class Drill:
             if why:
                 message = f"{exercise.row}: {why}"
                 raise DrillRefused(message)
+        self._refuse_dear(exercises, stage)
+
+    def _refuse_dear(self, exercises: Sequence[Exercise], stage: Stage) -> None:
+        """Refuse what could spend too much of an error budget; in development say so."""
+        dear = too_dear(exercises, stage, self.remaining)
+        if self.setting.environment == "production":
+            for zone, indicator in unknown(stage, self.remaining):
+                message = (
+                    f"what is left of the error budget of {zone} for {indicator} is not known: see "
+                    "that it runs, and that somebody judges it (firedoor slo)"
+                )
+                raise DrillRefused(message)
+            if dear:
+                raise DrillRefused(dear[0])
+        elif dear:
+            more = f" (and {len(dear) - 1} more)" if len(dear) > 1 else ""
+            self._tell(f"in production this would be refused: {dear[0]}{more}")
 
     def _too_idle(self, before: Mapping[str, Measured], names: Sequence[str]) -> str:
         """Return why nothing could be judged, however long one drills; empty: something could."""

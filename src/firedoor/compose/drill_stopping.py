@@ -47,12 +47,7 @@ async def stop_drills(streams: Streams, clock: Clock, *, by: str, because: str) 
         with contextlib.suppress(StreamsUnavailable):
             await streams.beat(STOP, word)
             beats = await streams.beats("")
-            for key, value in beats.items():
-                fault = decoded(value, Fault) if key.startswith(PREFIX) else None
-                if fault is not None and fault.lease_s > 0:
-                    faults[fault.id] = fault
-                    ended = taken_back(replace(fault, renewal=fault.renewal + RENEWALS))
-                    await streams.beat(key, msgspec.json.encode(ended))
+            faults |= {fault.id: fault for fault in await take_back(streams, beats)}
             left = _left(beats)
             if not left or clock.now_s() >= until_s:
                 return Stopped(faults=tuple(faults.values()), left=left)
@@ -60,6 +55,22 @@ async def stop_drills(streams: Streams, clock: Clock, *, by: str, because: str) 
             message = "the broker went away: what is injected ends by its lease, 15 s at the latest"
             raise StreamsUnavailable(message)
         await clock.wait(LOOK_S)
+
+
+async def take_back(streams: Streams, beats: Mapping[str, bytes]) -> tuple[Fault, ...]:
+    """Take back every fault that somebody wants injected, whoever it is; return them.
+
+    Raises:
+        StreamsUnavailable: if the broker is away.
+    """
+    found: list[Fault] = []
+    for key, value in beats.items():
+        fault = decoded(value, Fault) if key.startswith(PREFIX) else None
+        if fault is not None and fault.lease_s > 0:
+            found.append(fault)
+            ended = taken_back(replace(fault, renewal=fault.renewal + RENEWALS))
+            await streams.beat(key, msgspec.json.encode(ended))
+    return tuple(found)
 
 
 def _left(beats: Mapping[str, bytes]) -> tuple[Injected, ...]:

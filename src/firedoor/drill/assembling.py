@@ -11,7 +11,7 @@ from firedoor.drill.catalogue import fault_kind
 from firedoor.drill.cell import ORDER, Cell, Verdict, judge_cell
 from firedoor.drill.following import Following
 from firedoor.drill.judging import Doubt
-from firedoor.drill.report import Moment, Row
+from firedoor.drill.report import Moment, Row, Unrecovered
 from firedoor.drill.stage import END_TO_END, Stage
 from firedoor.events.objective import INDICATORS
 
@@ -31,6 +31,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     aborted: str = ""
     cleaned: bool = True
     recovered_s: float | None = None
+    unrecovered: tuple[Unrecovered, ...] = ()
     conservation: Conservation
     timeline: tuple[Moment, ...] = ()
 
@@ -74,6 +75,7 @@ def make_row(following: Following, course: Course, doubt: Doubt) -> Row:
         ended_s=course.ended_s,
         contained_s=None if void else following.contained_s(),
         recovered_s=course.recovered_s,
+        unrecovered=course.unrecovered,
         conservation=(course.conservation,),
         cells=tuple(cells),
         timeline=course.timeline,

@@ -130,6 +130,10 @@ def _decide(
     seat: Seat, seen: Seen, findings: tuple[Finding, ...], *, inside: bool
 ) -> tuple[Verdict, str, str]:
     """Return verdict, reason and whose fault it is."""
+    sick = [each for each in findings if each.judgement == "sick_before"]
+    if sick:  # whatever else is so: where promises are missed without a fault, none is proven
+        why = "; ".join(tell(each) for each in sick)
+        return ("expected" if inside else "no_evidence"), why, ""
     hurt = [each for each in findings if each.judgement == "hurt"]
     if hurt or not seen.well:
         why = "; ".join(tell(each) for each in hurt)
@@ -228,7 +232,10 @@ def tell(finding: Finding) -> str:
         case "too_few":
             return f"{counts}: too few to judge; give it more load, or drill longer"
         case "sick_before":
-            return f"{finding.indicator} was missed before anything was injected"
+            return (
+                f"{finding.indicator} was missed before anything was injected, so that no fault "
+                "is to blame: is the machine too busy to judge on?"
+            )
 
 
 def _from_whom(finding: Finding) -> str:

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from firedoor.drill.cell import Seen
+from firedoor.drill.cell import Seen, tell
 from firedoor.drill.counting import tail
-from firedoor.drill.judging import Doubt, judge
+from firedoor.drill.judging import Doubt, counted, judge
 from firedoor.drill.measured import NOTHING, Measured
 from firedoor.drill.planning import Exercise
+from firedoor.drill.spending import Promise
 from firedoor.drill.stage import Seat, Stage
+from firedoor.drill.worsening import COMPARED, Control, Evidence, counts_of, weigh
+from firedoor.drill.worsening import tell as tell_worse
 from firedoor.events.objective import INDICATORS, Indicator
 
 RATE_MIN = 0.001
@@ -47,6 +50,8 @@ class _Zone:
     """Whether it was not well in the last second."""
     states: tuple[str, ...] = ()
     """In which its processes are now."""
+    worse: dict[Indicator, Evidence] = field(default_factory=dict)
+    """What speaks for it being worse than in the warm-up."""
 
 
 @dataclass(slots=True)
@@ -58,6 +63,8 @@ class Following:
     before: Mapping[str, Measured]
     """What each did while nothing was injected; zones that are not there said nothing."""
     observed: tuple[str, ...]
+    control: Control | None = None
+    """What each did in each second of the warm-up; None: that is not compared."""
     quiet_since_s: float | None = None
     """Since when all were well; None: they are not."""
     _zones: dict[str, _Zone] = field(default_factory=dict)
@@ -74,6 +81,7 @@ class Following:
             zone.states = second.states or zone.states
             hurt = [each for each in INDICATORS if self._hurt(seat, second, before, each)]
             zone.harm = self._harm(seat, second, before, zone.harm)
+            self._compare(name, zone, second, at_s)
             if hurt:
                 zone.hurt_s = at_s if zone.hurt_s is None else zone.hurt_s
                 zone.well_s = at_s
@@ -86,9 +94,9 @@ class Following:
 
     def broken(self, doubt: Doubt) -> str:
         """Return which zone outside is hurt so much that the fault must end; empty: none is."""
-        for name in self.observed:
-            zone = self._zones.get(name)
-            if zone is None or zone.harm < HARM_MAX or name in self.exercise.may_hurt:
+        for name in self._outside():
+            zone = self._zones[name]
+            if zone.harm < HARM_MAX:
                 continue
             findings = judge(
                 self.stage.seat(name), self.before[name], zone.during, doubt,
@@ -98,25 +106,60 @@ class Following:
                 return name
         return ""
 
+    def worse(self) -> tuple[tuple[str, str], ...]:
+        """Return which zones outside are worse than they were in the warm-up, and by how much.
+
+        They may well keep what they promise, see ``worsening``.
+        """
+        if self.control is None:
+            return ()
+        return tuple(
+            (name, tell_worse(indicator, evidence))
+            for name, zone in self._zones.items()
+            for indicator, evidence in zone.worse.items()
+            if evidence.fires(self.control.chance)
+        )
+
+    def bad_s(self) -> dict[Promise, float]:
+        """Return what zones outside have spent of each promise: seconds in which all were bad."""
+        made: dict[Promise, float] = {}
+        for name in self._outside():
+            before, excuse = self.before[name], partial(self.exercise.excuses, name)
+            for indicator in INDICATORS:
+                units = before.of(indicator).units
+                if units:
+                    bad = counted(indicator, before, self._zones[name].during, excuse)
+                    made[name, indicator] = bad * before.seconds / units
+        return made
+
     def unproven(self, doubt: Doubt) -> tuple[str, ...]:
         """Return those of which too little was seen so far, and that may still show enough."""
         return tuple(
             name
-            for name in self.observed
-            if (zone := self._zones.get(name)) is not None
-            and name not in self.exercise.may_hurt
-            and _is_busy(self.before[name], doubt)
+            for name in self._outside()
+            if _is_busy(self.before[name], doubt)
             and any(
                 each.judgement == "too_few" and each.budget is not None
                 for each in judge(
-                    self.stage.seat(name), self.before[name], zone.during, doubt, _no_excuse
+                    self.stage.seat(name), self.before[name], self._zones[name].during, doubt,
+                    _no_excuse,
                 )
             )
-        )
+        )  # fmt: skip
 
     def unwell(self) -> tuple[str, ...]:
         """Return who is not well."""
         return tuple(name for name, zone in self._zones.items() if zone.uneasy)
+
+    def condition(self, name: str, doubt: Doubt) -> str:
+        """Return how a zone is, in words: what it says of itself, and what was bad."""
+        zone = self._zones[name]
+        findings = judge(
+            self.stage.seat(name), self.before[name], zone.during, doubt,
+            partial(self.exercise.excuses, name),
+        )  # fmt: skip
+        told = [", ".join(zone.states) or "it says nothing"]
+        return "; ".join((*told, *(tell(each) for each in findings if each.bad)))
 
     def halted(self) -> tuple[str, ...]:
         """Return who halted, and had not before."""
@@ -149,6 +192,26 @@ class Following:
             well_s=zone.well_s,
             well=self.quiet_since_s is not None or not zone.uneasy,
         )
+
+    def _outside(self) -> list[str]:
+        """Return the zones of which something was seen, and that must not be hurt."""
+        return [
+            name
+            for name in self.observed
+            if name in self._zones and name not in self.exercise.may_hurt
+        ]
+
+    def _compare(self, name: str, zone: _Zone, second: Measured, at_s: float) -> None:
+        """Compare a second of a zone outside with the warm-up."""
+        control = self.control
+        if control is None or name in self.exercise.may_hurt or name not in control.zones:
+            return
+        passed = min(1.0, at_s / self.exercise.for_s)
+        for indicator in COMPARED:
+            zone.worse[indicator] = weigh(
+                zone.worse.get(indicator, Evidence()), counts_of(second, indicator),
+                control.zones[name][indicator], passed=passed, chance=control.chance,
+            )  # fmt: skip
 
     def _bad(self, seat: Seat, second: Measured, indicator: Indicator) -> tuple[int, int]:
         """Return how many were bad and not to be expected, and of how many."""
@@ -216,14 +279,10 @@ def _is_well(second: Measured, before: Measured) -> bool:
     return set(second.states) <= WELL | set(before.states) and (not stale or bool(usual))
 
 
-def add_up(before: Mapping[str, Measured], made: Mapping[str, Measured]) -> dict[str, Measured]:
-    """Return what zones did, with one more second."""
-    return {
-        name: before.get(name, NOTHING).plus(made.get(name, NOTHING))
-        for name in (*before, *(name for name in made if name not in before))
-    }
-
-
-def heard_of(made: Mapping[str, Measured], names: Iterable[str]) -> tuple[str, ...]:
-    """Return those of which nothing was heard at all."""
-    return tuple(name for name in names if name not in made)
+def summed(looks: Iterable[Mapping[str, Measured]]) -> dict[str, Measured]:
+    """Return what zones did in some seconds."""
+    made: dict[str, Measured] = {}
+    for look in looks:
+        for name, second in look.items():
+            made[name] = made.get(name, NOTHING).plus(second)
+    return made

@@ -38,7 +38,13 @@ def _of_row(row: Row) -> list[FollowUp]:
     if not row.cleaned:
         text = f"find out why {row.fault} was not taken back in {row.zone}"
         made.append(FollowUp(kind="drill", check=f"{row.name}: cleaned", text=text))
-    if row.recovered_s is None and row.injected:
+    for each in row.unrecovered:
+        text = (
+            f"{each.in_words}; then have it recover by itself, or write into its runbook what to do"
+        )
+        check = f"{row.name}: {each.zone} is well within {each.waited_s:.0f} s"
+        made.append(FollowUp(kind="drill", check=check, text=text))
+    if row.recovered_s is None and row.injected and not row.unrecovered:
         text = f"have {row.zone} recover by itself, or write into its runbook what to do"
         made.append(FollowUp(kind="alert", check=f"heartbeat of {row.zone}", text=text))
     dead = sum(each.rows.dead for each in row.conservation)

@@ -101,20 +101,20 @@ def _judge_one(
     """Return one of them."""
     now, then, budget = during.of(indicator), before.of(indicator), seat.budget(indicator)
     silent = _silent(before, during) if indicator == "freshness" else 0
-    excused = sum(n for cause, n in now.inherited.items() if excuse(indicator, cause))
     units = now.units + silent
-    bad = now.own + silent + sum(now.inherited.values()) - excused
+    bad = counted(indicator, before, during, excuse)
+    excused = now.own + silent + sum(now.inherited.values()) - bad
     bad_before = then.own + sum(then.inherited.values())
-    tries = _tries(indicator, units - excused, during)
-    tries_before = _tries(indicator, then.units, before)
-    hits = _scaled(bad, units - excused, tries)
-    hits_before = _scaled(bad_before, then.units, tries_before)
-    chance = (
-        worse(hits, tries, hits_before, tries_before)
-        if budget is None
-        else tail(hits, tries, budget)
-    )
-    sick = budget is not None and tail(hits_before, tries_before, budget) < doubt.chance
+    tries = tries_of(indicator, units - excused, during)
+    tries_before = tries_of(indicator, then.units, before)
+    hits = scaled(bad, units - excused, tries)
+    hits_before = scaled(bad_before, then.units, tries_before)
+    by_before = worse(hits, tries, hits_before, tries_before)
+    chance = by_before if budget is None else tail(hits, tries, budget)
+    alone = 1.0 if budget is None else tail(hits_before, tries_before, budget)
+    # What was perhaps missed in the warm-up as well is hurt only if much more is bad now.
+    alike = alone < KEPT_CHANCE and by_before >= doubt.chance
+    sick = alone < doubt.chance or (alike and chance < doubt.chance)
     enough = _enough(indicator, units - excused, tries, doubt)
     if budget is None:
         enough = enough and _enough(indicator, then.units, tries_before, doubt)
@@ -132,6 +132,14 @@ def _judge_one(
         chance=chance,
         at_most=at_most(hits, tries),
     )
+
+
+def counted(indicator: Indicator, before: Measured, during: Measured, excuse: Excuse) -> int:
+    """Return how many units were bad that should not have been, seconds of silence among them."""
+    kept = during.of(indicator)
+    silent = _silent(before, during) if indicator == "freshness" else 0
+    inherited = sum(n for cause, n in kept.inherited.items() if not excuse(indicator, cause))
+    return kept.own + silent + inherited
 
 
 def _unit(seat: Seat, indicator: Indicator) -> Unit:
@@ -163,12 +171,12 @@ def _enough(indicator: Indicator, units: int, tries: int, doubt: Doubt) -> bool:
     return units >= doubt.units_min and (indicator != "latency" or tries >= TRIALS_MIN)
 
 
-def _tries(indicator: Indicator, units: int, measured: Measured) -> int:
+def tries_of(indicator: Indicator, units: int, measured: Measured) -> int:
     """Return how many times chance had a say: rows of a batch are late together."""
     return min(units, measured.trials) if indicator == "latency" else units
 
 
-def _scaled(bad: int, units: int, tries: int) -> int:
+def scaled(bad: int, units: int, tries: int) -> int:
     """Return how many of the tries were bad: one that was in part is."""
     return 0 if units <= 0 or bad <= 0 else min(tries, -(-bad * tries // units))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from firedoor.drill.cell import Cell
-from firedoor.drill.report import Report, Row
+from firedoor.drill.report import Report, Row, Unrecovered
 
 
 def junit_of(report: Report) -> str:
     """Return the report as JUnit XML.
 
     A breach is a failure, no evidence an error, a breach that somebody answers for is skipped.
+    A zone that was not well again in time has a case of its own, which is a failure.
     """
     suites = ET.Element("testsuites", name=f"containment of {report.pipeline}")
     totals = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
@@ -31,6 +32,7 @@ def _suite(row: Row) -> ET.Element:
     """Return one row."""
     suite = ET.Element("testsuite", name=_clean(row.name))
     cases = [_case(row, cell) for cell in row.cells]
+    cases += [_recovery(row, each) for each in row.unrecovered]
     suite.set("tests", str(len(cases)))
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
@@ -52,6 +54,14 @@ def _case(row: Row, cell: Cell) -> ET.Element:
     else:
         out = ET.SubElement(case, "system-out")
         out.text = _clean(f"{cell.verdict}{' (flaky)' if cell.flaky else ''}: {cell.why}")
+    return case
+
+
+def _recovery(row: Row, unrecovered: Unrecovered) -> ET.Element:
+    """Return a zone that was not well again in time."""
+    name = f"{unrecovered.zone} recovers"
+    case = ET.Element("testcase", classname=_clean(row.name), name=name, time="0")
+    ET.SubElement(case, "failure", type="NotRecovered", message=_clean(unrecovered.in_words))
     return case
 
 

@@ -212,6 +212,7 @@ def _how(row: Row) -> str:
         f"{row.hits:,} hits",
         f"rows: {books(row)}",
         f"taken back early: {row.aborted}" if row.aborted else "",
+        *(f"not recovered: {each.in_words}" for each in row.unrecovered),
         row.why_void,
         row.because,
         f"seeds {', '.join(map(str, row.seeds))}",

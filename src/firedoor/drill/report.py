@@ -25,6 +25,27 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     trace: str = ""
 
 
+class Unrecovered(msgspec.Struct, frozen=True, kw_only=True):
+    """A zone that was not well again in the time that a pipeline has to recover from a fault."""
+
+    zone: str
+    owner: str
+    waited_s: float
+    """After the end of the fault."""
+    seen: str
+    """What it says of itself, and what was bad, in words."""
+    to_do: str
+    """What its owner may begin with."""
+
+    @property
+    def in_words(self) -> str:
+        """Return it in a sentence."""
+        return (
+            f"{self.zone} is not well {self.waited_s:.0f} s after the fault has ended "
+            f"({self.seen}); {self.owner}: {self.to_do}"
+        )
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the matrix: a fault in a zone, under each seed."""
 
@@ -60,6 +81,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """From the injection until no other zone came to be hurt; 0: none ever was. None: unknown."""
     recovered_s: float | None = None
     """From the end of the fault until all was well; None: that was not seen."""
+    unrecovered: tuple[Unrecovered, ...] = ()
+    """Who was not well when the time to recover was over; (): all were, or nobody waited for it."""
     conservation: tuple[Conservation, ...] = ()
     """One a seed."""
     cells: tuple[Cell, ...] = ()

@@ -91,6 +91,8 @@ def _row(row: Row) -> list[str]:
     ]  # fmt: skip
     if row.aborted:
         lines += [f"The fault was taken back early: {row.aborted}.", ""]
+    lines += [f"**Not recovered**: {each.in_words}." for each in row.unrecovered]
+    lines += [""] if row.unrecovered else []
     leaked = [cell for cell in row.cells if cell.verdict in {"breach", "no_evidence"}]
     for cell in leaked:
         lines.append(f"- **{CODES[cell.verdict]} {cell.zone}**: {cell.why}")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from firedoor.drill.cell import ORDER, Cell
 from firedoor.drill.matrix import Known
-from firedoor.drill.report import Row, Score
+from firedoor.drill.report import Row, Score, Unrecovered
 from firedoor.drill.stage import END_TO_END
 
 Exit = Literal[0, 1, 2, 3, 4, 5]
@@ -50,10 +50,16 @@ def joined(rows: Sequence[Row]) -> Row:
         ended_s=max(row.ended_s for row in rows),
         contained_s=_worst(contained),
         recovered_s=_worst(recovered),
+        unrecovered=_once(each for row in rows for each in row.unrecovered),
         conservation=tuple(each for row in rows for each in row.conservation),
         cells=tuple(worst_of(group) for group in cells),
         timeline=tuple(moment for row in rows for moment in row.timeline),
     )
+
+
+def _once(unrecovered: Iterable[Unrecovered]) -> tuple[Unrecovered, ...]:
+    """Return each zone once, as it was seen last."""
+    return tuple({each.zone: each for each in unrecovered}.values())
 
 
 def _worst(seconds: Iterable[float | None]) -> float | None:
@@ -148,11 +154,14 @@ def score(rows: Sequence[Row]) -> Score:
 def exit_code(rows: Sequence[Row], scored: Score, *, stopped: str = "") -> Exit:
     """Return with what a gate ends: the gravest that there is.
 
-    5: a fault could not be taken back. 4: the drill was stopped for safety. 1: a breach that nobody
-    answers for. 3: too little was seen to say. 0: the hypothesis held.
+    5: a fault could not be taken back. 1: a zone was not well again in time, the faulted one
+    included: that is graver than any stop, since it goes on. 4: the drill was stopped for safety.
+    1: a breach that nobody answers for. 3: too little was seen to say. 0: the hypothesis held.
     """
     if not all(row.cleaned for row in rows):
         return CLEANUP
+    if any(row.unrecovered for row in rows):
+        return BREACH
     if stopped:
         return SAFETY
     if scored.breaches > scored.known:
@@ -171,10 +180,8 @@ def in_words(rows: Sequence[Row], scored: Score, code: Exit, stopped: str) -> st
             noted = f", {scored.known} known" if scored.known else ""
             return f"contained: {scored.judged} cells judged, no breach{noted} ({score})"
         case 1:
-            first = _first(rows)
-            more = scored.breaches - scored.known - 1
-            rest = f", and {more} more" if more > 0 else ""
-            return f"not contained: {first}{rest} ({score})"
+            ended = f"; stopped: {stopped}" if stopped else ""
+            return f"{_breached(rows, scored)} ({score}){ended}"
         case 3:
             return f"not proven: {scored.no_evidence} cells without evidence ({score})"
         case 4:
@@ -184,6 +191,16 @@ def in_words(rows: Sequence[Row], scored: Score, code: Exit, stopped: str) -> st
             return f"not cleaned up: {names} may still be injected; see firedoor drill stop"
         case 2:
             return "nothing was run"
+
+
+def _breached(rows: Sequence[Row], scored: Score) -> str:
+    """Return who is not well again, or else the first breach, in words."""
+    for row in rows:
+        if row.unrecovered:
+            told = "; ".join(each.in_words for each in row.unrecovered)
+            return f"not recovered from {row.name}: {told}"
+    more = scored.breaches - scored.known - 1
+    return f"not contained: {_first(rows)}" + (f", and {more} more" if more > 0 else "")
 
 
 def _first(rows: Sequence[Row]) -> str:

@@ -9,7 +9,8 @@ import msgspec
 Kind = Literal[
     "zone.state", "zone.note", "process.began", "process.died", "worker.died", "batch.trouble",
     "dead_letters", "edge", "breaker", "shed", "degraded", "model", "job", "rollout", "flag",
-    "order", "deploy", "lookup", "broker", "control", "alert", "drill", "fault", "gap",
+    "order", "deploy", "lookup", "broker", "control", "alert", "drill", "drill.not_recovered",
+    "fault", "gap",
 ]  # fmt: skip
 """``edge``: cut or joined again. ``order``: what a person wants of a zone. ``alert``: an objective
 is at risk, or no more. ``gap``: entries of a process that were lost, with their number.

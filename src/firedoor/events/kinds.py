@@ -51,6 +51,7 @@ KINDS: dict[Kind, About] = {
     "control": About("who drives rollouts has changed", "happenings", "code"),
     "alert": About("an objective is at risk, or no more", "happenings"),
     "drill": About("a drill began, ended or was broken off", "acts"),
+    "drill.not_recovered": About("a zone was not well again in time after a drill", "acts"),
     "fault": About("a fault was injected, or has ended", "happenings", "about"),
     "gap": About("entries that were lost, and how many", "happenings"),
 }

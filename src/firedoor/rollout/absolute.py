@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from firedoor.rollout.eprocess import LOG_MAX, Logs
+from firedoor.eprocess import LOG_MAX, Logs
 
 HALF = 0.5
 WORSE = (1.5, 2.0, 3.0, 5.0, 8.0, 16.0)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from firedoor.eprocess import log_mean
 from firedoor.errors import DeclarationError
 
 STAKES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.3, 0.5, 0.75, 0.95)
@@ -92,14 +93,6 @@ def add(parts: Iterable[Sequence[float]]) -> tuple[float, ...]:
         if len(part) == len(STAKES):
             total = [x + y for x, y in zip(total, part, strict=True)]
     return tuple(total)
-
-
-def log_mean(logs: Sequence[float]) -> float:
-    """Return the logarithm of the mean of the exponentials, without overflow; 0 of nothing."""
-    if not logs:
-        return 0.0
-    top = max(logs)
-    return top + math.log(math.fsum(math.exp(x - top) for x in logs) / len(logs))
 
 
 def e_value(log_wealths: Sequence[float]) -> float:

@@ -22,19 +22,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from firedoor.rollout import slices
-from firedoor.rollout.absolute import LOG_NONE, above_gains, clean_gain, detected
-from firedoor.rollout.betting import e_value, log_mean
-from firedoor.rollout.counts import METRICS, Look, Metric, Paired
-from firedoor.rollout.eprocess import (
+from firedoor.eprocess import (
     Fresh,
     Logs,
     add_gains,
     bad_grid,
     good_grid,
     log_e,
+    log_mean,
     ratio_gains,
 )
+from firedoor.rollout import slices
+from firedoor.rollout.absolute import LOG_NONE, above_gains, clean_gain, detected
+from firedoor.rollout.betting import e_value
+from firedoor.rollout.counts import METRICS, Look, Metric, Paired
 from firedoor.rollout.sentinel import Reference, is_sick, noted
 from firedoor.rollout.slowness import SLOW_MOST, SLOW_RATES, frozen_slow
 

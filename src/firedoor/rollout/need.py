@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
+from firedoor.eprocess import bad_grid, good_grid, ratio_gains
 from firedoor.rollout.absolute import clean_gain
-from firedoor.rollout.eprocess import bad_grid, good_grid, ratio_gains
 
 GRID_COST_BAD = 1.3
 GRID_COST_GOOD = 0.0

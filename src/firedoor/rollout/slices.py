@@ -13,9 +13,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from firedoor.rollout.betting import log_mean
+from firedoor.eprocess import Logs, add_gains, bad_grid, log_e, log_mean, ratio_gains
 from firedoor.rollout.counts import Paired, Part
-from firedoor.rollout.eprocess import Logs, add_gains, bad_grid, log_e, ratio_gains
 
 VALUES_MAX = 50
 """Of a column, that are counted."""

@@ -1,6 +1,8 @@
 """Whether one rate is higher than another, from counts, however often one looks.
 
-Given how many bad requests both arms had together, how many of them were the candidate's is
+A version of a model against the one before it, or a zone under a fault against what it did before:
+the first is the candidate here, the other the baseline, and units are requests or rows. Given how
+many bad ones both arms had together, how many of them were the candidate's is
 binomial with ``q(r) = r n_c / (r n_c + n_b)``, whatever the rate itself is and however it moves:
 only the ratio ``r`` counts. The likelihood ratio of some ``r`` against ``r0``, multiplied over
 looks and averaged over a grid of ``r``, is a wealth that no luck makes large where the ratio is
@@ -14,9 +16,8 @@ Sources: Lindon and Malek 2020, "Anytime-valid inference for multinomial count d
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from firedoor.rollout.betting import log_mean
 
 GRID_POINTS = 25
 RATIO_MAX = 16.0
@@ -67,6 +68,14 @@ def add_gains(logs: Logs, gains: Logs) -> Logs:
     if not logs:
         return gains
     return tuple([min(x + y, LOG_MAX) for x, y in zip(logs, gains, strict=True)])
+
+
+def log_mean(logs: Sequence[float]) -> float:
+    """Return the logarithm of the mean of the exponentials, without overflow; 0 of nothing."""
+    if not logs:
+        return 0.0
+    top = max(logs)
+    return top + math.log(math.fsum(math.exp(x - top) for x in logs) / len(logs))
 
 
 def log_e(logs: Logs) -> float:
