@@ -141,7 +141,7 @@ def test_a_fault_of_something_that_promises_nothing_pages_as_unexplained() -> No
     page = next(happened for happened in seen.told if happened.code == "page")
     assert page.cause == "dependency:weather"
     assert "unexplained" in page.text
-    assert page.at_s - (BEGAN_S + 300) == pytest.approx(150 + 120, abs=4)
+    assert page.at_s - (BEGAN_S + 300) == pytest.approx(135 + 120, abs=4)
 
 
 def test_two_promises_that_one_zone_breaks_are_one_page() -> None:
