@@ -195,7 +195,9 @@ def test_only_the_latest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("firedoor.compose.drill_files.KEPT_MAX", 2)
     for number in range(4):
-        keep(replace(report(row()), drill=f"d{number}"), tmp_path)
+        folder = keep(replace(report(row()), drill=f"d{number}"), tmp_path)
+        (folder / "notes.md").write_text("of a person")
+    assert (drills_folder(tmp_path) / "d0" / "notes.md").exists()
     assert names(drills_folder(tmp_path)) == ["d2", "d3"]
 
 
