@@ -180,6 +180,16 @@ def test_a_service_without_a_ready_process_pages_after_three_probes() -> None:
     assert seen.go(3, predict=WELL) == ["page"]
 
 
+def test_a_service_that_a_person_has_switched_off_pages_nobody_until_it_should_be_back() -> None:
+    seen = world("predict")
+    seen.states["predict"] = "ready"
+    seen.go(60, predict=WELL)
+    seen.states["predict"] = "switched_off"
+    assert seen.go(600, predict=WELL) == []
+    seen.states["predict"] = "not_ready"
+    assert seen.go(33, predict=WELL) == ["page"]
+
+
 def test_time_in_which_nobody_looked_speaks_against_nobody() -> None:
     seen = world("enrich")
     seen.go(100, enrich=WELL)

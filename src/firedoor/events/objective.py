@@ -61,7 +61,8 @@ class Objectives(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     boot: str
     at_s: float
     state: str = ""
-    """Of the zone: ``running``, ``halted`` ..., of a service: ``ready`` or ``not_ready``."""
+    """Of the zone: ``running``, ``halted`` ..., of a service: ``ready``, ``not_ready``, or
+    ``switched_off``: a person ordered that."""
     blamed: str = ""
     """Whose fault it is that nothing goes on here now, the zone itself included; empty: it does,
     or a person wanted that. Who gets nothing from it has inherited that from there."""
