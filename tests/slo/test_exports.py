@@ -25,6 +25,7 @@ OBJECTIVES = (
     Objective(zone="enrich", kind="transform", indicator="latency", target=0.99, bound_s=2),
     Objective(zone="flights", kind="source", indicator="availability", target=0.999),
     Objective(zone="predict", kind="service", indicator="availability", target=0.995),
+    Objective(zone="nightly", kind="job", indicator="availability", target=0.95),
 )  # fmt: skip
 RULES = prometheus_rules(OBJECTIVES, pipeline="flights")
 ZONES: dict[Kind, tuple[str, ...]] = {
@@ -175,6 +176,46 @@ SCENES = {
                     "expr": 'count by (alertname) (ALERTS{alertstate="firing", severity="page"})',
                     "eval_time": "20m",
                     "exp_samples": [{"labels": '{alertname="FiredoorUnexplained"}', "value": 1}],
+                },
+            ],
+        },
+        *(
+            {
+                "name": f"where there are few and {promised} is promised, {bad} bad of ten",
+                "interval": EVERY,
+                "input_series": [
+                    _series("good", f"0x40 {10 - bad}+0x80", zone=zone),
+                    _series("own", f"0x40 {bad}+0x80", zone=zone),
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count(ALERTS{alertname="FiredoorLowTraffic"}) or vector(0)',
+                        "eval_time": "15m",
+                        "exp_samples": [{"labels": "{}", "value": pages}],
+                    }
+                ],
+            }
+            for zone, promised, bad, pages in (
+                ("nightly", "95 %", 3, 0),
+                ("nightly", "95 %", 6, 1),
+                ("enrich", "99.9 %", 2, 0),
+                ("enrich", "99.9 %", 3, 1),
+            )
+        ),
+        {
+            "name": "a job is not missed when whoever spoke for it has ended",
+            "interval": EVERY,
+            "input_series": [
+                {
+                    "series": 'firedoor_objective_waiting{zone="nightly", process="a-1-jobs"}',
+                    "values": "0x40 stale _x80",
+                },
+            ],
+            "promql_expr_test": [
+                {
+                    "expr": "count(ALERTS) or vector(0)",
+                    "eval_time": "13m",
+                    "exp_samples": [{"labels": "{}", "value": 0}],
                 },
             ],
         },

@@ -1,7 +1,8 @@
 """Prometheus rules for what is promised: the detectors of ``firedoor slo``, in PromQL.
 
 The rules are the same for every zone. What differs, the budget and whom it concerns, is a series of
-its own, ``zone_indicator:firedoor_budget:ratio``, one rule an objective, that they are joined to.
+its own, ``zone_indicator:firedoor_budget:ratio``, one rule an objective, that they are joined to;
+beside it is how many of its last ten units have to be bad, where there are few.
 They need nothing of firedoor but three metrics, scraped every 15 s or more often.
 """
 
@@ -13,6 +14,7 @@ from textwrap import indent
 from firedoor.events.metrics import OBJECTIVE_UNITS, OBJECTIVE_WAITING, ZONE_STATE
 from firedoor.slo.block_yaml import Value, to_yaml
 from firedoor.slo.cusum import RATE_MOST
+from firedoor.slo.low_traffic import bad_needed
 from firedoor.slo.objective import Objective
 from firedoor.slo.policy import AlertPolicy, BurnRatePolicy, CusumPolicy, Severity
 
@@ -21,6 +23,7 @@ BY = "zone, indicator"
 BUDGET = "zone_indicator:firedoor_budget:ratio"
 THE_BUDGET = f"max by ({BY}) ({BUDGET})"
 """Without the labels that say whom it concerns."""
+NEEDED = "zone_indicator:firedoor_bad_units_needed:count"
 UNITS_IN = "zone_indicator:firedoor_units:increase"
 BAD_IN = "zone_indicator:firedoor_bad_units:increase"
 BAD_RATIO = "zone_indicator:firedoor_bad:ratio"
@@ -51,7 +54,10 @@ def prometheus_rules(
     named = f"firedoor-{pipeline}"
     watched = [one for one in objectives if one.watched]
     groups: list[Value] = [
-        {"name": f"{named}-objectives", "rules": [_budget(one) for one in watched]},
+        {
+            "name": f"{named}-objectives",
+            "rules": [rule for one in watched for rule in (_budget(one), _needed(one, policy))],
+        },
         {"name": f"{named}-burn-rates", "rules": _ratios(policy)},
         _summing_up(f"{named}-fast-burn", _evidence("fast_burn"), policy.fast_burn, policy),
         _summing_up(f"{named}-slow-burn", _evidence("slow_burn"), policy.slow_burn, policy),
@@ -75,6 +81,13 @@ def _budget(objective: Objective) -> Rule:
     if objective.runbook:
         labels["runbook"] = objective.runbook
     return {"record": BUDGET, "expr": f"vector({objective.budget:.9g})", "labels": labels}
+
+
+def _needed(objective: Objective, policy: AlertPolicy) -> Rule:
+    """Return the rule that says how many of the last few units have to be bad to page."""
+    labels: dict[str, Value] = {"zone": objective.zone, "indicator": objective.indicator}
+    needed = bad_needed(objective.budget, policy)
+    return {"record": NEEDED, "expr": f"vector({needed})", "labels": labels}
 
 
 def _counts(window: str) -> list[Value]:
@@ -155,7 +168,7 @@ def _alert(
     name: str, severity: Severity, when: str, summary: str, *, on: str = BY, wait: str = ""
 ) -> Rule:
     """Return an alert with the labels of the objective that it is about."""
-    about = BUDGET if on == BY else f"topk by ({on}) (1, {BUDGET})"
+    about = BUDGET if on == BY else f'topk by ({on}) (1, {BUDGET}{{kind!="job"}})'
     rule: Rule = {"alert": name, "expr": f"{about}\nand on ({on}) (\n{indent(when, INDENT)}\n)"}
     if wait:
         rule["for"] = wait
@@ -179,7 +192,10 @@ def _fires(alert: str, evidence: str, policy: CusumPolicy) -> str:
 
 
 def _silent(policy: AlertPolicy) -> Rule:
-    """Return the alert for zones without a sign of life, but those that ended as they should."""
+    """Return the alert for zones without a sign of life, but those that ended as they should.
+
+    A job has a process only while it runs: whoever supervises speaks for it, and is missed himself.
+    """
 
     def there(window: str) -> str:
         return f"max by (zone) (last_over_time({OBJECTIVE_WAITING.name}[{window}]))"
@@ -215,9 +231,9 @@ def _burn_rate(rate: BurnRatePolicy, policy: AlertPolicy) -> Rule:
 def _low_traffic(policy: AlertPolicy) -> Rule:
     """Return the alert for where there are too few units for rates."""
     when = (
-        f"{BAD_IN}{FEW_WINDOW} >= {policy.last_bad}\n"
+        f"{BAD_IN}{FEW_WINDOW} >= {NEEDED}\n"
         f"and {UNITS_IN}{FEW_WINDOW} < {FEW_MOST}\n"
-        f"and {BAD_RATIO}{FEW_WINDOW} >= {policy.last_bad / policy.last_units:g}"
+        f"and {BAD_RATIO}{FEW_WINDOW} >= {NEEDED} / {policy.last_units}"
     )
     summary = f"{{{{ $labels.zone }}}}: too many of its few units of {FEW_WINDOW} were bad"
     return _alert("FiredoorLowTraffic", "page", when, summary)
