@@ -275,6 +275,8 @@ def test_a_dashboard_is_what_the_provisioner_loads(name: str) -> None:
         taken |= cells
         assert panel["datasource"]["uid"] == "${datasource}"
         assert panel["description"]
+        lines = [target["legendFormat"] for target in panel["targets"]]
+        assert len(set(lines)) == len(lines), "nobody could tell them apart"
         refs = [target["refId"] for target in panel["targets"]]
         assert len(set(refs)) == len(refs)
 
