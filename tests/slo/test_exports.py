@@ -92,15 +92,18 @@ def test_rules_use_metrics_that_there_are() -> None:
 @needs_promtool
 def test_an_outage_fires_the_rules_and_what_is_inherited_does_not(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(RULES)
+    (tmp_path / "other.yaml").write_text(prometheus_rules(OBJECTIVES, pipeline="trips"))
     (tmp_path / "test.yaml").write_text(json.dumps(SCENES))
     done = promtool("test", "rules", str(tmp_path / "test.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _series(outcome: str, values: str, *, zone: str = "enrich", cause: str = "") -> dict[str, str]:
+def _series(
+    outcome: str, values: str, *, zone: str = "enrich", cause: str = "", pipeline: str = "flights"
+) -> dict[str, str]:
     labels = (
-        f'zone="{zone}", process="a-1", indicator="availability", outcome="{outcome}", '
-        f'cause="{cause}"'
+        f'pipeline="{pipeline}", zone="{zone}", process="a-1", indicator="availability", '
+        f'outcome="{outcome}", cause="{cause}"'
     )
     return {"series": f"firedoor_objective_units_total{{{labels}}}", "values": values}
 
@@ -109,7 +112,7 @@ EVERY = "15s"
 """100 units a second, so 1,500 a scrape; 40 scrapes are ten minutes."""
 WELL, STILL = "0+1500x160", "0+0x160"
 SCENES = {
-    "rule_files": ["rules.yaml"],
+    "rule_files": ["rules.yaml", "other.yaml"],
     "evaluation_interval": "15s",
     "tests": [
         {
@@ -127,6 +130,30 @@ SCENES = {
                         {"labels": '{alertname="FiredoorBurnRate1h"}', "value": 1},
                         {"labels": '{alertname="FiredoorFastBurn"}', "value": 1},
                         {"labels": '{alertname="FiredoorBurnRate6h"}', "value": 1},
+                    ],
+                },
+            ],
+        },
+        {
+            "name": "a zone of another pipeline that has the same name is another's page",
+            "interval": EVERY,
+            "input_series": [
+                _series("good", "0+1500x160"),
+                _series("own", "0+0x160"),
+                _series("good", "0+1500x40 60000+0x120", pipeline="trips"),
+                _series("own", "0+0x40 0+1500x120", pipeline="trips"),
+            ],
+            "promql_expr_test": [
+                {
+                    "expr": 'count by (pipeline, alertname) (ALERTS{severity="page"})',
+                    "eval_time": "14m",
+                    "exp_samples": [
+                        {"labels": f'{{pipeline="trips", alertname="{name}"}}', "value": 1}
+                        for name in (
+                            "FiredoorFastBurn",
+                            "FiredoorBurnRate1h",
+                            "FiredoorBurnRate6h",
+                        )
                     ],
                 },
             ],
@@ -207,7 +234,8 @@ SCENES = {
             "interval": EVERY,
             "input_series": [
                 {
-                    "series": 'firedoor_objective_waiting{zone="nightly", process="a-1-jobs"}',
+                    "series": 'firedoor_objective_waiting{pipeline="flights", zone="nightly", '
+                    'process="a-1-jobs"}',
                     "values": "0x40 stale _x80",
                 },
             ],
@@ -224,7 +252,8 @@ SCENES = {
             "interval": EVERY,
             "input_series": [
                 {
-                    "series": 'firedoor_objective_waiting{zone="enrich", process="a-1"}',
+                    "series": 'firedoor_objective_waiting{pipeline="flights", zone="enrich", '
+                    'process="a-1"}',
                     "values": "0x40 stale _x80",
                 },
             ],
@@ -291,6 +320,7 @@ def test_dashboards_group_and_name_lines_by_labels_that_there_are() -> None:
     for query in (query for panels in PANELS.values() for p in panels for query in p.queries):
         grouped = set(re.findall(r"\w+", " ".join(re.findall(r"by \((.*?)\)", query.expr))))
         there = {label for name in metrics_in(query.expr) for label in BY_NAME[name].labels}
+        assert 'pipeline="$pipeline"' in query.expr
         assert grouped <= there | {"le"}, query.expr
         assert set(re.findall(r"{{(\w+)}}", query.legend)) <= grouped, query.expr
 

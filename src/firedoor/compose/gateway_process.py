@@ -229,7 +229,7 @@ class GatewayProcess:
         server = front(
             list(paths.values()), gateway=name, release=outfit.version(), clock=self._clock,
             failed=lambda error: _log.error("%s", error, exc_info=error), counts=view.counts,
-            further=view.further, watch=view.watch, measure=view.measure,
+            further=view.further, watch=view.watch, measure=view.measure, pipeline=view.pipeline,
         )  # fmt: skip
         # What is there stays: it need not be looked through for garbage ever again, and requests
         # make none that goes in circles.

@@ -36,6 +36,7 @@ three requests. Those that come sampled are seen, all of them."""
 class GatewayView:
     """The counts of one gateway, and who is told."""
 
+    pipeline: str
     counts: Mapping[str, ServiceCounts]
     promises: Promises
     watch: Watch | None
@@ -84,6 +85,7 @@ def view_of(
         service.name: ServiceCounts(service.slo.get("latency_p99_s")) for service in plan.services
     }
     return GatewayView(
+        pipeline=plan.pipeline,
         counts=counts,
         promises=Promises(list(paths.values()), counts, gateway=gateway, clock=clock),
         watch=None if found is None else Watch(found, clock.utc_s, own_a_s=own_a_s),

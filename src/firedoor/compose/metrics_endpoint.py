@@ -61,7 +61,8 @@ async def exposed(
         if path != "/metrics":
             return Reply("404 Not Found", b'{"paths":["/metrics"]}')
         try:
-            return Reply("200 OK", expose(samples_of(await reader.beats())), TEXT)
+            told = expose(samples_of(await reader.beats()), pipeline=pipeline)
+            return Reply("200 OK", told, TEXT)
         except (FiredoorError, OSError) as error:
             return Reply("503 Service Unavailable", f"{error}\n".encode(), "text/plain")
 

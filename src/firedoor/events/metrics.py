@@ -63,6 +63,8 @@ class Sample(NamedTuple):
     value: float | Spread
 
 
+PIPELINE = "pipeline"
+"""A label that all have besides: whose they are. Zones of two pipelines may have one name."""
 LABELS: dict[str, tuple[str, int | None]] = {
     "zone": ("a zone, service or job, as it is declared", None),
     "service": ("a service, as it is declared", None),
@@ -87,6 +89,7 @@ LABELS: dict[str, tuple[str, int | None]] = {
     "features": ("a group of features, as it is declared", None),
     "kind": ("`failed`, `late` or `wrong`", 3),
     "le": ("where a bucket ends", 18),
+    PIPELINE: ("of all metrics: whose they are", None),
 }  # fmt: skip
 """By label: what it may be, and how many values at once; None: as many as are declared."""
 

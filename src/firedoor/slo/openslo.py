@@ -48,7 +48,7 @@ def openslo(
         ),
         *(_alert_policy(rate) for rate in policy.burn_rates),
         *(_service(one, pipeline) for one in zones.values()),
-        *(_slo(one, policy) for one in objectives),
+        *(_slo(one, policy, pipeline) for one in objectives),
     ]  # fmt: skip
     return HEAD + "---\n".join(to_yaml(document) for document in documents)
 
@@ -78,9 +78,9 @@ def _service(objective: Objective, pipeline: str) -> Document:
     return _document("Service", _name(objective.zone), {"description": described}, **more)
 
 
-def _slo(objective: Objective, policy: AlertPolicy) -> Document:
+def _slo(objective: Objective, policy: AlertPolicy, pipeline: str) -> Document:
     """Return one objective; what others are to blame for is no part of its total."""
-    chosen = f'zone="{objective.zone}", indicator="{objective.indicator}"'
+    chosen = f'pipeline="{pipeline}", zone="{objective.zone}", indicator="{objective.indicator}"'
     good = f'sum(increase({OBJECTIVE_UNITS.name}{{{chosen}, outcome="good"}}[1m]))'
     total = f'sum(increase({OBJECTIVE_UNITS.name}{{{chosen}, outcome!="inherited"}}[1m]))'
     name = f"{_name(objective.zone)}-{objective.indicator}"

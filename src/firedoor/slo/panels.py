@@ -10,9 +10,9 @@ from firedoor.events.metrics import Metric
 from firedoor.slo.objective import Kind
 
 RATE = "[$__rate_interval]"
-OF_ZONE = 'zone=~"$zone"'
-OF_SERVICE = 'service=~"$zone"'
-OF_INBOX = 'edge=~".+:($zone)"'
+OF_ZONE = 'pipeline="$pipeline", zone=~"$zone"'
+OF_SERVICE = 'pipeline="$pipeline", service=~"$zone"'
+OF_INBOX = 'pipeline="$pipeline", edge=~".+:($zone)"'
 
 
 class Query(NamedTuple):
