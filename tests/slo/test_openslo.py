@@ -87,6 +87,16 @@ def test_definitions_refer_to_what_there_is() -> None:
         assert targets <= names["AlertNotificationTarget"]
 
 
+def test_zones_of_two_pipelines_with_one_name_are_two_services() -> None:
+    other = yaml.safe_load_all(openslo(OBJECTIVES, pipeline="trips", url=URL))
+    named = [
+        {one["metadata"]["name"] for one in found if one["kind"] in {"SLO", "Service"}}
+        for found in (documents(OBJECTIVES), list(other))
+    ]
+    assert named[0].isdisjoint(named[1])
+    assert "flights--enrich-availability" in named[0]
+
+
 def test_long_names_stay_apart_and_within_what_their_readers_take() -> None:
     zones = ["a" * 60, "a" * 59 + "b", "a_", "a", "a_" + "b" * 50]
     odd = [

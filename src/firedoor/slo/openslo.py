@@ -20,7 +20,7 @@ TARGET = "on-call"
 AFTER = "1m"
 DAY_S = 86_400.0
 NAME_MAX = 40
-"""Characters of a zone's name; labels have 63 at most."""
+"""Characters of a pipeline's and a zone's name together; labels have 63 at most."""
 HEAD = "# Written by `firedoor export openslo`: do not edit, write it anew.\n"
 Document = dict[str, Value]
 
@@ -75,7 +75,8 @@ def _service(objective: Objective, pipeline: str) -> Document:
     if annotations:
         more["annotations"] = annotations
     described = f"{objective.kind} of pipeline {pipeline}"
-    return _document("Service", _name(objective.zone), {"description": described}, **more)
+    name = _name(objective.zone, pipeline)
+    return _document("Service", name, {"description": described}, **more)
 
 
 def _slo(objective: Objective, policy: AlertPolicy, pipeline: str) -> Document:
@@ -83,14 +84,15 @@ def _slo(objective: Objective, policy: AlertPolicy, pipeline: str) -> Document:
     chosen = f'pipeline="{pipeline}", zone="{objective.zone}", indicator="{objective.indicator}"'
     good = f'sum(increase({OBJECTIVE_UNITS.name}{{{chosen}, outcome="good"}}[1m]))'
     total = f'sum(increase({OBJECTIVE_UNITS.name}{{{chosen}, outcome!="inherited"}}[1m]))'
-    name = f"{_name(objective.zone)}-{objective.indicator}"
+    service = _name(objective.zone, pipeline)
+    name = f"{service}-{objective.indicator}"
     target = min(objective.target, 1.0 - BUDGET_LEAST)  # all of them is more than may be promised
     return _document(
         "SLO",
         name,
         {
             "description": f"{objective.zone}: {objective.promise}",
-            "service": _name(objective.zone),
+            "service": service,
             "indicator": {
                 "metadata": {"name": f"{name}-ratio"},
                 "spec": {
@@ -164,10 +166,13 @@ def shorthand(seconds: float) -> str:
     return f"{minutes}m"
 
 
-def _name(zone: str) -> str:
-    """Return a zone's name as OpenSLO takes it, a DNS label with room for what comes after it."""
-    plain = zone.replace("_", "-")
+def _name(zone: str, pipeline: str) -> str:
+    """Return a zone's name as OpenSLO takes it, a DNS label with room for what comes after it.
+
+    Another pipeline may have a zone of that name.
+    """
+    plain = f"{pipeline}--{zone}".replace("_", "-")
     if len(plain) <= NAME_MAX and not plain.endswith("-"):
         return plain
-    told_apart = hashlib.sha256(zone.encode()).hexdigest()[:7]
+    told_apart = hashlib.sha256(f"{pipeline}.{zone}".encode()).hexdigest()[:7]
     return f"{plain[: NAME_MAX - 8].rstrip('-')}-{told_apart}"
