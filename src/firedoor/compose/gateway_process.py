@@ -135,7 +135,9 @@ class GatewayProcess:
                 for service in plan.services
             }  # fmt: skip
             feed = self._feed(project, plan, folder, paths, name)
-            view = view_of(stack, plan, paths, gateway=name, clock=self._clock)
+            view = view_of(
+                stack, plan, paths, folder=project.folder, gateway=name, clock=self._clock
+            )
             feed.reached = lambda streams: self._reached(log, streams)
             feed.promises = view.promises.look
             faults = self._faults(plan, opening, feed, paths)

@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firedoor.adapters.prometheus.zones import samples_of_objectives
 from firedoor.compose.observed import gathered, listening
 from firedoor.compose.outfit import version
+from firedoor.compose.slo_files import judged
 from firedoor.events.metrics import Sample
 from firedoor.gateway.face_counts import ServiceCounts
 from firedoor.gateway.path import ServicePath
@@ -41,12 +43,15 @@ class GatewayView:
     promises: Promises
     watch: Watch | None
     """None: nobody listens."""
+    judged: Callable[[], Iterable[Sample]]
+    """Budgets and alerts, where a judge of services is at work beside."""
     _listening: Listening | None
 
     def further(self) -> Iterator[Sample]:
-        """Yield what was kept of promises, as metrics."""
+        """Yield what was kept of promises, as metrics, and what a judge makes of it."""
         for told in self.promises.look():
             yield from samples_of_objectives(told)
+        yield from self.judged()
 
     def drilled_by(self, faults: GatewayFaults) -> None:
         """Have the collector be away or slow where a drill wants that, if there is one."""
@@ -65,6 +70,7 @@ def view_of(
     plan: Plan,
     paths: Mapping[str, ServicePath],
     *,
+    folder: Path,
     gateway: str,
     clock: Clock,
 ) -> GatewayView:
@@ -74,6 +80,7 @@ def view_of(
         stack: is closed when the process ends.
         plan: whose services.
         paths: they, by name.
+        folder: ``.firedoor``, in which a judge may write.
         gateway: name of this process.
         clock: the time.
     """
@@ -89,5 +96,6 @@ def view_of(
         counts=counts,
         promises=Promises(list(paths.values()), counts, gateway=gateway, clock=clock),
         watch=None if found is None else Watch(found, clock.utc_s, own_a_s=own_a_s),
+        judged=lambda: judged(folder, "services", now_s=clock.utc_s()),
         _listening=found,
     )
