@@ -27,8 +27,6 @@ OUTAGES = ((1.0, 5 * MINUTE_S), (0.2, 10 * MINUTE_S), (0.05, 20 * MINUTE_S))
 FIRST_SEED = 9_000
 PRECISION = 0.97
 WITHIN_S = 150.0
-CLOSE_S = 20.0
-"""Where bad units come some seconds apart they show as late."""
 EDGE_S = 120.0
 """At exactly ten times the budget a slice in a hundred says too little: most are found in time, and
 the others so much later at most."""
@@ -121,10 +119,9 @@ def broken(service: Service, seen: dict[str, Seen]) -> list[str]:
 
 def in_time(times: list[float], there: int, *, edge: bool) -> bool:
     """Return whether all were found in time; at the edge of what is looked for, nine of ten."""
-    late_s = WITHIN_S + CLOSE_S
-    if len(times) < there or max(times) > late_s + (EDGE_S if edge else 0):
+    if len(times) < there or max(times) > WITHIN_S + (EDGE_S if edge else 0):
         return False
-    return sum(time > late_s for time in times) <= (there / 10 if edge else 0)
+    return sum(time > WITHIN_S for time in times) <= (there / 10 if edge else 0)
 
 
 def healthy(paper: Paper, worlds: int, seed: int) -> None:

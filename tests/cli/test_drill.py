@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from cli.stored import firedoor, make_project
-from control.world import World
+from control.world import World, make_plan
 from drilled import report, row, second
 from firedoor.compose.drill_files import FORMS, drills_folder, keep, names
+from firedoor.compose.drill_run import Setting
 from firedoor.compose.project import Project
+from firedoor.compose.reaching import Reached
 from firedoor.drill.report import decode_report
+from firedoor.errors import DrillRefused
+from firedoor.ports.streams import Streams
 
 ROW = {"fault": "kill", "zone": "clean"}
 HURT = {"predict": [second(lost=30)] * 12}
@@ -89,6 +96,60 @@ def test_options_that_make_no_drill_are_refused(folder: Path, words: tuple[str, 
     assert "firedoor: " in refused(folder, *words)
 
 
+def test_a_copy_is_not_drilled_at_a_broker_of_the_real_pipeline(folder: Path) -> None:
+    words = ("--fault", "kill", "--replay", "recording", "--nats", "nats://live:4222")
+    assert "--replay drills a copy" in refused(folder, *words)
+
+
+def test_the_file_that_stops_drills_stops_those_of_copies_and_production_is_not_asked(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Refusing:
+        def __init__(self, *, setting: Setting, halted: Callable[[], str], **_: object) -> None:
+            asked.append((setting.environment, halted()))
+
+        def stop(self, because: str) -> None:
+            del because
+
+        async def run(self) -> None:
+            message = "enough was seen"
+            raise DrillRefused(message)
+
+    @contextmanager
+    def copied(*_: object) -> Iterator[Path]:
+        yield tmp_path
+
+    Project.at(tmp_path).create()
+    Project.at(tmp_path).write_plan(make_plan())
+    monkeypatch.setattr("firedoor.cli.drill.Drill", Refusing)
+    monkeypatch.setattr("firedoor.cli.drill.copied", copied)
+    monkeypatch.setattr(Project, "supervisor_pid", lambda _: 1)
+    monkeypatch.setattr("firedoor.cli.drill.reach", reached_in(tmp_path))
+    monkeypatch.setenv("FIREDOOR_ENVIRONMENT", "production")
+    (folder / "CHAOS_STOP").touch()
+    refused(folder, "--fault", "kill", "--replay", "recording")
+    (folder / "CHAOS_STOP").unlink()
+    refused(folder, "--fault", "kill", "--replay", "recording")
+    assert [(environment, bool(why)) for environment, why in asked] == [
+        ("development", True), ("development", False),
+    ]  # fmt: skip
+
+
+def reached_in(folder: Path) -> Callable[..., AbstractAsyncContextManager[Reached]]:
+    """Return what gives the plan that is kept in a folder, and no streams."""
+
+    @asynccontextmanager
+    async def reach(directory: Path, **_: object) -> AsyncIterator[Reached]:
+        assert directory == folder
+        project = Project.at(folder)
+        nobody = cast("Streams", None)
+        yield Reached(streams=nobody, plan=project.read_plan(), folder=project.folder)
+
+    return reach
+
+
 def test_the_catalogue_is_shown_by_class(folder: Path) -> None:
     result = firedoor_bare("drill", "list", "--class", "model")
     assert result.exit_code == 0
@@ -134,7 +195,9 @@ def test_only_the_latest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("firedoor.compose.drill_files.KEPT_MAX", 2)
     for number in range(4):
-        keep(replace(report(row()), drill=f"d{number}"), tmp_path)
+        folder = keep(replace(report(row()), drill=f"d{number}"), tmp_path)
+        (folder / "notes.md").write_text("of a person")
+    assert (drills_folder(tmp_path) / "d0" / "notes.md").exists()
     assert names(drills_folder(tmp_path)) == ["d2", "d3"]
 
 

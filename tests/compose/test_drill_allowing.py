@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import msgspec
 import pytest
@@ -108,7 +109,7 @@ def test_a_rollout_that_is_under_way_or_waits_is_refused(state: ServiceState) ->
 
 
 def test_a_rollout_that_waits_for_drills_holds_none_up() -> None:
-    held = msgspec.structs.replace(ROLLOUT, phase="held", hold="drill")
+    held = dataclasses.replace(ROLLOUT, phase="held", hold="drill")
     assert asked(objective(), rollouts=ServiceState(service="predict", current=held))
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from control.world import make_plan
-from firedoor.compose.drill_copy import copied_plan, feed
+from firedoor.adapters.otel.wishes import wishes_of
+from firedoor.compose.drill_copy import around_copy, copied_plan, feed, sweep
 from firedoor.compose.drill_recording import Piece, Recording, read_recording
 from firedoor.errors import NotKnown
 from firedoor.spec.plan import SinkPlan
@@ -52,6 +56,25 @@ def test_nothing_that_a_copy_does_reaches_the_world() -> None:
 def test_a_source_that_was_not_recorded_is_refused() -> None:
     with pytest.raises(NotKnown, match="source flights"):
         copied_plan(make_plan(), recording(sources={}), Path("/copy"))
+
+
+def test_what_a_copy_tells_is_not_taken_for_the_real_pipelines() -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "PATH": "/bin",
+               "FIREDOOR_ENVIRONMENT": "production"}  # fmt: skip
+    assert wishes_of(environ).signals
+    around = around_copy(environ)
+    assert not wishes_of(around).signals
+    assert (around["FIREDOOR_ENVIRONMENT"], around["PATH"]) == ("development", "/bin")
+
+
+def test_what_a_killed_drill_left_of_a_copy_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, alive = f"copy-{ended.pid}", f"copy-{os.getpid()}"
+    for name in (dead, alive, "20261129-040000-abcd"):
+        (tmp_path / name / "out").mkdir(parents=True)
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["20261129-040000-abcd", alive]
 
 
 class Ticking:

@@ -15,12 +15,11 @@ from firedoor.compose.judging import (
     alone,
     given_time_scale,
     heard,
-    memory_file,
     objectives_of,
-    read_status,
     watch_objectives,
 )
 from firedoor.compose.project import Project
+from firedoor.compose.slo_files import memory_file, read_status
 from firedoor.control.objectives import Judge
 from firedoor.errors import DeclarationError, ProjectBusy, StreamsUnavailable
 from firedoor.events.happened import Happened

@@ -141,7 +141,7 @@ def test_a_fault_of_something_that_promises_nothing_pages_as_unexplained() -> No
     page = next(happened for happened in seen.told if happened.code == "page")
     assert page.cause == "dependency:weather"
     assert "unexplained" in page.text
-    assert page.at_s - (BEGAN_S + 300) == pytest.approx(150 + 120, abs=4)
+    assert page.at_s - (BEGAN_S + 300) == pytest.approx(135 + 120, abs=4)
 
 
 def test_two_promises_that_one_zone_breaks_are_one_page() -> None:
@@ -178,6 +178,16 @@ def test_a_service_without_a_ready_process_pages_after_three_probes() -> None:
     seen.states["predict"] = "not_ready"
     assert seen.go(30, predict=WELL) == []
     assert seen.go(3, predict=WELL) == ["page"]
+
+
+def test_a_service_that_a_person_has_switched_off_pages_nobody_until_it_should_be_back() -> None:
+    seen = world("predict")
+    seen.states["predict"] = "ready"
+    seen.go(60, predict=WELL)
+    seen.states["predict"] = "switched_off"
+    assert seen.go(600, predict=WELL) == []
+    seen.states["predict"] = "not_ready"
+    assert seen.go(33, predict=WELL) == ["page"]
 
 
 def test_time_in_which_nobody_looked_speaks_against_nobody() -> None:

@@ -21,6 +21,7 @@ from data.runner_world import (
 )
 from firedoor.data.runner import Runner
 from firedoor.errors import DependencyDown, StepAtFault
+from firedoor.events.metrics import LABELS
 from firedoor.events.objective import Objectives
 from firedoor.events.trace import Place, read, write
 from firedoor.events.work import BatchWorked, RequestAnswered
@@ -70,6 +71,19 @@ class Schooled(Work):
         return Handled(found.parcel, dead)
 
 
+class Varied(Work):
+    """Buries the rows of a batch, each for a reason of its own."""
+
+    def _result(self, envelope: Envelope, payload: bytes) -> Handled:
+        found = super()._result(envelope, payload)
+        assert found.dead is not None
+        groups = tuple(
+            DeadGroup(code=f"{envelope.batch}-{n}", signature="", rows=1, first_row=n, message="")
+            for n in range(found.dead.rows)
+        )
+        return Handled(found.parcel, DeadRows(found.dead.payload, 1, len(groups), groups))
+
+
 def told(runner: Runner) -> Objectives:
     return runner.freshness.told()
 
@@ -87,6 +101,19 @@ def test_rows_that_came_through_and_rows_that_died_are_counted_once() -> None:
         assert sum(kept.latency_s.values()) == 3
         work = runner.status().work
         assert (work.fates, work.codes) == ({"good": 3}, {"rule": 6})
+
+    run(main())
+
+
+def test_what_rows_died_of_has_a_bounded_number_of_names() -> None:
+    async def main() -> None:
+        world = World(PROMISED)
+        runner = world.runner(work=Varied())
+        await world.put(range(9), bad=9)
+        await run_through(world, runner, 9)
+        codes = runner.status().work.codes
+        assert len(codes) == LABELS["code"][1]
+        assert (codes["other"], sum(codes.values())) == (31, 81)
 
     run(main())
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import msgspec
 from msgspec.structs import replace
 
-from drilled import exercise, report, row, second
+from drilled import STAGE, exercise, report, row, second
 from firedoor.drill.books import Conservation, Rows
 from firedoor.drill.comparing import compare
-from firedoor.drill.followups import follow_ups
+from firedoor.drill.followups import FollowUp, follow_ups
 from firedoor.drill.junit import junit_of
 from firedoor.drill.page import page_of
 from firedoor.drill.report import Moment, Report, Unrecovered, decode_report, encode_report
 from firedoor.drill.retrospective import matrix_lines, retrospective
 from firedoor.drill.telling import books
+from firedoor.lint.judging import RULES
+from firedoor.slo.objective import Objective
+from firedoor.slo.prometheus_rules import prometheus_rules
 
+PROMISED = (Objective(zone="enrich", kind="transform", indicator="availability", target=0.9),)
+ALERTS = set(re.findall(r"alert: \"?(\w+)", prometheus_rules(PROMISED, pipeline="year")))
 SECONDS = 12
 HURT = {"predict": [second(lost=30)] * SECONDS}
 STALE = {"predict": [second(stale_from={"enrich": 1})] * SECONDS}
@@ -53,6 +59,49 @@ def test_junit_has_a_suite_a_row_and_a_case_a_zone() -> None:
     assert {each.get("type") for each in failures} == {"ContainmentBreach"}
     assert len(failures) == int(root.get("failures", "0")) == made.score.breaches
     assert len(root.findall(".//error")) == int(root.get("errors", "0")) == made.score.no_evidence
+
+
+def test_a_drill_that_did_not_run_to_its_end_looks_well_nowhere() -> None:
+    idle = replace(report(), exit_code=3, verdict="not proven: the pipeline is too idle to judge")
+    cut = replace(report(row()), exit_code=4, stopped="ann stopped it", verdict="stopped: ann")
+    for made, tests in ((idle, 1), (cut, len(cut.rows[0].cells) + 1)):
+        root = ET.fromstring(junit_of(made))  # noqa: S314 - our own
+        (error,) = root.findall(".//error")
+        assert error.get("message") == made.verdict
+        assert (root.get("tests"), root.get("errors")) == (str(tests), "1")
+        assert "nothing leaked" not in retrospective(made)
+
+
+JUNIT = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, set(), {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "time", "skipped"},
+        {"name", "tests", "failures", "errors"}, {"testcase"},
+    ),
+    "testcase": (
+        {"name", "time", "classname"}, {"name"}, {"skipped", "error", "failure", "system-out"},
+    ),
+    "failure": ({"type", "message"}, set(), set()),
+    "error": ({"type", "message"}, set(), set()),
+    "skipped": ({"type", "message"}, set(), set()),
+    "system-out": (set(), set(), set()),
+}  # fmt: skip
+"""Of each element: attributes that it may have, those that it must have, and what may be in it.
+As the schema of Jenkins' xUnit plugin has them (junit-10.xsd), of what is written here."""
+
+
+def test_junit_is_what_its_schema_allows_even_where_the_clock_was_set_back() -> None:
+    held = replace(row(HURT), began_s=2_000.0)
+    for made in (mixed(), replace(report(held), began_s=9_000.0)):
+        root = ET.fromstring(junit_of(made))  # noqa: S314 - our own
+        assert root.tag == "testsuites"
+        for element in root.iter():
+            allowed, needed, inside = JUNIT[element.tag]
+            assert needed <= set(element.keys()) <= allowed, element.tag
+            assert {child.tag for child in element} <= inside, element.tag
+            assert re.fullmatch(r"\d+\.\d{3}|0", element.get("time", "0"))
+            for count in ("tests", "failures", "errors", "skipped"):
+                assert element.get(count, "0").isdecimal()
 
 
 def test_a_known_breach_is_skipped_in_junit_and_says_who_answers() -> None:
@@ -103,6 +152,7 @@ def test_the_page_is_whole_fetches_nothing_and_every_cell_leads_to_its_figures()
     cells = sum(len(one.cells) for one in made.rows)
     assert len(page.links) == cells + len(made.rows)
     assert {link.removeprefix("#") for link in page.links} <= page.ids
+    assert not re.search(r"url\(|@import|src=|srcset=|https?:", page_of(made))
 
 
 def test_every_cell_of_the_page_has_a_letter_besides_its_colour() -> None:
@@ -149,8 +199,31 @@ def test_every_proposal_names_what_shows_that_it_is_done() -> None:
     for made in (mixed(), report(row(STALE)), report(row(recovered_s=None))):
         proposed = follow_ups(made)
         assert proposed
-        assert all(each.check and each.kind in {"lint", "drill", "gate", "alert"}
-                   for each in proposed)  # fmt: skip
+        assert all(_is_there(each, made) for each in proposed), proposed
+
+
+def test_what_a_stopped_broker_proposes_names_alerts_that_there_are() -> None:
+    waits = {name: [second(stale_from={"broker": 1})] * SECONDS for name in ("enrich", "store")}
+    held = row(waits, done=exercise("kill", may_starve=False), recovered_s=None)
+    made = report(replace(held, zone="broker"))
+    proposed = [each for each in follow_ups(made) if each.kind == "alert"]
+    assert {each.check for each in proposed} >= {
+        "FiredoorUnexplained", 'FiredoorUnexplained{zone="store"}',
+    }  # fmt: skip
+    assert all(_is_there(each, made) for each in proposed)
+
+
+def _is_there(proposed: FollowUp, made: Report) -> bool:
+    """Return whether what would show that it is done is a thing that a machine can ask."""
+    match proposed.kind:
+        case "lint":
+            return set(proposed.check.split(", ")) <= {rule.id for rule in RULES}
+        case "alert":
+            return proposed.check.partition("{")[0] in ALERTS
+        case "drill":
+            return any(one.name in proposed.check for one in made.rows)
+        case "gate":
+            return any(zone in proposed.check for zone in (*STAGE.names, "dependency:"))
 
 
 def test_a_zone_that_is_not_well_again_is_told_everywhere_with_its_owner_and_what_to_do() -> None:

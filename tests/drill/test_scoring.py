@@ -108,15 +108,26 @@ def test_books_that_cannot_be_read_prove_nothing() -> None:
 
 def test_problems_that_were_there_before_are_not_the_drills() -> None:
     old = frozenset({"an old one"})
-    assert conserved(Rows(), old, Rows(), ("an old one",), count=1).holds
-    made = conserved(Rows(), old, Rows(), ("an old one", "a new one"), count=2)
+    assert conserved(Rows(), old, Rows(), ("an old one",), known_count=1, count=1).holds
+    made = conserved(Rows(), old, Rows(), ("an old one", "a new one"), known_count=1, count=2)
     assert made.problems == ("a new one",)
     assert not made.holds
 
 
 def test_problems_beyond_those_that_are_told_count_too() -> None:
     old = frozenset(f"problem {n}" for n in range(20))
-    assert not conserved(Rows(), old, Rows(), tuple(old), count=21).holds
+    assert not conserved(Rows(), old, Rows(), tuple(old), known_count=20, count=21).holds
+
+
+def test_a_pipeline_with_more_old_problems_than_are_told_is_no_breach() -> None:
+    old = frozenset(f"problem {n}" for n in range(20))
+    assert conserved(Rows(), old, Rows(), tuple(old), known_count=100, count=100).holds
+
+
+def test_rows_that_are_lost_without_a_problem_of_their_own_are_told() -> None:
+    made = conserved(Rows(), frozenset(), Rows(lost=3), (), known_count=0, count=0)
+    assert not made.holds
+    assert "3 rows more are lost" in made.in_words
 
 
 def known(until: str) -> Known:

@@ -16,6 +16,7 @@ from firedoor.events.objective import (
     Objectives,
     bucket_ends_s,
     bucket_of,
+    counted_as,
 )
 
 
@@ -69,3 +70,14 @@ def test_a_duration_is_in_the_first_bucket_that_does_not_end_before_it(seconds: 
 
 def test_the_last_bucket_never_ends() -> None:
     assert bucket_ends_s(BUCKETS - 1) == math.inf
+
+
+def test_names_that_are_known_go_on_and_further_ones_are_one() -> None:
+    known: dict[str, int] = {}
+    for code in range(256):  # a process may end with any of them
+        for _ in range(2):
+            name = counted_as(f"exit {code}", known)
+            known[name] = known.get(name, 0) + 1
+    assert len(known) == CAUSES_MAX + 1
+    assert known["exit 0"] == 2
+    assert known[OTHER] == 2 * (256 - CAUSES_MAX)

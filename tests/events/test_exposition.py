@@ -31,6 +31,16 @@ def test_samples_of_a_metric_stand_together_under_one_head() -> None:
     ]
 
 
+def test_each_sample_says_of_which_pipeline_it_is() -> None:
+    told = expose(
+        [Sample(GAUGE, (), 1), Sample(SPREAD, ("a",), Spread((2, 3, 4), 7.25))], pipeline='p"1'
+    )
+    lines = [line for line in told.decode().splitlines() if not line.startswith("#")]
+    assert lines[0] == 'firedoor_held_bytes{pipeline="p\\"1"} 1'
+    assert lines[1] == 'firedoor_took_seconds_bucket{zone="a",pipeline="p\\"1",le="0.5"} 2'
+    assert all('pipeline="p\\"1"' in line for line in lines)
+
+
 def test_buckets_of_a_histogram_add_up_to_its_count() -> None:
     told = expose([Sample(SPREAD, ("a",), Spread((2, 3, 4), 7.25))]).decode().splitlines()
     assert told[2:] == [

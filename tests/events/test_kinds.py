@@ -28,6 +28,12 @@ def test_every_kind_is_in_the_guide_as_it_is() -> None:
     assert rows == told
 
 
+def test_every_field_of_an_entry_is_in_the_guide() -> None:
+    table = GUIDE.read_text().partition("| Field | What |")[2].partition("\n## Kinds")[0]
+    told = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.+?) \|", table, re.MULTILINE)))
+    assert sorted(told) == sorted(Happened.__struct_fields__)
+
+
 @pytest.mark.parametrize("kind", ["model", "rollout", "flag", "order", "deploy", "drill"])
 def test_what_people_do_and_what_becomes_of_models_never_goes(kind: Kind) -> None:
     assert book_of(kind) == "acts"

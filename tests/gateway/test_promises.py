@@ -110,6 +110,7 @@ def test_seconds_are_counted_by_whether_it_was_ready_and_whether_anybody_wanted_
             path.set_flags(Flags(flags={"kill.predict.route": Flag(value=True, share=1.0)}))
             told = await pass_(4)
             assert (told.blamed, told.freshness.own, told.freshness.good) == ("", 4, good)
+            assert told.state == "switched_off"
 
     run(main())
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
+from firedoor.compose.drill_copy import sweep
 from firedoor.compose.reaching import reach
 from firedoor.drill.fault import Injected
 from firedoor.drill.report import Report, decode_report
@@ -190,3 +192,25 @@ def test_a_copy_is_drilled_on_what_was_recorded_and_the_real_one_is_not_touched(
     assert last_report(shop).rows[0].hits
     assert not list((shop.project / "drills").glob("copy-*"))
     assert said(shop, lambda injected: not injected) < 2
+
+
+def test_a_copy_ends_with_a_drill_that_is_killed_and_its_folder_goes_with_the_next(
+    shop: Shop, tmp_path: Path
+) -> None:
+    code, told = shop.call("drill", "record", str(tmp_path / "recording"), "--last", "10s")
+    assert code == 0, told
+    run = shop.start(
+        "drill", "run", "--fault", "latency", "--zone", "priced",
+        "--replay", str(tmp_path / "recording"),
+    )  # fmt: skip
+    folder = shop.project / "drills" / f"copy-{run.pid}"
+    shop.until(run, lambda: any((folder / "out").rglob("*.parquet")), "the copy is at work")
+    copy = psutil.Process(run.pid).children(recursive=True)
+    assert len(copy) > 3, "a supervisor, a broker and zones"
+    run.send_signal(signal.SIGKILL)
+    run.wait(LIMIT_S)
+    _, left = psutil.wait_procs(copy, timeout=LIMIT_S)
+    assert not left
+    assert folder.exists()
+    sweep(shop.project / "drills")
+    assert not folder.exists()

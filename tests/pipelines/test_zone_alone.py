@@ -145,7 +145,7 @@ class Alone:
     def scrape(self) -> dict[str, float]:
         """Return the zone's metrics by name and labels, without the process that each names."""
         with urllib.request.urlopen(f"{self.health}/metrics", timeout=LIMIT_S) as answer:  # noqa: S310
-            text = re.sub(r'process="[^"]+",?', "", answer.read().decode())
+            text = re.sub(r',?(process|pipeline)="[^"]+"', "", answer.read().decode())
         lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
         return {series: float(value) for series, _, value in lines}
 

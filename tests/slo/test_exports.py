@@ -11,10 +11,9 @@ import pytest
 from firedoor.events.metrics import BY_NAME
 from firedoor.slo.grafana import dashboards, provider
 from firedoor.slo.objective import Kind, Objective
-from firedoor.slo.openslo import openslo
 from firedoor.slo.panels import PANELS
 from firedoor.slo.prometheus_rules import prometheus_rules
-from slo.promtool import needs_promtool, promtool
+from slo.promtool import left_out, needs_promtool, promtool
 
 yaml = pytest.importorskip("yaml", reason="PyYAML reads what is written; it is not installed")
 
@@ -26,6 +25,7 @@ OBJECTIVES = (
     Objective(zone="enrich", kind="transform", indicator="latency", target=0.99, bound_s=2),
     Objective(zone="flights", kind="source", indicator="availability", target=0.999),
     Objective(zone="predict", kind="service", indicator="availability", target=0.995),
+    Objective(zone="nightly", kind="job", indicator="availability", target=0.95),
 )  # fmt: skip
 RULES = prometheus_rules(OBJECTIVES, pipeline="flights")
 ZONES: dict[Kind, tuple[str, ...]] = {
@@ -52,6 +52,12 @@ def expressions(rules: str) -> list[str]:
 
 
 # ---- Prometheus
+
+
+def test_what_promtool_says_is_not_left_out_in_continuous_integration() -> None:
+    assert left_out(None, {})
+    assert not left_out(None, {"CI": "true"})
+    assert not left_out("/usr/bin/promtool", {})
 
 
 @needs_promtool
@@ -86,15 +92,18 @@ def test_rules_use_metrics_that_there_are() -> None:
 @needs_promtool
 def test_an_outage_fires_the_rules_and_what_is_inherited_does_not(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(RULES)
+    (tmp_path / "other.yaml").write_text(prometheus_rules(OBJECTIVES, pipeline="trips"))
     (tmp_path / "test.yaml").write_text(json.dumps(SCENES))
     done = promtool("test", "rules", str(tmp_path / "test.yaml"))
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _series(outcome: str, values: str, *, zone: str = "enrich", cause: str = "") -> dict[str, str]:
+def _series(
+    outcome: str, values: str, *, zone: str = "enrich", cause: str = "", pipeline: str = "flights"
+) -> dict[str, str]:
     labels = (
-        f'zone="{zone}", process="a-1", indicator="availability", outcome="{outcome}", '
-        f'cause="{cause}"'
+        f'pipeline="{pipeline}", zone="{zone}", process="a-1", indicator="availability", '
+        f'outcome="{outcome}", cause="{cause}"'
     )
     return {"series": f"firedoor_objective_units_total{{{labels}}}", "values": values}
 
@@ -103,7 +112,7 @@ EVERY = "15s"
 """100 units a second, so 1,500 a scrape; 40 scrapes are ten minutes."""
 WELL, STILL = "0+1500x160", "0+0x160"
 SCENES = {
-    "rule_files": ["rules.yaml"],
+    "rule_files": ["rules.yaml", "other.yaml"],
     "evaluation_interval": "15s",
     "tests": [
         {
@@ -121,6 +130,30 @@ SCENES = {
                         {"labels": '{alertname="FiredoorBurnRate1h"}', "value": 1},
                         {"labels": '{alertname="FiredoorFastBurn"}', "value": 1},
                         {"labels": '{alertname="FiredoorBurnRate6h"}', "value": 1},
+                    ],
+                },
+            ],
+        },
+        {
+            "name": "a zone of another pipeline that has the same name is another's page",
+            "interval": EVERY,
+            "input_series": [
+                _series("good", "0+1500x160"),
+                _series("own", "0+0x160"),
+                _series("good", "0+1500x40 60000+0x120", pipeline="trips"),
+                _series("own", "0+0x40 0+1500x120", pipeline="trips"),
+            ],
+            "promql_expr_test": [
+                {
+                    "expr": 'count by (pipeline, alertname) (ALERTS{severity="page"})',
+                    "eval_time": "14m",
+                    "exp_samples": [
+                        {"labels": f'{{pipeline="trips", alertname="{name}"}}', "value": 1}
+                        for name in (
+                            "FiredoorFastBurn",
+                            "FiredoorBurnRate1h",
+                            "FiredoorBurnRate6h",
+                        )
                     ],
                 },
             ],
@@ -173,12 +206,54 @@ SCENES = {
                 },
             ],
         },
+        *(
+            {
+                "name": f"where there are few and {promised} is promised, {bad} bad of ten",
+                "interval": EVERY,
+                "input_series": [
+                    _series("good", f"0x40 {10 - bad}+0x80", zone=zone),
+                    _series("own", f"0x40 {bad}+0x80", zone=zone),
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count(ALERTS{alertname="FiredoorLowTraffic"}) or vector(0)',
+                        "eval_time": "15m",
+                        "exp_samples": [{"labels": "{}", "value": pages}],
+                    }
+                ],
+            }
+            for zone, promised, bad, pages in (
+                ("nightly", "95 %", 3, 0),
+                ("nightly", "95 %", 6, 1),
+                ("enrich", "99.9 %", 2, 0),
+                ("enrich", "99.9 %", 3, 1),
+            )
+        ),
+        {
+            "name": "a job is not missed when whoever spoke for it has ended",
+            "interval": EVERY,
+            "input_series": [
+                {
+                    "series": 'firedoor_objective_waiting{pipeline="flights", zone="nightly", '
+                    'process="a-1-jobs"}',
+                    "values": "0x40 stale _x80",
+                },
+            ],
+            "promql_expr_test": [
+                {
+                    "expr": "count(ALERTS) or vector(0)",
+                    "eval_time": "13m",
+                    "exp_samples": [{"labels": "{}", "value": 0}],
+                },
+            ],
+        },
         {
             "name": "a zone that goes silent pages once",
             "interval": EVERY,
             "input_series": [
                 {
-                    "series": 'firedoor_objective_waiting{zone="enrich", process="a-1"}',
+                    "series": 'firedoor_objective_waiting{pipeline="flights", zone="enrich", '
+                    'process="a-1"}',
                     "values": "0x40 stale _x80",
                 },
             ],
@@ -211,6 +286,13 @@ def test_a_dashboard_is_what_the_provisioner_loads(name: str) -> None:
     assert len(board["uid"]) <= 40
     assert board["title"]
     assert "id" not in board, "the provisioner gives one"
+    assert board["schemaVersion"] >= 36, "panels name their datasource by uid since then"
+    variables = {one["name"]: one for one in board["templating"]["list"]}
+    assert (variables["datasource"]["type"], variables["datasource"]["query"]) == (
+        "datasource", "prometheus",
+    )  # fmt: skip
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(board["panels"]))) - {"__rate_interval"}
+    assert used == set(variables)
     ids = [panel["id"] for panel in board["panels"]]
     assert len(set(ids)) == len(ids)
     taken: set[tuple[int, int]] = set()
@@ -222,6 +304,8 @@ def test_a_dashboard_is_what_the_provisioner_loads(name: str) -> None:
         taken |= cells
         assert panel["datasource"]["uid"] == "${datasource}"
         assert panel["description"]
+        lines = [target["legendFormat"] for target in panel["targets"]]
+        assert len(set(lines)) == len(lines), "nobody could tell them apart"
         refs = [target["refId"] for target in panel["targets"]]
         assert len(set(refs)) == len(refs)
 
@@ -230,6 +314,15 @@ def test_dashboards_use_metrics_that_there_are() -> None:
     exprs = [query.expr for panels in PANELS.values() for p in panels for query in p.queries]
     used = {name for expr in exprs for name in metrics_in(expr)}
     assert used <= set(BY_NAME), used - set(BY_NAME)
+
+
+def test_dashboards_group_and_name_lines_by_labels_that_there_are() -> None:
+    for query in (query for panels in PANELS.values() for p in panels for query in p.queries):
+        grouped = set(re.findall(r"\w+", " ".join(re.findall(r"by \((.*?)\)", query.expr))))
+        there = {label for name in metrics_in(query.expr) for label in BY_NAME[name].labels}
+        assert 'pipeline="$pipeline"' in query.expr
+        assert grouped <= there | {"le"}, query.expr
+        assert set(re.findall(r"{{(\w+)}}", query.legend)) <= grouped, query.expr
 
 
 @needs_promtool
@@ -250,62 +343,8 @@ def test_the_provisioner_is_told_where_dashboards_are() -> None:
     assert told["providers"][0]["options"] == {"path": "/etc/grafana/x"}
 
 
-# ---- OpenSLO
-
-REQUIRED = {
-    "DataSource": {"type", "connectionDetails"},
-    "Service": {"description"},
-    "SLO": {"service", "indicator", "timeWindow", "budgetingMethod", "objectives"},
-    "AlertPolicy": {"conditions", "notificationTargets"},
-    "AlertNotificationTarget": {"target"},
-}
-DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
-def test_long_names_stay_apart_and_within_what_their_readers_take() -> None:
-    zones = ["a" * 60, "a" * 59 + "b", "a_", "a", "a_" + "b" * 50]
-    odd = [
-        Objective(zone=zone, kind="sink", indicator="availability", target=0.9) for zone in zones
-    ]
-    text = openslo(odd, pipeline="p", url="http://prometheus:9090")
-    names = [
-        document["metadata"]["name"]
-        for document in yaml.safe_load_all(text)
-        if document["kind"] in {"SLO", "Service"}
-    ]
-    assert len(set(names)) == 2 * len(zones)
-    assert all(DNS_LABEL.fullmatch(name) for name in names)
+def test_long_names_of_pipelines_stay_apart_and_within_what_grafana_takes() -> None:
     boards = dashboards(ZONES, pipeline="p" * 60).values()
     uids = {json.loads(board)["uid"] for board in boards}
     assert len(uids) == len(ZONES)
     assert all(len(uid) <= 40 for uid in uids)
-
-
-def test_definitions_have_what_openslo_requires_and_refer_to_what_there_is() -> None:
-    text = openslo(OBJECTIVES, pipeline="flights", url="http://prometheus:9090")
-    documents = list(yaml.safe_load_all(text))
-    names: dict[str, set[str]] = {}
-    for document in documents:
-        assert document["apiVersion"] == "openslo/v1"
-        kind, name = document["kind"], document["metadata"]["name"]
-        assert DNS_LABEL.fullmatch(name), name
-        assert set(document["spec"]) >= REQUIRED[kind], kind
-        assert name not in names.setdefault(kind, set())
-        names[kind].add(name)
-    slos = [document["spec"] for document in documents if document["kind"] == "SLO"]
-    assert len(slos) == len(OBJECTIVES)
-    for slo in slos:
-        assert slo["service"] in names["Service"]
-        assert set(slo["alertPolicies"]) <= names["AlertPolicy"]
-        assert 0 < slo["objectives"][0]["target"] < 1
-        ratio = slo["indicator"]["spec"]["ratioMetric"]
-        for part in ("good", "total"):
-            source = ratio[part]["metricSource"]
-            assert source["metricSourceRef"] in names["DataSource"]
-            assert metrics_in(source["spec"]["query"]) <= set(BY_NAME)
-    for document in documents:
-        if document["kind"] == "AlertPolicy":
-            (condition,) = document["spec"]["conditions"]
-            assert condition["spec"]["condition"]["kind"] == "burnrate"
-            targets = {one["targetRef"] for one in document["spec"]["notificationTargets"]}
-            assert targets <= names["AlertNotificationTarget"]

@@ -36,7 +36,7 @@ from firedoor.compose.drill_run import Drill, Setting
 from firedoor.compose.drill_stopping import Stopped, stop_drills
 from firedoor.compose.files import explain, write_atomically
 from firedoor.compose.project import Project
-from firedoor.compose.reaching import Reached, reach
+from firedoor.compose.reaching import reach
 from firedoor.compute.doctor import version_of
 from firedoor.control.board import align
 from firedoor.drill.catalogue import CATALOGUE
@@ -46,6 +46,7 @@ from firedoor.drill.permission import ENV, environment_of
 from firedoor.drill.report import Report, encode_report
 from firedoor.drill.scoring import CLEANUP, SAFETY, USAGE
 from firedoor.errors import DeclarationError, DrillRefused, FiredoorError, NotKnown
+from firedoor.spec.plan import Plan
 
 CHAOS_STOP = "CHAOS_STOP"
 """A file of this name beside .firedoor, or in it, stops drills, and lets none begin."""
@@ -115,11 +116,11 @@ def run(
     try:
         asked = _asked(matrix, fault, zone or [], intensity, share, project)
         asked = _with(asked, for_s, seeds)
-        with _stage(replay, pipeline, project) as where:
+        with _stage(replay, pipeline, project, nats) as where:
             report = asyncio.run(
                 _drill(
-                    asked, where, nats, allowed=allow_production, because=because,
-                    tell=_silent if quiet else _tell,
+                    asked, where, nats, home=Project.at(project), allowed=allow_production,
+                    because=because, tell=_silent if quiet else _tell,
                 )
             )  # fmt: skip
     except FiredoorError as error:
@@ -147,7 +148,9 @@ def _finish(report: Report, place: Project, out: Path | None, json: Path | None)
 
 
 @contextmanager
-def _stage(replay: Path | None, pipeline: Path | None, project: Path) -> Iterator[Path]:
+def _stage(
+    replay: Path | None, pipeline: Path | None, project: Path, nats: str | None
+) -> Iterator[Path]:
     """Give the folder of what is drilled: the pipeline that runs, or a copy made for it."""
     if replay is None:
         if pipeline is not None:
@@ -155,6 +158,11 @@ def _stage(replay: Path | None, pipeline: Path | None, project: Path) -> Iterato
             raise DeclarationError("pipeline", str(pipeline), "is of a copy", remedy)
         yield project
         return
+    if nats is not None:  # else the faults would be injected there, and not in the copy
+        remedy = "leave one of them out"
+        raise DeclarationError(
+            "nats", nats, "is of a pipeline that runs, and --replay drills a copy", remedy
+        )
     place = Project.at(project)
     place.create()
     with copied(replay, place, pipeline) as folder:
@@ -289,11 +297,15 @@ async def _drill(
     project: Path,
     nats: str | None,
     *,
+    home: Project,
     allowed: bool,
     because: str,
     tell: Callable[[str], None],
 ) -> Report:
-    """Drill, so that signals stop it and take back what is injected."""
+    """Drill, so that signals stop it and take back what is injected.
+
+    ``project`` is elsewhere than ``home`` where a copy is drilled.
+    """
     place, machine = Project.at(project), SystemClock()
     if nats is None and place.supervisor_pid() is None and not place.elsewhere():
         place.check()
@@ -302,14 +314,18 @@ async def _drill(
         )
         raise NotKnown(message)
     async with reach(project, nats=nats) as reached:
-        setting = _setting(reached, place, nats, allowed=allowed, because=because)
+        foreign = nats is not None or place.elsewhere()
+        named = os.environ.get(ENV, "") if place.folder == home.folder else "development"
+        setting = _setting(
+            reached.plan, named=named, foreign=foreign, allowed=allowed, because=because
+        )
         objectives = await heard_objectives(reached.streams)
         if setting.environment == "production" and allowed:
             await require_leave(reached.streams, reached.plan, objectives, at_s=machine.utc_s())
         drill = Drill(
             streams=reached.streams, plan=reached.plan, clock=machine, matrix=matrix,
             setting=setting, note=lambda moment: tell(tell_moment(moment)),
-            halted=lambda: _halted(place), remaining=remaining_of(objectives),
+            halted=lambda: _halted(home) or _halted(place), remaining=remaining_of(objectives),
         )  # fmt: skip
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -317,15 +333,9 @@ async def _drill(
         return await drill.run()
 
 
-def _setting(
-    reached: Reached, place: Project, nats: str | None, *, allowed: bool, because: str
-) -> Setting:
-    """Return who drills, where, and what is allowed."""
-    plan = reached.plan
-    environment = environment_of(
-        plan.environment, os.environ.get(ENV, ""),
-        foreign_broker=nats is not None or place.elsewhere(),
-    )  # fmt: skip
+def _setting(plan: Plan, *, named: str, foreign: bool, allowed: bool, because: str) -> Setting:
+    """Return who drills, where, and what is allowed; ``foreign``: the broker is others'."""
+    environment = environment_of(plan.environment, named, foreign_broker=foreign)
     return Setting(
         drill=new_name(SystemClock().utc_s()),
         by=somebody(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,12 @@ import typer
 from firedoor.adapters.clock import SystemClock
 from firedoor.cli.asking import JsonOption, NatsOption, ProjectOption, ask, stop
 from firedoor.compose.journaling import Journaling
-from firedoor.compose.judging import Of, alone, heard, objectives_of, read_status, watch_objectives
+from firedoor.compose.judging import alone, heard, objectives_of, watch_objectives
+from firedoor.compose.metrics_endpoint import shown
 from firedoor.compose.project import Project
 from firedoor.compose.reaching import reach
+from firedoor.compose.slo_files import Of, read_status
+from firedoor.compose.small_http import HOST
 from firedoor.control.slo_board import show_slo
 from firedoor.errors import NotKnown
 from firedoor.slo.status import SloStatus
@@ -74,6 +78,18 @@ def watch(
     of: Annotated[
         str, typer.Option("--of", help="Whose promises: those of zones, of services, or all.")
     ] = "all",
+    metrics: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics",
+            min=0,
+            max=65535,
+            help="Port of /metrics with budgets, alerts and all zones' metrics; 0: any.",
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option("--metrics-host", help="Where --metrics is answered.")
+    ] = HOST,
 ) -> None:
     """Judge promises until Ctrl-C, where neither firedoor up nor firedoor serve does: at scale.
 
@@ -83,22 +99,32 @@ def watch(
     if not chosen:
         raise typer.BadParameter("choose zones, services or all", param_hint="--of")
     with contextlib.suppress(KeyboardInterrupt):
-        ask(_watch(project, nats, chosen))
+        shows = None if metrics is None else (metrics_host, metrics)
+        ask(_watch(project, nats, chosen, shows))
 
 
-async def _watch(project: Path, nats: str | None, chosen: tuple[Of, ...]) -> None:
-    """Watch until it is asked to end."""
+async def _watch(
+    project: Path, nats: str | None, chosen: tuple[Of, ...], metrics: tuple[str, int] | None
+) -> None:
+    """Watch until it is asked to end; metrics are shown meanwhile, if that is wanted."""
     leave = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, leave.set)
     place = Project.at(project)
-    async with reach(project, nats=nats) as reached:
+    async with reach(project, nats=nats) as reached, contextlib.AsyncExitStack() as stack:
         plan = reached.plan
         if not any(objectives_of(plan, of) for of in chosen):
             message = f"{plan.pipeline} promises nothing: declare slo=fd.SLO(availability=0.999)"
             raise NotKnown(message)
         await alone(reached.streams, chosen)
+        if metrics is not None:
+            host, port = metrics
+            beats = partial(reached.streams.beats, "")
+            at = await stack.enter_async_context(
+                shown(port, beats, pipeline=plan.pipeline, host=host)
+            )
+            _say(f"metrics: {at}")
         clock = SystemClock()
         journaling = Journaling(place.folder, "slo watch", clock)
         async with asyncio.TaskGroup() as group:

@@ -25,13 +25,15 @@ class Books:
     clock: Clock
     _rows: Rows = field(default_factory=Rows)
     _problems: frozenset[str] = frozenset()
+    _count: int = 0
+    """Of all problems; those that are named are the first."""
 
     async def begin(self) -> bool:
         """Read them, to compare with later; return whether that could be done."""
         accounts = await self._read()
         if accounts is None:
             return False
-        self._rows, self._problems = rows_of(accounts), frozenset(accounts.problems)
+        self._remember(accounts)
         return True
 
     async def check(self) -> Conservation:
@@ -43,14 +45,19 @@ class Books:
             accounts = await self._read()
             if accounts is None:
                 continue
-            now = rows_of(accounts)
             found = conserved(
-                self._rows, self._problems, now, accounts.problems, count=accounts.problem_count
-            )
+                self._rows, self._problems, rows_of(accounts), accounts.problems,
+                known_count=self._count, count=accounts.problem_count,
+            )  # fmt: skip
             if found.holds or attempt == READS_MAX - 1:
-                self._rows, self._problems = now, frozenset(accounts.problems)
+                self._remember(accounts)
                 break
         return found
+
+    def _remember(self, accounts: Accounts) -> None:
+        """Keep what the books say, to compare with."""
+        self._rows = rows_of(accounts)
+        self._problems, self._count = frozenset(accounts.problems), accounts.problem_count
 
     async def _read(self) -> Accounts | None:
         """Return the books of now; None if the broker does not give them."""

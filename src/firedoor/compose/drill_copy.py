@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import msgspec
 from firedoor.adapters.clock import SystemClock
 from firedoor.compose.drill_recording import Piece, Recording, read_recording
 from firedoor.compose.files import FOLDER_MODE, write_atomically
+from firedoor.compose.living import is_alive
 from firedoor.compose.loading import load_plan
 from firedoor.compose.progress import screen_for
 from firedoor.compose.project import Project
@@ -39,6 +40,8 @@ END_S = 30.0
 LOOK_S = 0.2
 REST_S = 1.0
 """Between the end of a recording and its next beginning."""
+COPY = "copy-"
+"""Before the number of the drill's process: the name of a copy's folder."""
 AT_WORK = frozenset({"running", "throttled"})
 
 
@@ -89,7 +92,8 @@ def copied(recording: Path, project: Project, pipeline: Path | None) -> Iterator
     """
     recorded = read_recording(recording)
     plan = load_plan(pipeline or Path(recorded.file))
-    folder = project.folder / "drills" / f"copy-{os.getpid()}"
+    sweep(project.folder / "drills")
+    folder = project.folder / "drills" / f"{COPY}{os.getpid()}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=FOLDER_MODE, parents=True)
     try:
@@ -106,6 +110,20 @@ def copied(recording: Path, project: Project, pipeline: Path | None) -> Iterator
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def sweep(drills: Path) -> None:
+    """Remove copies whose drill was killed: the copy has ended with it, its folder has not."""
+    for left in drills.glob(f"{COPY}*"):
+        drill = left.name.removeprefix(COPY)
+        alive = drill.isdecimal() and is_alive(int(drill))
+        if not alive and Project.at(left).supervisor_pid() is None:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def around_copy(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a copy: what it tells must not be taken for the real pipeline's."""
+    return {**environ, ENV: "development", "OTEL_SDK_DISABLED": "true"}
+
+
 @contextmanager
 def _running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run the copy as a process of its own, which ends when this one does."""
@@ -113,7 +131,7 @@ def _running(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "copy.log").open("wb") as log:
         copy = subprocess.Popen(  # noqa: S603 - our own module
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, ENV: "development"},
+            env=around_copy(os.environ),
         )  # fmt: skip
     try:
         yield copy

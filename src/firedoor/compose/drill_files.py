@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -48,7 +49,8 @@ def keep(report: Report, project: Path, out: Path | None = None) -> Path:
     for old in names(folder)[:-KEPT_MAX]:
         for name in FORMS:
             (folder / old / name).unlink(missing_ok=True)
-        (folder / old).rmdir()
+        with suppress(OSError):  # a person's notes beside it stay
+            (folder / old).rmdir()
     return folder / report.drill
 
 

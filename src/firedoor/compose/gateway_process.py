@@ -139,7 +139,9 @@ class GatewayProcess:
                 for service in plan.services
             }  # fmt: skip
             feed = self._feed(project, plan, folder, paths, name)
-            view = view_of(stack, plan, paths, gateway=name, clock=self._clock)
+            view = view_of(
+                stack, plan, paths, folder=project.folder, gateway=name, clock=self._clock
+            )
             feed.reached = lambda streams: self._reached(log, streams)
             feed.promises = view.promises.look
             faults = self._faults(plan, opening, feed, paths)
@@ -244,7 +246,7 @@ class GatewayProcess:
         server = front(
             list(paths.values()), gateway=name, release=outfit.version(), clock=self._clock,
             failed=lambda error: _log.error("%s", error, exc_info=error), counts=view.counts,
-            further=view.further, watch=view.watch, measure=view.measure,
+            further=view.further, watch=view.watch, measure=view.measure, pipeline=view.pipeline,
         )  # fmt: skip
         # What is there stays: it need not be looked through for garbage ever again, and requests
         # make none that goes in circles.

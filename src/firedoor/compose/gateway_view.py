@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firedoor.adapters.prometheus.zones import samples_of_objectives
 from firedoor.compose.observed import gathered, listening
 from firedoor.compose.outfit import version
+from firedoor.compose.slo_files import judged
 from firedoor.events.metrics import Sample
 from firedoor.gateway.face_counts import ServiceCounts
 from firedoor.gateway.path import ServicePath
@@ -36,16 +38,20 @@ three requests. Those that come sampled are seen, all of them."""
 class GatewayView:
     """The counts of one gateway, and who is told."""
 
+    pipeline: str
     counts: Mapping[str, ServiceCounts]
     promises: Promises
     watch: Watch | None
     """None: nobody listens."""
+    judged: Callable[[], Iterable[Sample]]
+    """Budgets and alerts, where a judge of services is at work beside."""
     _listening: Listening | None
 
     def further(self) -> Iterator[Sample]:
-        """Yield what was kept of promises, as metrics."""
+        """Yield what was kept of promises, as metrics, and what a judge makes of it."""
         for told in self.promises.look():
             yield from samples_of_objectives(told)
+        yield from self.judged()
 
     def drilled_by(self, faults: GatewayFaults) -> None:
         """Have the collector be away or slow where a drill wants that, if there is one."""
@@ -64,6 +70,7 @@ def view_of(
     plan: Plan,
     paths: Mapping[str, ServicePath],
     *,
+    folder: Path,
     gateway: str,
     clock: Clock,
 ) -> GatewayView:
@@ -73,6 +80,7 @@ def view_of(
         stack: is closed when the process ends.
         plan: whose services.
         paths: they, by name.
+        folder: ``.firedoor``, in which a judge may write.
         gateway: name of this process.
         clock: the time.
     """
@@ -84,8 +92,10 @@ def view_of(
         service.name: ServiceCounts(service.slo.get("latency_p99_s")) for service in plan.services
     }
     return GatewayView(
+        pipeline=plan.pipeline,
         counts=counts,
         promises=Promises(list(paths.values()), counts, gateway=gateway, clock=clock),
         watch=None if found is None else Watch(found, clock.utc_s, own_a_s=own_a_s),
+        judged=lambda: judged(folder, "services", now_s=clock.utc_s()),
         _listening=found,
     )

@@ -11,12 +11,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from firedoor.compose.files import FOLDER_MODE, write_atomically
 from firedoor.compose.project import Project
+from firedoor.compose.slo_files import FILE_BYTES_MAX, Of, memory_file, status_file
 from firedoor.control.objectives import Judge, JudgeMemory
 from firedoor.control.promises import service_objectives, zone_objectives
 from firedoor.control.tallies import PREFIX
@@ -30,7 +30,6 @@ from firedoor.slo.status import SloStatus, decode_slo, encode_slo
 from firedoor.spec.plan import Plan
 from firedoor.spec.slo import TIME_SCALE_MAX
 
-Of = Literal["zones", "services"]
 LOOK_S = 1.0
 SAY_S = 2.0
 """Between two times at which the status is said and written."""
@@ -38,30 +37,10 @@ REMEMBER_S = 60.0
 """Between two times at which is written what the next judge goes on with."""
 AGAIN_S = 30.0
 """Before a judge that failed is followed by another."""
-FILE_BYTES_MAX = 64 * 2**20
 BEAT = "slo."
 SCALE = "FIREDOOR_SLO_TIME_SCALE"
 TOLD = frozenset({"page", "page.over", "ticket", "ticket.over"})
 """Codes of entries that are told to whoever looks on; the others are in the ledger alone."""
-
-
-def status_file(folder: Path, of: Of) -> Path:
-    """Return the file with the status; ``folder`` is ``.firedoor``."""
-    return (folder if of == "zones" else folder / "serving") / "slo.json"
-
-
-def memory_file(folder: Path, of: Of) -> Path:
-    """Return the file with what the next judge goes on with."""
-    return status_file(folder, of).with_name("slo-memory.json")
-
-
-def read_status(folder: Path, of: Of) -> SloStatus | None:
-    """Return the status that was written last; None if there is none that can be read."""
-    try:
-        with status_file(folder, of).open("rb") as opened:
-            return decode_slo(opened.read(FILE_BYTES_MAX))
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return None
 
 
 def objectives_of(plan: Plan, of: Of, time_scale: float | None = None) -> tuple[Objective, ...]:

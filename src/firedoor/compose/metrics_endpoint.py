@@ -1,12 +1,13 @@
-"""All zones' metrics in one place: ``firedoor up --metrics PORT``, made of what zones beat.
+"""All zones' metrics in one place, made of what zones and judges beat.
 
-It has its own client of the broker. While that is away it answers 503, and Prometheus shows a gap.
+For ``firedoor up --metrics PORT``, which has its own client of the broker, and ``firedoor slo watch
+--metrics PORT``. While the broker is away it answers 503, and Prometheus shows a gap.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -56,17 +57,42 @@ async def exposed(
         DeclarationError: if the port is taken.
     """
     reader = _Reader(project=project, pipeline=pipeline, clock=clock)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(reader.close)
+        shows = shown(port, reader.beats, pipeline=pipeline, host=host)
+        yield await stack.enter_async_context(shows)
+
+
+@asynccontextmanager
+async def shown(
+    port: int,
+    beats: Callable[[], Awaitable[Mapping[str, bytes]]],
+    *,
+    pipeline: str,
+    host: str = HOST,
+) -> AsyncIterator[str]:
+    """Serve ``/metrics`` of what is beaten while the block is at work; give its address.
+
+    Args:
+        port: where; 0: any that is free.
+        beats: returns all beats; may raise a ``FiredoorError``.
+        pipeline: whose zones.
+        host: where, likewise.
+
+    Raises:
+        DeclarationError: if the port is taken.
+    """
 
     async def respond(path: str) -> Reply:
         if path != "/metrics":
             return Reply("404 Not Found", b'{"paths":["/metrics"]}')
         try:
-            return Reply("200 OK", expose(samples_of(await reader.beats())), TEXT)
+            told = expose(samples_of(await beats()), pipeline=pipeline)
+            return Reply("200 OK", told, TEXT)
         except (FiredoorError, OSError) as error:
             return Reply("503 Service Unavailable", f"{error}\n".encode(), "text/plain")
 
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(reader.close)
         try:
             chosen = await stack.enter_async_context(answering(port, respond, host=host))
         except OSError as error:

@@ -116,7 +116,10 @@ class ZoneProcess:
                 from firedoor.compose.health import offered  # noqa: PLC0415 - see above
 
                 host, port = self.options.health_host, self.options.health
-                metrics = lambda: zone_view.exposed(self._runner)  # noqa: E731 - said in its place
+
+                def metrics() -> bytes:
+                    return zone_view.exposed(self._runner, pipeline=plan.pipeline)
+
                 await offered(stack, port, zone.name, self._status, host=host, metrics=metrics)
             self._telemetry = zone_view.tell(
                 stack, plan, self._faults, lambda: self._runner, self._clock

@@ -34,9 +34,9 @@ def samples(runner: Known) -> Iterator[Sample]:
         yield from samples_of_inboxes([status])
 
 
-def exposed(runner: Known) -> bytes:
+def exposed(runner: Known, *, pipeline: str) -> bytes:
     """Return the metrics of a zone's process as Prometheus reads them."""
-    return expose(samples(runner))
+    return expose(samples(runner), pipeline=pipeline)
 
 
 def tell(

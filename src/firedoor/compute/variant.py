@@ -19,14 +19,14 @@ from firedoor.compute.launch import Launched, Launcher, ServingOrder
 from firedoor.compute.recruiting import BECAUSE_CHARACTERS, Recruiter
 from firedoor.compute.replica import Death, Replica
 from firedoor.errors import shorten
+from firedoor.events.objective import counted_as
 from firedoor.isolation.narrow import Failure
 from firedoor.isolation.relapse import RelapsePolicy
 from firedoor.ports.variants import VariantFacts, VariantState
 from firedoor.wire.bundle import Manifest
 from firedoor.wire.serving import Ask, Outcome, Told
 
-LOOK_S = 0.05
-SWEEP_S = 0.01
+LOOK_S, SWEEP_S = 0.05, 0.01
 RECENT_S = 30.0
 ALONE_DEATHS = 2
 ALONE_DEATHS_EXTERNAL = 3
@@ -395,6 +395,6 @@ class WorkerVariant:
         return [*self._serving, *self._spares, *self._stuck, *court]
 
     def _count(self, cause: str) -> None:
-        """Count a death."""
-        self._deaths[cause] += 1
+        """Count a death; a model may end its process with any code there is."""
+        self._deaths[counted_as(cause, self._deaths)] += 1
         self._recent.append(self._loop.time())

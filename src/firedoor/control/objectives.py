@@ -37,6 +37,7 @@ LOOK_MAX_S = 5.0
 ENDED = frozenset({"done", "stopped", "draining", "drained"})
 """States after which nobody is missed."""
 UNREADY = frozenset({"not_ready"})
+"""States in which a service is missed; one that a person has switched off is not."""
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -44,6 +44,8 @@ class Conservation(msgspec.Struct, frozen=True, kw_only=True):
         if not self.checked:
             return "the books could not be read"
         rows = self.rows
+        if not self.problems and not self.holds:
+            return f"{rows.lost:,} rows more are lost, and {rows.doubled:,} doubled"
         if not self.holds:
             return f"{len(self.problems)} accounts do not add up: {self.problems[0]}"
         return (
@@ -68,19 +70,26 @@ def since(before: Rows, now: Rows) -> Rows:
 
 
 def conserved(
-    before: Rows, known: frozenset[str], now: Rows, problems: tuple[str, ...], *, count: int
+    before: Rows,
+    known: frozenset[str],
+    now: Rows,
+    problems: tuple[str, ...],
+    *,
+    known_count: int,
+    count: int,
 ) -> Conservation:
     """Return whether the books hold after a fault.
 
     Args:
         before: what they said before it.
-        known: problems that were there before.
+        known: the first of the problems that were there before.
         now: what they say after it.
         problems: the first of those that are there after it.
-        count: how many there are.
+        known_count: how many there were before.
+        count: how many there are after it.
     """
     fresh = tuple(problem for problem in problems if problem not in known)
-    more = count - len(known)
+    more = count - known_count
     if more > 0 and not fresh:
         fresh = (f"{more} more accounts than before do not add up",)
     rows = since(before, now)

@@ -9,8 +9,9 @@ import msgspec
 
 from firedoor.drill.cell import Cell
 from firedoor.drill.report import Report, Row
-from firedoor.drill.stage import BROKER, END_TO_END
+from firedoor.drill.stage import BROKER, CONTROL, END_TO_END
 
+SILENT, UNEXPLAINED = "FiredoorZoneSilent", "FiredoorUnexplained"
 What = Literal["lint", "drill", "gate", "alert"]
 
 
@@ -46,7 +47,7 @@ def _of_row(row: Row) -> list[FollowUp]:
         made.append(FollowUp(kind="drill", check=check, text=text))
     if row.recovered_s is None and row.injected and not row.unrecovered:
         text = f"have {row.zone} recover by itself, or write into its runbook what to do"
-        made.append(FollowUp(kind="alert", check=f"heartbeat of {row.zone}", text=text))
+        made.append(FollowUp(kind="alert", check=_alert_of(row.zone), text=text))
     dead = sum(each.rows.dead for each in row.conservation)
     if dead:
         text = (
@@ -112,7 +113,7 @@ def _of_freshness(row: Row, cell: Cell, *, own: bool) -> FollowUp:
     """Return what would have kept a zone at work."""
     if row.zone == BROKER:
         text = f"{cell.zone} cannot be without the broker for so long: run a cluster of three"
-        return FollowUp(kind="alert", check="heartbeat of broker", text=text)
+        return FollowUp(kind="alert", check=f'{UNEXPLAINED}{{zone="{cell.zone}"}}', text=text)
     if own:
         text = f"{cell.zone} stood still while {row.zone} was faulted: look what it waits for"
         return FollowUp(kind="lint", check="FD105, FD116", text=text)
@@ -121,6 +122,14 @@ def _of_freshness(row: Row, cell: Cell, *, own: bool) -> FollowUp:
         'when_full="detach", lets it go on'
     )
     return FollowUp(kind="lint", check="FD105, FD106", text=text)
+
+
+def _alert_of(zone: str) -> str:
+    """Return the alert that tells of a zone that stands still, as rules for Prometheus have it.
+
+    Broker and control promise nothing: whoever inherits from them is paged.
+    """
+    return UNEXPLAINED if zone in {BROKER, CONTROL} else f'{SILENT}{{zone="{zone}"}}'
 
 
 def _list(cell: Cell) -> str:

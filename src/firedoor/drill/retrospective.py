@@ -170,7 +170,9 @@ def _proposals(report: Report) -> list[str]:
     """Return what is to be done, as a list to tick off."""
     proposed = follow_ups(report)
     if not proposed:
-        return ["## Proposals", "", "None: nothing leaked.", ""]
+        whole = report.rows and not report.stopped
+        why = "nothing leaked" if whole else "it did not run to its end, and shows nothing"
+        return ["## Proposals", "", f"None: {why}.", ""]
     lines = ["## Proposals", ""]
     lines += [f"- [ ] **{each.kind}** `{each.check}`: {each.text}." for each in proposed]
     return [*lines, ""]

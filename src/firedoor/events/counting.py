@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from firedoor.events.objective import (
-    CAUSES_MAX,
-    OTHER,
-    Kept,
-    Objectives,
-    bucket_of,
-)
+from firedoor.events.objective import Kept, Objectives, bucket_of, counted_as
 
 
 class KeptCounts:
@@ -28,8 +22,7 @@ class KeptCounts:
             self.own += units
             return
         known = self.inherited
-        if cause not in known and len(known) >= CAUSES_MAX:
-            cause = OTHER
+        cause = counted_as(cause, known)
         known[cause] = known.get(cause, 0) + units
 
     def kept(self) -> Kept:

@@ -6,15 +6,21 @@ import itertools
 import math
 from collections.abc import Iterable
 
-from firedoor.events.metrics import Metric, Sample, Spread
+from firedoor.events.metrics import PIPELINE, Metric, Sample, Spread
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 SAMPLES_MAX = 20_000
 """Of one answer; what comes after them is left out, so that no zone can make it endless."""
 
 
-def expose(samples: Iterable[Sample]) -> bytes:
-    """Return samples as Prometheus reads them, a metric's together, in the order of its first."""
+def expose(samples: Iterable[Sample], *, pipeline: str = "") -> bytes:
+    """Return samples as Prometheus reads them, a metric's together, in the order of its first.
+
+    Args:
+        samples: of any number of metrics.
+        pipeline: whose they are: a further label of each; empty: nobody has to tell them apart.
+    """
+    whose = f'{PIPELINE}="{_escaped(pipeline)}"' if pipeline else ""
     families: dict[str, list[str]] = {}
     for sample in itertools.islice(samples, SAMPLES_MAX):
         metric = sample.metric
@@ -22,10 +28,9 @@ def expose(samples: Iterable[Sample]) -> bytes:
         if family is None:
             family = families[metric.name] = _head(metric)
         assert len(sample.labels) == len(metric.labels), metric.name
-        labels = ",".join(
-            f'{name}="{_escaped(value)}"'
-            for name, value in zip(metric.labels, sample.labels, strict=True)
-        )
+        named = zip(metric.labels, sample.labels, strict=True)
+        told = [f'{name}="{_escaped(value)}"' for name, value in named]
+        labels = ",".join([*told, whose] if whose else told)
         if isinstance(sample.value, Spread):
             family += _histogram(metric, labels, sample.value)
         else:

@@ -63,6 +63,8 @@ class Sample(NamedTuple):
     value: float | Spread
 
 
+PIPELINE = "pipeline"
+"""A label that all have besides: whose they are. Zones of two pipelines may have one name."""
 LABELS: dict[str, tuple[str, int | None]] = {
     "zone": ("a zone, service or job, as it is declared", None),
     "service": ("a service, as it is declared", None),
@@ -72,21 +74,22 @@ LABELS: dict[str, tuple[str, int | None]] = {
     "indicator": ("`availability`, `latency` or `freshness`", 3),
     "outcome": ("what became of it, of the list that the metric's line gives", 12),
     "cause": (
-        "whose fault: none, a zone, `dependency:NAME`, `broker`; or how a worker or run ended",
-        21,
+        "whose fault: none, a zone, `dependency:NAME`, `broker`, `other`; or how a run ended",
+        22,
     ),
-    "code": ("what rows died of, or how good a value was; from the 50th on `other`", 50),
+    "code": ("what rows died of, or how good a value was; from the 51st on `other`", 51),
     "fate": ("`good`, `late`, `degraded` or `bad`", 4),
     "state": ("of a zone, a breaker or a version of a model", 9),
     "guard": ("a guard of a step, by its name; 16 a worker", 16),
     "severity": ("`page` or `ticket`", 2),
     "arm": ("`champion`, `candidate`, `previous` and the like; beyond 200 series `other`", 8),
     "status": ("of HTTP", 30),
-    "degraded": ("why an answer is not what was asked for; from the 200th series on `other`", 200),
+    "degraded": ("why an answer is not what was asked for; from the 201st series on `other`", 201),
     "variant": ("a version of a model that is held, `delays@3`", 8),
     "features": ("a group of features, as it is declared", None),
     "kind": ("`failed`, `late` or `wrong`", 3),
     "le": ("where a bucket ends", 18),
+    PIPELINE: ("of all metrics: whose they are", None),
 }  # fmt: skip
 """By label: what it may be, and how many values at once; None: as many as are declared."""
 

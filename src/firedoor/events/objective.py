@@ -18,6 +18,7 @@ pauses that a person ordered are no events at all.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -61,7 +62,8 @@ class Objectives(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     boot: str
     at_s: float
     state: str = ""
-    """Of the zone: ``running``, ``halted`` ..., of a service: ``ready`` or ``not_ready``."""
+    """Of the zone: ``running``, ``halted`` ..., of a service: ``ready``, ``not_ready``, or
+    ``switched_off``: a person ordered that."""
     blamed: str = ""
     """Whose fault it is that nothing goes on here now, the zone itself included; empty: it does,
     or a person wanted that. Who gets nothing from it has inherited that from there."""
@@ -77,6 +79,15 @@ class Objectives(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``BUCKET_BASE_S * BUCKET_GROWTH**i`` seconds."""
     waiting: int = 0
     """Units that wait now: batches in the inboxes of a zone, requests under way in a service."""
+
+
+def counted_as(cause: str, known: Mapping[str, int]) -> str:
+    """Return the name under which a cause is counted, so that names are bounded.
+
+    >>> counted_as("exit 7", {f"exit {code}": 1 for code in range(20, 40)})
+    'other'
+    """
+    return cause if cause in known or len(known) < CAUSES_MAX else OTHER
 
 
 def bucket_of(seconds: float) -> int:

@@ -74,6 +74,7 @@ class Face:
         counts: Mapping[str, ServiceCounts] | None = None,
         further: Callable[[], Iterable[metrics.Sample]] = tuple,
         watch: Watch | None = None,
+        pipeline: str = "",
     ) -> None:
         """Know the services; they do not change.
 
@@ -87,11 +88,12 @@ class Face:
             counts: where answers are counted, by service; None: made here.
             further: what else is told in metrics, of the promises of services.
             watch: who is told of requests; None: nobody listens.
+            pipeline: whose services, for metrics.
         """
         self.services = {service.name: service for service in services}
         self.counts = counts or {name: ServiceCounts() for name in self.services}
         self._watch, self._further = watch, further
-        self._gateway = gateway
+        self._gateway, self._pipeline = gateway, pipeline
         self._release = release
         self._now_s = now_s
         self._process = process
@@ -315,7 +317,7 @@ class Face:
 
     def _metrics(self) -> Response:
         """Return the same for Prometheus."""
-        text = expose(self.samples())
+        text = expose(self.samples(), pipeline=self._pipeline)
         return Response(OK, text, content_type=CONTENT_TYPE)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final, NamedTuple
 
-from firedoor.events.objective import CAUSES_MAX, OTHER, Kept, Objectives
+from firedoor.events.objective import Kept, Objectives, counted_as
 from firedoor.events.work import Fate
 from firedoor.gateway.durations import GRID_S, Durations
 from firedoor.gateway.exchange import ORDERED, Answer
@@ -72,9 +72,7 @@ class ServiceCounts:
         self.failed.add(seconds)
         if answer.cause:
             known = self._inherited
-            cause = answer.cause
-            if cause not in known and len(known) >= CAUSES_MAX:
-                cause = OTHER
+            cause = counted_as(answer.cause, known)
             known[cause] = known.get(cause, 0) + 1
 
     def look(self, now_s: float, *, ready: bool | None) -> None:

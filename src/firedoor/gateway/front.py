@@ -29,6 +29,7 @@ def front(
     further: Callable[[], Iterable[Sample]] = tuple,
     watch: Watch | None = None,
     measure: Callable[[Callable[[], Iterable[Sample]]], None] = lambda _: None,
+    pipeline: str = "",
 ) -> HttpServer:
     """Return a server that listens nowhere yet; used as ``async with``.
 
@@ -43,6 +44,7 @@ def front(
         further: what else is told in metrics, of the promises of services.
         watch: who is told of requests; None: nobody listens.
         measure: is given what returns all metrics.
+        pipeline: whose services, for metrics.
     """
     own = psutil.Process()
 
@@ -66,6 +68,7 @@ def front(
         counts=counts,
         further=further,
         watch=watch,
+        pipeline=pipeline,
     )
     measure(face.samples)
     limits = limits or HttpLimits.of([service.limits for service in services])

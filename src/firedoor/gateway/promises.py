@@ -37,9 +37,10 @@ class Promises:
         facts, counts = service.facts(), self._counts[service.name]
         if facts.ready:
             self._begun.add(service.name)
+        state = "ready" if facts.ready else "switched_off" if facts.ordered else "not_ready"
         unjudged = facts.ordered or service.name not in self._begun
         counts.look(self._clock.now_s(), ready=None if unjudged else facts.ready)
         return counts.objectives(
             service.name, process=self._gateway, boot=self._boot, at_s=self._clock.utc_s(),
-            state="ready" if facts.ready else "not_ready", unjudged=unjudged,
+            state=state, unjudged=unjudged,
         )  # fmt: skip

@@ -13,6 +13,8 @@ from firedoor.slo.policy import CusumPolicy
 
 RATE_MOST = 0.5
 """The rate of bad units that is looked for is no higher."""
+ENOUGH = 0.5
+"""Share of a slice from which on it may decide: four and a half bad slices fire, four do not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +49,19 @@ def count(
 
     Slices follow each other while there is evidence. Without any, a slice begins with a bad unit,
     and is given up as soon as it says that all is well: so a fault is found after as many slices as
-    it takes, whenever it begins.
+    it takes, whenever it begins. The slice that makes it fire ends then, from ``ENOUGH`` of it on.
     """
     evidence, firing, began_s = cusum.evidence, cusum.firing, cusum.began_s
     before_bad, before_units = cusum.bad, cusum.units
-    if began_s is not None and at_s - began_s >= policy.slice_s:
-        said = gain(before_bad, before_units, budget=budget, policy=policy)
-        evidence = min(policy.most, max(0.0, evidence + said))
-        firing = evidence > policy.resolve if firing else evidence >= policy.fire
-        began_s += policy.slice_s * int((at_s - began_s) // policy.slice_s)
-        before_bad = before_units = 0
+    open_s = 0.0 if began_s is None else at_s - began_s
+    if began_s is not None and open_s >= ENOUGH * policy.slice_s:
+        after = evidence + gain(before_bad, before_units, budget=budget, policy=policy)
+        fires = not firing and after >= policy.fire
+        if fires or open_s >= policy.slice_s:
+            evidence = min(policy.most, max(0.0, after))
+            firing = fires or (firing and evidence > policy.resolve)
+            began_s = at_s - open_s % policy.slice_s if open_s >= policy.slice_s else at_s
+            before_bad = before_units = 0
     if not evidence:
         if _likelier(before_bad + bad, before_units + units, budget, policy) <= 0:
             return Cusum()

@@ -79,7 +79,9 @@ def _dashboard(kind: Kind, names: Sequence[str], pipeline: str) -> dict[str, Jso
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
         "editable": False,
-        "templating": {"list": [_source_variable(), _zone_variable(names)]},
+        "templating": {
+            "list": [_source_variable(), _pipeline_variable(pipeline), _zone_variable(names)]
+        },
         "annotations": {"list": []},
         "panels": panels,
     }
@@ -102,6 +104,19 @@ def _source_variable() -> dict[str, Json]:
         "query": "prometheus",
         "current": {},
         "hide": 0,
+    }
+
+
+def _pipeline_variable(pipeline: str) -> dict[str, Json]:
+    """Return whose metrics are shown, which nobody is asked for."""
+    chosen: dict[str, Json] = {"text": pipeline, "value": pipeline, "selected": True}
+    return {
+        "name": "pipeline",
+        "type": "constant",
+        "query": pipeline,
+        "current": chosen,
+        "options": [chosen],
+        "hide": 2,
     }
 
 

@@ -10,9 +10,9 @@ from firedoor.events.metrics import Metric
 from firedoor.slo.objective import Kind
 
 RATE = "[$__rate_interval]"
-OF_ZONE = 'zone=~"$zone"'
-OF_SERVICE = 'service=~"$zone"'
-OF_INBOX = 'edge=~".+:($zone)"'
+OF_ZONE = 'pipeline="$pipeline", zone=~"$zone"'
+OF_SERVICE = 'pipeline="$pipeline", service=~"$zone"'
+OF_INBOX = 'pipeline="$pipeline", edge=~".+:($zone)"'
 
 
 class Query(NamedTuple):
@@ -38,11 +38,11 @@ class Panel:
     stacked: bool = False
 
 
-def _rate(metric: Metric, chosen: str, *by: str, more: str = "") -> Query:
-    """Return a counter's rate, by labels."""
+def _rate(metric: Metric, chosen: str, *by: str, more: str = "", word: str = "") -> Query:
+    """Return a counter's rate, by labels; ``word`` tells its lines from others of the panel."""
     labels = ", ".join(by)
     expr = f"sum by ({labels}) (rate({metric.name}{{{chosen}{more}}}{RATE}))"
-    return Query(expr, " ".join(f"{{{{{label}}}}}" for label in by))
+    return Query(expr, " ".join([*(f"{{{{{label}}}}}" for label in by), *filter(None, [word])]))
 
 
 def _sum(metric: Metric, chosen: str, *by: str, more: str = "") -> Query:
@@ -122,8 +122,8 @@ RETRIES = Panel(
     unit="ops",
     queries=(
         _rate(metrics.ZONE_RETRIES, OF_ZONE, "zone", "cause"),
-        _rate(metrics.ZONE_REDELIVERED, OF_ZONE, "zone"),
-        _rate(metrics.ZONE_WORKERS_LOST, OF_ZONE, "zone"),
+        _rate(metrics.ZONE_REDELIVERED, OF_ZONE, "zone", word="delivered again"),
+        _rate(metrics.ZONE_WORKERS_LOST, OF_ZONE, "zone", word="workers lost"),
     ),
 )  # fmt: skip
 MEMORY = Panel(
@@ -180,8 +180,8 @@ ROOM = Panel(
 SHED = Panel(
     title="Requests refused", told="For lack of room, and by breakers.", unit="reqps",
     queries=(
-        _rate(metrics.SHED, OF_SERVICE, "service"),
-        _rate(metrics.BREAKER_REFUSED, OF_SERVICE, "service", "variant"),
+        _rate(metrics.SHED, OF_SERVICE, "service", word="no room"),
+        _rate(metrics.BREAKER_REFUSED, OF_SERVICE, "service", "variant", word="breaker"),
     ),
 )  # fmt: skip
 DEATHS = Panel(

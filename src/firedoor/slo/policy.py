@@ -82,7 +82,7 @@ class AlertPolicy:
     """When an objective is at risk."""
 
     fast_burn: CusumPolicy = CusumPolicy(slice_s=30, times=10, fire=10, most=15)
-    """Pages. Five bad slices at least: two minutes of anything never page by this."""
+    """Pages. Four bad slices and half of a fifth: two minutes of anything never page by this."""
     slow_burn: CusumPolicy = CusumPolicy(slice_s=300, times=3, fire=12, most=18)
     """A ticket: three times the budget for half an hour or longer."""
     burn_rates: tuple[BurnRatePolicy, ...] = (

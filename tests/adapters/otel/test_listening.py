@@ -42,7 +42,7 @@ def listen(**environ: str) -> Listening:
     wishes = wishes_of({"OTEL_EXPORTER_OTLP_ENDPOINT": "it is in the environment", **environ})
     return Listening(
         wishes,
-        {"service.name": "clean", "service.instance.id": "here-1"},
+        {"service.namespace": "shop", "service.name": "clean", "service.instance.id": "here-1"},
         clock=SystemClock(),
         chance=random.Random(1),
         release="0.1",
@@ -131,7 +131,9 @@ def test_totals_are_told_as_metrics_with_their_units(at: Path) -> None:
     assert (dead["unit"], dead["sum"]["isMonotonic"]) == ("{row}", True)
     (point,) = dead["sum"]["dataPoints"]
     assert float(point.get("asInt", point.get("asDouble"))) == 3
-    assert {pair["key"] for pair in point["attributes"]} == {"zone", "process", "code"}
+    told_of = {pair["key"]: pair["value"]["stringValue"] for pair in point["attributes"]}
+    assert set(told_of) == {"zone", "process", "code", "pipeline"}
+    assert told_of["pipeline"] == "shop"
     assert told["firedoor.zone_memory"]["unit"] == "By"
     (spread,) = told["firedoor.zone_batch"]["histogram"]["dataPoints"]
     assert (spread["count"], spread["bucketCounts"][0]) == ("4", "4")

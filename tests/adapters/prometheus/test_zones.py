@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import get_args
 
 import msgspec
 import pytest
 
-from firedoor.adapters.prometheus.zones import samples_of_inboxes, samples_of_zone
+from firedoor.adapters.prometheus.zones import (
+    samples_of_inboxes,
+    samples_of_objectives,
+    samples_of_zone,
+)
 from firedoor.compose.metrics_endpoint import samples_of
 from firedoor.events import metrics
 from firedoor.events.counting import ObjectiveCounts
 from firedoor.events.exposition import expose
 from firedoor.events.metrics import Sample, Spread
-from firedoor.events.objective import Objectives
+from firedoor.events.objective import INDICATORS, Objectives
+from firedoor.events.work import Fate
+from firedoor.gateway.exchange import Answer
+from firedoor.gateway.face_counts import ServiceCounts
+from firedoor.ports.variants import VariantState
+from firedoor.slo.policy import Severity
 from firedoor.slo.status import ObjectiveStatus, SloStatus
-from firedoor.wire.records import InboxNote, WorkCounts, ZoneStatus
+from firedoor.wire.records import InboxNote, State, WorkCounts, ZoneStatus
+from firedoor.wire.serving import Outcome
 
 AT_S = 1_767_225_600.0
 
@@ -94,6 +105,35 @@ def test_beats_of_a_whole_pipeline_are_told_and_what_cannot_be_read_is_left_out(
     assert [one for one, times in series.items() if times > 1] == []
     assert {sample.labels[0] for sample in samples} >= {"clean", "delays", "flights:clean"}
     assert b'firedoor_objective_units_total{zone="delays"' in expose(samples)
+
+
+def test_no_label_takes_more_values_than_its_line_says_whatever_is_counted() -> None:
+    counts, answers = ObjectiveCounts("clean", process="here-1", boot="b"), ServiceCounts()
+    for number in range(1_000):
+        counts.availability.bad(1, f"dependency:{number}")
+        answers.answered(Answer(503, "a", arm="none", degraded=str(number), cause=str(number)), 0.1)
+    served = answers.objectives(
+        "delays", process="gate-1", boot="b", at_s=AT_S, state="ready", unjudged=False
+    )
+    samples = [*samples_of_zone(status(), counts.told(AT_S)), *samples_of_objectives(served)]
+    causes = by_labels(samples, metrics.OBJECTIVE_UNITS)
+    for zone in ("clean", "delays"):
+        found = {labels[-1] for labels in causes if labels[0] == zone}
+        assert {"", "other"} <= found
+        assert len(found) == metrics.LABELS["cause"][1]
+    assert sum(count for count in causes.values() if isinstance(count, int)) == 2_000
+    degraded = {series.degraded for series in answers.requests}
+    assert len(degraded) == metrics.LABELS["degraded"][1]
+
+
+def test_words_of_labels_are_no_more_than_their_lines_say() -> None:
+    for label, words in (
+        ("state", get_args(State)), ("state", get_args(VariantState)), ("fate", get_args(Fate)),
+        ("indicator", INDICATORS), ("severity", get_args(Severity)), ("outcome", tuple(Outcome)),
+    ):  # fmt: skip
+        most = metrics.LABELS[label][1]
+        assert most is not None
+        assert 1 < len(words) <= most, label
 
 
 def test_what_a_judge_says_stands_beside_what_zones_have_counted() -> None:

@@ -6,13 +6,18 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter, deque
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import msgspec
 import psutil
 import pytest
 
 from compute.serving.kit import QUICK, all_of, ask, bundle, opened, plan, until, value
+from firedoor.compute.variant import WorkerVariant
+from firedoor.events.metrics import LABELS
 from firedoor.isolation.relapse import RelapsePolicy
 from firedoor.spec.service_plan import ServicePlan
 from firedoor.wire.serving import Ask, Outcome, Told
@@ -27,6 +32,16 @@ FAULTS = {
     "leak": (Outcome.DIED, "memory in tests/compute/serving/deadly.py:_do"),
     "garbage": (Outcome.DIED, "sent what is no answer"),
 }
+
+
+def test_a_model_that_ends_by_every_code_there_is_makes_no_more_labels_than_may_be() -> None:
+    variant = WorkerVariant.__new__(WorkerVariant)
+    variant._deaths, variant._recent = Counter(), deque()
+    variant._loop = cast("asyncio.AbstractEventLoop", SimpleNamespace(time=lambda: 0.0))
+    for code in range(256):
+        variant._count(f"exit {code}")
+    assert len(variant._deaths) < int(LABELS["cause"][1] or 0)
+    assert variant._deaths.total() == 256
 
 
 @pytest.mark.parametrize("what", FAULTS)

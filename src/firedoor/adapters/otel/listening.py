@@ -65,6 +65,7 @@ class Listening:
         self._traces = "traces" in wishes.signals
         self._clock, self._chance = clock, chance
         self._process = str(about.get("service.instance.id", ""))
+        self._pipeline = str(about.get("service.namespace", ""))
         self._resource = Resource.create(dict(about)).merge(OTELResourceDetector().detect())
         self._scope = InstrumentationScope(SCOPE, release)
         self._spans = Spans(self._resource, self._scope, chance)
@@ -146,6 +147,7 @@ class Listening:
         return [
             metrics_of(
                 chain(self._samples(), dropped),
+                pipeline=self._pipeline,
                 resource=self._resource,
                 scope=self._scope,
                 began_ns=self._began_ns,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from opentelemetry.sdk.metrics.export import (
@@ -33,6 +33,7 @@ UNKNOWN = cast("float", None)
 def metrics_of(
     samples: Iterable[Sample],
     *,
+    pipeline: str,
     resource: Resource,
     scope: InstrumentationScope,
     began_ns: int,
@@ -42,6 +43,7 @@ def metrics_of(
 
     Args:
         samples: of any number of metrics.
+        pipeline: whose they are: an attribute of each point, as Prometheus has it.
         resource: who tells.
         scope: what made them.
         began_ns: when counting began, in nanoseconds since 1970.
@@ -52,25 +54,26 @@ def metrics_of(
         if count >= POINTS_MAX:
             break
         found.setdefault(sample.metric.name, []).append(sample)
-    told = [_metric(group, began_ns, now_ns) for group in found.values()]
+    whose = {metrics.PIPELINE: pipeline} if pipeline else {}
+    told = [_metric(group, whose, began_ns, now_ns) for group in found.values()]
     scoped = ScopeMetrics(scope=scope, metrics=told, schema_url="")
     of = ResourceMetrics(resource=resource, scope_metrics=[scoped], schema_url="")
     return MetricsData(resource_metrics=[of])
 
 
-def _metric(samples: list[Sample], began_ns: int, now_ns: int) -> Metric:
+def _metric(samples: list[Sample], whose: Mapping[str, str], began_ns: int, now_ns: int) -> Metric:
     """Return one metric with all its points."""
     about = samples[0].metric
     data: Sum | Gauge | Histogram
     if about.kind == "histogram":
         data = Histogram(
-            data_points=[_spread(sample, began_ns, now_ns) for sample in samples],
+            data_points=[_spread(sample, whose, began_ns, now_ns) for sample in samples],
             aggregation_temporality=AggregationTemporality.CUMULATIVE,
         )
     else:
         points = [
             NumberDataPoint(
-                attributes=_attributes(sample),
+                attributes=_attributes(sample, whose),
                 start_time_unix_nano=began_ns,
                 time_unix_nano=now_ns,
                 value=sample.value,
@@ -90,12 +93,14 @@ def _metric(samples: list[Sample], began_ns: int, now_ns: int) -> Metric:
     return Metric(name=about.otlp_name, description=about.help, unit=about.unit, data=data)
 
 
-def _spread(sample: Sample, began_ns: int, now_ns: int) -> HistogramDataPoint:
+def _spread(
+    sample: Sample, whose: Mapping[str, str], began_ns: int, now_ns: int
+) -> HistogramDataPoint:
     """Return the point of a histogram."""
     spread = sample.value
     assert isinstance(spread, metrics.Spread), sample.metric.name
     return HistogramDataPoint(
-        attributes=_attributes(sample),
+        attributes=_attributes(sample, whose),
         start_time_unix_nano=began_ns,
         time_unix_nano=now_ns,
         count=sum(spread.counts),
@@ -107,7 +112,7 @@ def _spread(sample: Sample, began_ns: int, now_ns: int) -> HistogramDataPoint:
     )
 
 
-def _attributes(sample: Sample) -> dict[str, str]:
+def _attributes(sample: Sample, whose: Mapping[str, str]) -> dict[str, str]:
     """Return the labels that are not empty: an empty one is as good as none."""
     named = zip(sample.metric.labels, sample.labels, strict=True)
-    return {name: value for name, value in named if value}
+    return {name: value for name, value in named if value} | dict(whose)
