@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,15 @@ import psutil
 import pytest
 
 from firedoor.adapters.clock import SystemClock
+from firedoor.cli.runs_shown import run_lines
 from firedoor.compose.drilled_job import Drilled
 from firedoor.compose.injection import Injection
 from firedoor.compose.jobs import job_of, run_job
 from firedoor.compose.loading import load_plan
+from firedoor.compose.reproducing import prepared
 from firedoor.compose.runs import Runs
 from firedoor.drill.choosing import make_fault
+from firedoor.errors import NotKnown
 from firedoor.wire.run import RunRecord
 from jobs import judged
 from jobs.judged import verdict_of
@@ -125,4 +127,7 @@ def test_a_version_that_learnt_from_changed_rows_is_barred_whatever_its_verdict(
     assert verdict_of(judged.judge(plan, tmp_path)).word == "promote"
     assert judged.version(tmp_path, 2).state == "qualified"
     assert Runs(tmp_path).read(record.id).drilled == "d1-1"
-    shutil.rmtree(tmp_path / "trained", ignore_errors=True)
+    told = f"drilled    d1-1: {record.changed} rows of what it read were changed"
+    assert told in run_lines(record, details=False)
+    with pytest.raises(NotKnown, match="learnt from rows that drill fault d1-1 had changed"):
+        prepared(record, plan, tmp_path)

@@ -17,7 +17,7 @@ from firedoor.cli.job_screen import screen, signals
 from firedoor.cli.mlflow import mirror_after
 from firedoor.cli.runs_shown import run_lines
 from firedoor.cli.unloadable import refusals_told
-from firedoor.compose.job_faults import heard_in_a_thread
+from firedoor.compose.job_faults import JobFaults, heard_in_a_thread
 from firedoor.compose.job_objectives import tell_run
 from firedoor.compose.jobs import job_of, run_job, with_parameters
 from firedoor.compose.loading import load_plan
@@ -130,7 +130,8 @@ def watch_command(
             message = f'no job of {file} has a trigger: write trigger=fd.every("1d") at one'
             raise NotKnown(message)
 
-        faults = heard_in_a_thread(Project.at(project), plan)
+        # What runs once does not wait for drills, of which there are none without `firedoor up`.
+        faults = JobFaults(plan, clock=clock) if once else heard_in_a_thread(project, plan)
 
         def run(plan: Plan, job: JobPlan, because: Because) -> RunRecord:
             with screen(job.name, quiet=False) as watcher:

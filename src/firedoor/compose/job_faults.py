@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from firedoor.adapters.clock import SystemClock
 from firedoor.compose.connecting import connect_to
@@ -28,6 +29,8 @@ from firedoor.ports.streams import Streams
 from firedoor.spec.plan import JobPlan, Plan
 
 PATIENCE_S = 1.0
+FIRST_S = 3.0
+"""For which whoever runs jobs waits to hear what is wanted, before it runs any."""
 AGAIN_S = 2.0
 """Before a broker is looked for again that could not be reached."""
 NO_DATA = "an evaluation is given rows without labels: choose the job that makes the model"
@@ -40,6 +43,8 @@ class JobFaults:
     def __init__(self, plan: Plan, *, clock: Clock) -> None:
         """Begin with nothing, in production until something else is known, see ``permit``."""
         self._clock, self._plan = clock, plan
+        self.heard = threading.Event()
+        """Set once a broker has answered: what is wanted is known."""
         self._own: dict[str, Injection] = {}
         self._supervised: dict[str, Injection] = {}
         """What is done to this very process, by whoever supervises it: it only has a run begin."""
@@ -96,6 +101,7 @@ class JobFaults:
             own.hear(value)
             self._supervised[name].hear(value)
             await own.say(streams)
+        self.heard.set()
 
     async def follow(self, connect: Callable[[], Awaitable[Streams]]) -> None:
         """Hear what is wanted, for ever; a broker that is away is looked for again."""
@@ -111,13 +117,18 @@ class JobFaults:
             await self._clock.wait(AGAIN_S)
 
 
-def heard_in_a_thread(project: Project, plan: Plan) -> JobFaults:
-    """Return the faults of jobs, heard from the broker of a project while this process lives."""
-    clock = SystemClock()
+def heard_in_a_thread(folder: Path, plan: Plan) -> JobFaults:
+    """Return the faults of jobs, heard while this process lives from the broker of a project.
+
+    Args:
+        folder: that ``.firedoor`` is in.
+        plan: the pipeline.
+    """
+    project, clock = Project.at(folder), SystemClock()
     faults = JobFaults(plan, clock=clock)
 
     async def connect() -> Streams:
-        endpoint = await asyncio.to_thread(project.endpoint)
+        endpoint = project.endpoint()
         faults.permit(foreign=endpoint.external)
         return await connect_to(
             endpoint, pipeline=plan.pipeline, clock=clock, read_s=PATIENCE_S,
@@ -127,4 +138,6 @@ def heard_in_a_thread(project: Project, plan: Plan) -> JobFaults:
     threading.Thread(
         target=lambda: asyncio.run(faults.follow(connect)), name="drills", daemon=True
     ).start()
+    if project.endpoint_file.exists():  # else a fault that goes on would be taken for over
+        faults.heard.wait(FIRST_S)
     return faults
