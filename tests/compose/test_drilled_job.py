@@ -29,11 +29,11 @@ def wanted(name: str, **more: object) -> Fault:
     return make_fault(name, zone="train", zone_kind="job", drill="d1", **more)  # type: ignore[arg-type]
 
 
-def injection(fault: Fault) -> Injection:
+def drilled_by(fault: Fault) -> tuple[Drilled, Injection]:
     made = Injection("train", "job", CLOCK, process="p", places=("job", "worker"))
     made.environment = "development"
     made.hear(msgspec.json.encode(fault))
-    return made
+    return Drilled(fault=fault.id, faults=made, changes=fault), made
 
 
 @pytest.fixture
@@ -57,11 +57,9 @@ def test_labels_are_flipped_in_a_copy_as_many_as_were_asked_for(
     snapshot: Path, tmp_path: Path
 ) -> None:
     async def main() -> None:
-        faults = injection(wanted("label_flip", share=0.5, column="late"))
+        drilled, _ = drilled_by(wanted("label_flip", share=0.5, column="late"))
         told: list[str] = []
-        changed = Drilled(fault="d1-1", faults=faults).change(
-            snapshot, tmp_path / "work", told.append
-        )
+        changed = drilled.change(snapshot, tmp_path / "work", told.append)
         before, after = read(snapshot), read(tmp_path / "work")
         differ = (before["late"] != after["late"]).sum()
         assert differ == changed
@@ -77,12 +75,31 @@ def test_where_no_column_fits_it_is_refused_and_the_job_reads_what_there_is(
     snapshot: Path, tmp_path: Path
 ) -> None:
     async def main() -> None:
-        faults = injection(wanted("label_flip", column="early"))
-        drilled = Drilled(fault="d1-1", faults=faults)
+        drilled, faults = drilled_by(wanted("label_flip", column="early"))
         assert drilled.change(snapshot, tmp_path / "work", print) == 0
         assert not (tmp_path / "work").exists()
         assert "label_flip needs a column of two values" in faults.lease.refused
         assert Drilled().change(snapshot, tmp_path / "work", print) == 0
+        late, over = drilled_by(wanted("label_flip", share=0.5, column="late"))
+        over.hear(None)
+        assert late.change(snapshot, tmp_path / "work", print) == 0, "it is over by then"
+
+    run(main())
+
+
+def test_a_file_that_a_fault_does_not_fit_is_left_as_it_is_and_one_that_cannot_be_read_refused(
+    snapshot: Path, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        (snapshot / "tune").chmod(0o700)
+        pl.DataFrame({"x": [1]}).write_parquet(snapshot / "tune" / "other.parquet")
+        drilled, faults = drilled_by(wanted("label_flip", share=0.5, column="late"))
+        assert drilled.change(snapshot, tmp_path / "work", print) > 0
+        assert faults.lease.refused == ""
+        (snapshot / "tune" / "torn.parquet").write_bytes(b"PAR1")
+        assert drilled.change(snapshot, tmp_path / "work", print) == 0
+        assert "what it reads cannot be changed" in faults.lease.refused
+        assert not (tmp_path / "work").exists()
 
     run(main())
 
@@ -126,8 +143,11 @@ def test_a_fault_of_a_job_is_wanted_for_as_long_as_its_lease_lasts_and_its_hits_
         assert scene.faults.wanted("train") == ""
         await scene.want(fault)
         assert (scene.faults.wanted("train"), scene.faults.wanted("tell")) == ("d1-1", "")
+        before = scene.faults.of_run(PLAN.job("tell"))
         drilled = scene.faults.of_run(PLAN.job("train"))
-        assert drilled.fault == "d1-1"
+        assert (drilled.fault, before.fault) == ("d1-1", "")
+        await scene.want(msgspec.structs.replace(fault, id="d1-2", zone="tell"))
+        assert before.faults.now("job") is None, "a run that had begun before is not struck"
         drilled.faults.hit()
         await scene.faults.hear(scene.streams)
         assert (await scene.said("train")).hits == 1

@@ -75,6 +75,14 @@ def test_make_drill_full_has_every_fault_and_those_of_processes_in_jobs_as_well(
     assert flipped.zone == "train", "no column of two values comes into any step"
 
 
+def test_make_drill_jobs_strikes_the_training_in_each_way_and_what_judges_it(
+    stage: Stage,
+) -> None:
+    found = {(each.fault.name, each.fault.zone) for each in rows(stage, "drills-jobs.yaml")}
+    assert {zone for _, zone in found} == {"train", "evaluate"}
+    assert {name for name, _ in found} == {"kill", "job_kill", "job_raise", "label_flip"}
+
+
 def test_the_page_shows_every_row_of_make_drill_and_no_breach(stage: Stage) -> None:
     asked = {(each.fault.name, each.fault.zone) for each in rows(stage, "drills.yaml")}
     letters = shown()

@@ -50,7 +50,8 @@ def want(name: str, *, lease_s: float = LEASE_S, **asked: Any) -> tuple[Drilled,
     )  # fmt: skip
     injection.environment = "development"
     injection.hear(msgspec.json.encode(msgspec.structs.replace(fault, lease_s=lease_s)))
-    return Drilled(fault=fault.id, faults=injection), injection
+    changes = fault if name == "label_flip" else None
+    return Drilled(fault=fault.id, faults=injection, changes=changes), injection
 
 
 @pytest.fixture

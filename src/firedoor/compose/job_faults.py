@@ -78,16 +78,17 @@ class JobFaults:
         return ""
 
     def of_run(self, job: JobPlan) -> Drilled:
-        """Return what is wanted of a run that begins now."""
+        """Return what is wanted of a run that begins now; what is wanted later is of another."""
         own = self._own.get(job.name)
-        if own is None:  # it was declared since
-            return Drilled()
-        if own.now("worker") is not None:
+        if own is not None and own.now("worker") is not None:
             if job.evaluation is not None:
                 own.unable(NO_DATA)
             elif not job.reads and not job.dataset:
                 own.unable(NO_READING)
-        return Drilled(fault=self.wanted(job.name), faults=own)
+        fault = self.wanted(job.name)
+        if own is None or not fault:
+            return Drilled()
+        return Drilled(fault=fault, faults=own, changes=own.now("worker"))
 
     async def hear(self, streams: Streams) -> None:
         """Take what is wanted now, and say what is done.

@@ -200,7 +200,9 @@ class _Running:
         if self._record.input is not None:
             self._tell("snapshot", self._record.input.snapshot)
             source, tell = Path(self._record.input.folder), lambda said: self._tell("note", said)
-            self._change(changed=self._drilled.change(source, self._folder.work, tell))
+            changed = self._drilled.change(source, self._folder.work, tell)
+            if changed:
+                self._change(changed=changed)
         ending = self._attempt(1, cancelled)
         for number in range(2, self._job.limits.attempts + 1):
             if not ending.cause or ending.cause in NO_MORE:
