@@ -97,7 +97,7 @@ pipeline.evaluation(
     part="test",
     model="delays",
     trigger=fd.on(train),
-    rules=[fd.rules.at_least("roc_auc", 0.55)],
+    rules=[fd.rules.at_least("roc_auc", 0.6)],
     memory="1GiB",
     timeout_s=120,
 )(training.evaluate)
