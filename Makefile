@@ -46,7 +46,7 @@ serve: $(VENV)/.train $(VENV)/.serve $(DATA) ## serve the flights' model: a bett
 drill: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## inject faults into every zone of the running flights, and print who was hurt (about 3 minutes)
 	@$(BIN)/python examples/flights/drill.py --data $(DATA)
 
-drill-jobs: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## the same into the training of the example, and what judges it (about 4 minutes)
+drill-jobs: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## the same into the training of the example, and what judges it (about 2 minutes)
 	@$(BIN)/python examples/flights/drill.py --data $(DATA) --matrix examples/flights/drills-jobs.yaml
 
 drill-full: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## the same with every fault of the catalogue (about 20 minutes)
