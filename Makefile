@@ -27,7 +27,7 @@ ARGS ?=
 # Servers that `make bench-serving` compares with: PEERS=bench-ray has Ray Serve besides.
 PEERS ?= bench-serving
 
-.PHONY: help setup run train serve drill drill-full test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving bench-telemetry bench-alerts promtool
+.PHONY: help setup run train serve drill drill-full drill-jobs test check sim soak mutants bench docs clean data api lock fix test-integration test-mlflow test-clients bench-peers bench-guards bench-serving bench-telemetry bench-alerts promtool
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ serve: $(VENV)/.train $(VENV)/.serve $(DATA) ## serve the flights' model: a bett
 
 drill: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## inject faults into every zone of the running flights, and print who was hurt (about 3 minutes)
 	@$(BIN)/python examples/flights/drill.py --data $(DATA)
+
+drill-jobs: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## the same into the training of the example, and what judges it (about 2 minutes)
+	@$(BIN)/python examples/flights/drill.py --data $(DATA) --matrix examples/flights/drills-jobs.yaml
 
 drill-full: $(VENV)/.train $(VENV)/.serve $(VENV)/.test $(DATA) ## the same with every fault of the catalogue (about 20 minutes)
 	@$(BIN)/python examples/flights/drill.py --data $(DATA) --full

@@ -92,10 +92,11 @@ def following(
     *,
     well_s: int = 10,
     before: Measured | None = None,
+    stage: Stage = STAGE,
 ) -> Following:
     """Return what is known after some seconds of each zone, and some in which all are well."""
     then = summed(second() if before is None else before, 20)
-    made = Following(STAGE, done, dict.fromkeys(NAMES, then), NAMES)
+    made = Following(stage, done, dict.fromkeys(NAMES, then), NAMES)
     length = max((len(seconds) for seconds in during.values()), default=0)
     for at in range(length + well_s):
         look = {

@@ -13,6 +13,7 @@ import pytest
 from compose.test_runs import begin
 from firedoor.compose.job_objectives import JobObjectives, say_jobs
 from firedoor.compose.runs import RunFolder, Runs
+from firedoor.drill.job_runs import JobSaid
 from firedoor.events.objective import Objectives
 from firedoor.spec.plan import JobLimits, JobPlan, Plan
 from firedoor.spec.referred import StepNote
@@ -63,6 +64,11 @@ def test_runs_that_ended_are_counted_once_and_those_before_not(tmp_path: Path) -
         jobs.look()
         jobs.look()
         (told,) = jobs.told()
+        (lately,) = jobs.runs()
+    assert [(run.run, run.outcome) for run in lately.runs] == [
+        ("train-1", "done"), ("train-2", "done"), ("train-3", "failed"), ("train-4", "cancelled"),
+        ("train-5", "running"),
+    ]  # fmt: skip
     assert (told.zone, told.process) == ("train", "here-1-jobs")
     assert (told.availability.good, told.availability.own) == (1, 1)
     assert sum(told.latency_s.values()) == 1
@@ -77,6 +83,9 @@ def test_what_jobs_have_kept_is_said_each_second(tmp_path: Path) -> None:
 
     class Streams:
         async def beat(self, key: str, value: bytes) -> None:
+            if key == "runs.train":
+                assert msgspec.json.decode(value, type=JobSaid) == JobSaid(job="train")
+                return
             told = msgspec.json.decode(value, type=Objectives)
             assert key == f"objective.{told.zone}.{told.process}"
             said.append((told.zone, told.at_s))

@@ -5,14 +5,22 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
+import msgspec
+
+from compose.test_job_objectives import JOB
+from compose.test_runs import begin
 from control.world import make_plan
 from firedoor.adapters.clock import SystemClock
 from firedoor.compose.broker import Broker
+from firedoor.compose.children import Child
 from firedoor.compose.companion import Companion
 from firedoor.compose.project import Project
-from firedoor.compose.supervised_zones import of_broker, of_serve
+from firedoor.compose.runs import Runs
+from firedoor.compose.supervised_zones import of_broker, of_serve, of_up
 
 PLAN = make_plan()
 
@@ -80,3 +88,18 @@ def test_control_and_broker_can_be_kept_down_and_let_be(tmp_path: Path) -> None:
         assert keep_down is not None
         keep_down("a drill wants it so")
     assert control.kept_down == here.kept_down == "a drill wants it so"
+
+
+def test_of_a_job_it_is_the_process_that_runs_jobs_and_only_while_it_runs_this_one(
+    tmp_path: Path,
+) -> None:
+    runs, plan = Runs(tmp_path), msgspec.structs.replace(PLAN, zones=(), jobs=(JOB,))
+    child, hosted = cast("Child", object()), broker(tmp_path, None)
+    jobs = Companion(name="job-watch", command=[], what="", stop_s=1.0, child=child)
+    target = of_up(plan, {}, hosted, jobs=jobs, runs=runs)["train"]
+    assert (target.kind, target.process()) == ("job", None)
+    with ExitStack() as held:
+        begin(runs, held)
+        assert target.process() is child
+    assert target.process() is None, "whoever ran it has gone"
+    assert "train" not in of_up(plan, {}, hosted, jobs=None, runs=runs)

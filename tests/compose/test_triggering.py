@@ -43,6 +43,8 @@ class World:
         self.triggers = triggers
         self.unloadable = False
         self.pipeline = "shop"
+        self.faults: dict[str, str] = {}
+        """What drills want of jobs."""
 
     def load(self) -> Plan:
         if self.unloadable:
@@ -71,8 +73,8 @@ class World:
         def make(name: str, resumes: str) -> RunRecord:
             return RunRecord(
                 id=name, job=job.name, pipeline=plan.pipeline, file="", by="", key=name,
-                because=because, code=Code(version=""), parameters={}, seed=0,
-                started_s=now_s, resumes=resumes,
+                because=because, drilled=self.faults.get(job.name, ""), code=Code(version=""),
+                parameters={}, seed=0, started_s=now_s, resumes=resumes,
                 seen={name: files.listing for name, files in looked.items()},
             )  # fmt: skip
 
@@ -103,6 +105,7 @@ class World:
         return Watcher(
             lookout=Lookout(self.folder, self.clock), clock=self.clock, tell=self.told.append,
             load=self.load, run=self.run, asked=lambda: self.hour() > self.hours,
+            wanted=lambda job: self.faults.get(job, ""),
         )  # fmt: skip
 
     def watch(self) -> list[tuple[str, float]]:
@@ -328,3 +331,41 @@ def test_two_watchers_do_not_run_one_trigger_twice(tmp_path: Path) -> None:
             pass
     run(main(waits=True))
     assert [name for name, _ in world.began] == ["train-1"]
+
+
+# ---- because of drills
+
+
+def test_a_fault_has_a_job_of_no_trigger_run_and_once_more_when_it_is_over(tmp_path: Path) -> None:
+    world = World(tmp_path, train=TriggerPlan(), evaluate=on("train"))
+    world.faults["train"] = "d-1"
+
+    def at() -> None:
+        if len(world.began) == 2:
+            world.faults.clear()
+
+    world.at = at
+    began = [name for name, _ in world.watch()]
+    assert began == ["train-1", "evaluate-1", "train-2", "evaluate-2"], "what it made is judged"
+    runs = Runs(tmp_path)
+    struck, again = runs.read("train-1"), runs.read("train-2")
+    assert (struck.drilled, again.drilled) == ("d-1", "")
+    assert [run.because.drill for run in (struck, again) if run.because] == ["d-1", "after d-1"]
+    assert "train: drill fault d-1 is to strike it" in world.told
+    assert "train: drill fault d-1 is over: once more" in world.told
+
+
+def test_a_fault_of_a_job_that_follows_another_has_that_one_begin(tmp_path: Path) -> None:
+    world = World(tmp_path, train=TriggerPlan(), evaluate=on("train"))
+    world.faults["evaluate"], world.outcomes["evaluate"] = "d-1", "failed"
+
+    def at() -> None:
+        if len(world.began) == 2:
+            world.faults.clear()
+            world.outcomes.clear()
+
+    world.at = at
+    began = [name for name, _ in world.watch()]
+    assert began == ["train-1", "evaluate-1", "train-2", "evaluate-2"]
+    drilled = [Runs(tmp_path).read(name).drilled for name in began]
+    assert drilled == ["", "d-1", "", ""]

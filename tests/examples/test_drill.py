@@ -64,9 +64,23 @@ def test_make_drill_has_a_fault_of_each_class_in_every_zone_that_can_have_it(sta
     assert zones["data"] == set(stage.names) - {"store"}, "nothing of a user runs in the store"
 
 
-def test_make_drill_full_has_every_fault_that_fits_a_column(stage: Stage) -> None:
-    found = {each.fault.name for each in rows(stage, "drills-full.yaml")}
-    assert set(CATALOGUE) - found == {"label_flip"}, "no column of two values comes into any step"
+def test_make_drill_full_has_every_fault_and_those_of_processes_in_jobs_as_well(
+    stage: Stage,
+) -> None:
+    found = rows(stage, "drills-full.yaml")
+    assert {each.fault.name for each in found} == set(CATALOGUE)
+    jobs = {each.fault.zone for each in found if each.fault.name in {"kill", "job_kill"}}
+    assert jobs >= {"train", "evaluate"}
+    (flipped,) = [each.fault for each in found if each.fault.name == "label_flip"]
+    assert flipped.zone == "train", "no column of two values comes into any step"
+
+
+def test_make_drill_jobs_strikes_the_training_in_each_way_and_what_judges_it(
+    stage: Stage,
+) -> None:
+    found = {(each.fault.name, each.fault.zone) for each in rows(stage, "drills-jobs.yaml")}
+    assert {zone for _, zone in found} == {"train", "evaluate"}
+    assert {name for name, _ in found} == {"kill", "job_kill", "job_raise", "label_flip"}
 
 
 def test_the_page_shows_every_row_of_make_drill_and_no_breach(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from firedoor.cli.job_screen import screen, signals
 from firedoor.cli.mlflow import mirror_after
 from firedoor.cli.runs_shown import run_lines
 from firedoor.cli.unloadable import refusals_told
+from firedoor.compose.job_faults import JobFaults, heard_in_a_thread
 from firedoor.compose.job_objectives import tell_run
 from firedoor.compose.jobs import job_of, run_job, with_parameters
 from firedoor.compose.loading import load_plan
@@ -129,12 +130,15 @@ def watch_command(
             message = f'no job of {file} has a trigger: write trigger=fd.every("1d") at one'
             raise NotKnown(message)
 
+        # What runs once does not wait for drills, of which there are none without `firedoor up`.
+        faults = JobFaults(plan, clock=clock) if once else heard_in_a_thread(project, plan)
+
         def run(plan: Plan, job: JobPlan, because: Because) -> RunRecord:
             with screen(job.name, quiet=False) as watcher:
                 record = run_job(
                     plan, job, project=project, clock=clock, by="its trigger",
-                    parameters=with_parameters(job, {}), because=because, watcher=watcher,
-                    cancelled=lambda: bool(asked),
+                    parameters=with_parameters(job, {}), because=because,
+                    drilled=faults.of_run(job), watcher=watcher, cancelled=lambda: bool(asked),
                 )  # fmt: skip
             tell_run(record, clock)
             for line in run_lines(record, details=False):
@@ -144,6 +148,7 @@ def watch_command(
         watcher = Watcher(
             lookout=Lookout(project, clock), clock=clock, load=lambda: load_plan(file), run=run,
             asked=lambda: bool(asked), tell=lambda line: print(line, flush=True),
+            wanted=faults.wanted,
         )  # fmt: skip
         well = True
         if once:

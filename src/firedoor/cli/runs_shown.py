@@ -82,6 +82,7 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
         yield f"figures    {one_line(figures, LINE_CHARACTERS)}"
     if record.model:
         yield f"model      {record.model}"
+    yield from _drilled(record)
     if record.checkpoints and record.outcome != "done":
         kept = ", ".join(record.checkpoints)
         yield f"kept       {kept}: run the same again to go on from there"
@@ -94,6 +95,13 @@ def run_lines(record: RunRecord, *, details: bool) -> Iterator[str]:
     yield from _seal(record, details=details)
     if details:
         yield from _origin(record)
+
+
+def _drilled(record: RunRecord) -> Iterator[str]:
+    """Yield which fault of a drill was wanted of it, and what that changed."""
+    if record.drilled:
+        changed = f"{record.changed:,} rows of what it read were changed"
+        yield f"drilled    {record.drilled}{f': {changed}' if record.changed else ''}"
 
 
 def difference_lines(record: RunRecord) -> Iterator[str]:

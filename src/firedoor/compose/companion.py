@@ -94,18 +94,9 @@ class Companion:
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
 
-async def run_triggers(
-    project: Project,
-    plan: Plan,
-    *,
-    clock: Clock,
-    tell: Tell,
-    journal: Journal,
-    policy: RestartPolicy = RestartPolicy(),  # noqa: B008 - frozen
-) -> None:
-    """Keep the process alive for ever that runs a pipeline's jobs when their triggers say so."""
-    companion = Companion(
+def runs_jobs(plan: Plan, journal: Journal) -> Companion:
+    """Return the process that runs a pipeline's jobs when their triggers say so."""
+    return Companion(
         name=LOG, command=["job", "watch", "--pipeline", plan.file], stop_s=STOP_S,
         what="the process that runs jobs with triggers", journal=journal,
     )  # fmt: skip
-    await companion.keep(project, clock=clock, tell=tell, policy=policy)

@@ -35,6 +35,7 @@ from firedoor.compute.evaluation_order import (
 from firedoor.compute.job import Ending, Order, attempt
 from firedoor.errors import StoreRefused, shorten
 from firedoor.ports.clock import Clock
+from firedoor.ports.faults import Faults, NoFaults
 from firedoor.spec.plan import JobLimits, JobPlan, Plan
 from firedoor.spec.referred import StepNote
 from firedoor.wire.jobs import Keep, Metric, Progress
@@ -96,6 +97,7 @@ class Contest:
         clock: Clock,
         rows: Rows,
         denies: Sequence[str],
+        faults: Faults,
         cancelled: Callable[[], bool],
     ) -> None:
         """Prepare; what workers write lies in the run's folder.
@@ -107,6 +109,7 @@ class Contest:
             clock: for what is written down.
             rows: the sealed part.
             denies: what those that predict must not read.
+            faults: what a drill wants of the worker of the version that is judged.
             cancelled: asked often whether the run is to end.
         """
         assert job.evaluation is not None
@@ -114,6 +117,7 @@ class Contest:
         self._evaluation = job.evaluation
         self._clock, self._rows = clock, rows
         self._denies, self._cancelled = tuple(denies), cancelled
+        self._faults = faults
         self._work = recording.folder.work
 
     def place(self, who: Who) -> Path:
@@ -214,6 +218,7 @@ class Contest:
                 seed=self._evaluation.seed, folder=str(task.folder), scratch=run.scratch,
                 checkpoints=run.checkpoints, space=run.path, denies=task.denies,
                 in_project=task.who != "judge",
+                faults=self._faults if task.who == CHALLENGER else NoFaults(),
             )  # fmt: skip
             heard = _Heard(self._recording, task, run.scratch)
             ending = attempt(order, heard, self._cancelled)

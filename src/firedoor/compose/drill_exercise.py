@@ -23,6 +23,7 @@ from firedoor.compose.operating import give_order
 from firedoor.drill.assembling import Course, make_row
 from firedoor.drill.fault import RENEW_S, Fault, Injected
 from firedoor.drill.following import Following
+from firedoor.drill.job_runs import RunsSeen
 from firedoor.drill.judging import Doubt
 from firedoor.drill.lease import PREFIX, taken_back
 from firedoor.drill.matrix import Matrix
@@ -48,6 +49,8 @@ EVIDENCE_S = 10.0
 """For which is waited, after all are well, where too little was seen of a zone to judge it."""
 RESUME_S = 3.0
 """After which a zone that is still halted is resumed, as a person would."""
+JOB_MIN_S = 30.0
+"""In which a fault of a job waits at least for the run that it is to strike, and for its end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,6 +99,7 @@ class Injecting:
     _told_stop: str = ""
     _warned: set[tuple[str, str]] = field(default_factory=set)
     """Of which zones what was told that would end the fault in production."""
+    _runs: RunsSeen = field(init=False)
 
     async def run(self) -> tuple[Row, str]:
         """Return the row, and why the whole drill has to stop; empty: it may go on."""
@@ -104,6 +108,7 @@ class Injecting:
             scene.stage, self.exercise, scene.before, scene.observed, scene.control
         )
         began_utc_s, self._began_s = scene.clock.utc_s(), scene.clock.now_s()
+        self._runs = RunsSeen(scene.stage, self.exercise, began_utc_s)
         try:
             aborted, stop = await self._hold(following)
         finally:
@@ -139,7 +144,7 @@ class Injecting:
             conservation=conservation,
             timeline=tuple(self._moments),
         )
-        return make_row(following, course, scene.doubt), stop
+        return make_row(following, course, scene.doubt, self._runs), stop
 
     # ---- the fault
 
@@ -156,12 +161,14 @@ class Injecting:
             "fault", "wanted", f"{self.exercise.row} begins", zone=fault.zone,
             because=self.exercise.because, facts={"fault": fault.id, "seed": fault.seed},
         )  # fmt: skip
-        while self._passed_s() < self.exercise.for_s:
+        of_job = self._runs.of_job
+        for_s = max(self.exercise.for_s, JOB_MIN_S) if of_job else self.exercise.for_s
+        while self._passed_s() < for_s and not (of_job and self._runs.answered):
             if scene.clock.now_s() - said_s >= RENEW_S:
                 said_s = scene.clock.now_s()
                 with contextlib.suppress(StreamsUnavailable):
                     await self._say(self._renewed())
-            await scene.clock.wait(min(LOOK_S, self.exercise.for_s - self._passed_s()))
+            await scene.clock.wait(min(LOOK_S, for_s - self._passed_s()))
             stop = await self._look(following)
             if stop:
                 return stop, stop
@@ -241,9 +248,11 @@ class Injecting:
         while (now_s := self._passed_s()) - ended_s < scene.matrix.recover_s:
             quiet = self._quiet_since_s(following)
             settled = quiet is not None and now_s - max(quiet, ended_s) >= scene.matrix.settle_s
+            settled = settled and not self._runs.waits_for(scene.clock.utc_s())
             enough = bool(stop) or self._seen_enough(following, now_s - ended_s)
             if settled and quiet is not None and enough:
-                return max(0.0, quiet - ended_s), stop
+                well_s = now_s if self._runs.of_job else quiet
+                return max(0.0, well_s - ended_s), stop
             await scene.clock.wait(LOOK_S)
             stop = await self._look(following, recovering=True) or stop
             if scene.leaving():
@@ -251,12 +260,14 @@ class Injecting:
                 return None, stop
             if not resumed and now_s - ended_s >= RESUME_S:
                 resumed = await self._resume(following)
-        quiet = self._quiet_since_s(following)
-        if quiet is not None:  # well at the end, though not for as long as it should be
+        quiet, awaited = self._quiet_since_s(following), self._runs.waits_for(scene.clock.utc_s())
+        if quiet is not None and not awaited:  # well at the end, if not for as long as it should be
             return max(0.0, quiet - ended_s), stop
         if not self._heard:  # then it is not the fault that it does not recover from
             self._tell("drill", "", f"not well, with no fault: {', '.join(following.unwell())}")
             return None, stop
+        if awaited:
+            self._tell("drill", "", f"not well again in time: {awaited}")
         self._unrecovered = unrecovered_of(
             scene.plan, following, scene.doubt, waited_s=self._passed_s() - ended_s,
             away_s=scene.watch.away_s,
@@ -309,6 +320,7 @@ class Injecting:
             return None
         at_s = self._passed_s()
         following.add(look.made, at_s)
+        self._runs.add(look.jobs)
         for one in self._ours(look):
             if one.refused:
                 self._refused = self._refused or one.refused

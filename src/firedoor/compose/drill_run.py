@@ -290,7 +290,7 @@ class Drill:
             because=self.setting.because,
             began_s=began_s,
             ended_s=self.clock.utc_s(),
-            zones=(*names, END_TO_END),
+            zones=(*names, *self._jobs_seen(rows), END_TO_END),
             rows=rows,
             score=scored,
             exit_code=code,
@@ -307,6 +307,11 @@ class Drill:
             expired=expired,
             mended=mended,
         )  # fmt: skip
+
+    def _jobs_seen(self, rows: Sequence[Row]) -> tuple[str, ...]:
+        """Return the jobs of which a run fell into some exercise: they have a column."""
+        seen = {cell.zone for row in rows for cell in row.cells}
+        return tuple(job.name for job in self.plan.jobs if job.name in seen)
 
     def _tell(self, text: str) -> None:
         self.note(Moment(at_s=self.clock.utc_s(), what="drill", text=text))

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from firedoor.drill.fault import Injected
+from firedoor.drill.job_runs import JobSaid
 from firedoor.drill.measured import Measured, Meter
 from firedoor.errors import StreamsUnavailable
 from firedoor.events.objective import Objectives
@@ -17,6 +18,7 @@ from firedoor.ports.streams import Streams
 
 OBJECTIVE = "objective."
 INJECTED = "injected."
+RUNS = "runs."
 HOLDER = "drill"
 """The beat of the drill that is at work."""
 STOP = "drill.stop"
@@ -49,6 +51,7 @@ class Look:
     made: Mapping[str, Measured]
     """What each zone did since the last look that was answered."""
     injected: tuple[Injected, ...]
+    jobs: tuple[JobSaid, ...]
     stop: str
     """Who wants drills to stop; empty: nobody."""
 
@@ -89,6 +92,7 @@ class Watch:
         return Look(
             made=self._meter.take(totals, now_s, since_s),
             injected=tuple(_read(beats, INJECTED, Injected)),
+            jobs=tuple(_read(beats, RUNS, JobSaid)),
             stop=self._stop(beats.get(STOP)),
         )
 

@@ -6,6 +6,7 @@ to the registry in one step, after all else is written down.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ import msgspec
 
 from firedoor.compose.contest import Contest, Rows, Stopped
 from firedoor.compose.datasets import Datasets
+from firedoor.compose.drilled_job import Drilled
 from firedoor.compose.files import explain
 from firedoor.compose.models import Models
 from firedoor.compose.origins import code_of, input_of, libraries, machine
@@ -31,6 +33,7 @@ from firedoor.errors import (
     FiredoorError,
     NotKnown,
     SnapshotDamaged,
+    StoreRefused,
     shorten,
 )
 from firedoor.flow.triggers import Because
@@ -57,6 +60,7 @@ def run_evaluation(
     because: Because | None = None,
     seen: Mapping[str, str] | None = None,
     repeat: Repeat | None = None,
+    drilled: Drilled = Drilled(),  # noqa: B008 - frozen
     watcher: Watcher = lambda record: None,  # noqa: ARG005 - nobody looks
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunRecord:
@@ -74,6 +78,7 @@ def run_evaluation(
         seen: hash over the listing of each sink that its trigger watches.
         repeat: the run that it is to repeat, if any: of the same version, against the same
             champion, on the same rows; nobody is given the verdict then.
+        drilled: what a drill wants of this run.
         watcher: told of each change.
         cancelled: asked often whether the run is to end.
 
@@ -107,14 +112,16 @@ def run_evaluation(
             id=name, job=job.name, pipeline=plan.pipeline, file=plan.file, by=by, key=key,
             code=code, parameters={}, seed=evaluation.seed, started_s=clock.utc_s(),
             input=_input_of(subject, project), libraries=libraries(), machine=machine(),
-            judges=subject.name, because=because, seen=dict(seen or {}), reproduces=again,
+            judges=subject.name, because=because, drilled=drilled.fault, seen=dict(seen or {}),
+            reproduces=again,
         )  # fmt: skip
 
     with Runs(project).begin(job.name, key, make, fresh=True) as (folder, record):
         recording = Recording(folder, record, clock=clock, watcher=watcher)
         sitting = _Sitting(
-            plan, job, subject, recording, project=project, clock=clock, repeat=repeat
-        )
+            plan, job, subject, recording, project=project, clock=clock, repeat=repeat,
+            drilled=drilled,
+        )  # fmt: skip
         try:
             return sitting.to_its_end(cancelled)
         except OSError as error:  # a full disk, most likely
@@ -142,13 +149,14 @@ class _Sitting:
         project: Path,
         clock: Clock,
         repeat: Repeat | None,
+        drilled: Drilled,
     ) -> None:
         """Begin."""
-        self._repeat = repeat
+        self._repeat, self._drilled = repeat, drilled
         assert job.evaluation is not None
         self._plan, self._job, self._subject, self._recording = plan, job, subject, recording
         self._evaluation = job.evaluation
-        self._clock, self._datasets = clock, Datasets(project)
+        self._clock, self._datasets, self._runs = clock, Datasets(project), Runs(project)
         self._models = Models(project, by=f"run {recording.record.id}", clock=clock)
 
     def to_its_end(self, cancelled: Callable[[], bool]) -> RunRecord:
@@ -189,7 +197,7 @@ class _Sitting:
                 labels=sealed / "labels" / "rows.parquet",
             ),
             denies=Reading(self._plan, subject.snapshot, self._datasets).denies(),
-            cancelled=cancelled,
+            faults=self._drilled.faults, cancelled=cancelled,
         )  # fmt: skip
         said = self._predicted(contest, "challenger", subject.version)
         if isinstance(said, Told):
@@ -292,6 +300,20 @@ class _Sitting:
             raise Stopped("refused", message) from error
         recording.change(verdict=msgspec.structs.replace(verdict, given=True))
         recording.tell("verdict", f"{verdict.word} {subject.name}")
+        if verdict.word != "reject":  # which bars it as well
+            self._bar_spoilt()
+
+    def _bar_spoilt(self) -> None:
+        """Bar a version that learnt from what a drill had changed, whatever the verdict was."""
+        with contextlib.suppress(NotKnown, StoreRefused):  # its run was pruned, or it has none
+            made = self._runs.read(self._subject.version.run)
+            if not made.changed:
+                return
+            because = f"drill fault {made.drilled} had changed what {made.id} learnt from"
+            try:
+                self._models.quarantine(self._subject.name, because=because)
+            except FiredoorError as error:
+                self._recording.tell("note", f"it could not be quarantined: {error}")
 
 
 def figures_of(judgement: Judgement) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What jobs keep of what they promise, read from the records of their runs, whoever started them.
 
-Whoever supervises a pipeline says it for them, by a beat as zones do: a job has a process only
-while it runs. And a run as a span, for whoever listens.
+Whoever supervises a pipeline says it for them, by a beat as zones do, and which runs there were
+lately: a job has a process only while it runs. And a run as a span, for whoever listens.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import msgspec
 
 from firedoor.compose.observed import listening
 from firedoor.compose.outfit import replica, version
+from firedoor.compose.run_retention import number_of
 from firedoor.compose.runs import Runs
+from firedoor.drill.job_runs import TOLD_MAX, JobSaid, RunSaid
 from firedoor.errors import NotKnown, StoreRefused, StreamsUnavailable
 from firedoor.events.counting import ObjectiveCounts
 from firedoor.events.work import BatchWorked, Ran
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from firedoor.wire.run import RunRecord
 
 SAY_S = 1.0
-LOOK_EVERY = 5
-"""Once in so many times the records are looked at anew."""
 OPEN = "running"
 
 
@@ -66,6 +66,8 @@ class JobObjectives:
         }
         self._counted: set[str] = set()
         """Runs that ended: their records do not change any more."""
+        self._lately: dict[str, dict[str, RunSaid]] = {job: {} for job in self._counts}
+        """The latest runs of each job."""
 
     def look(self) -> None:
         """Count what has ended since the last look."""
@@ -73,12 +75,29 @@ class JobObjectives:
             names = set(self._runs.names(job))
             for name in names - self._counted:
                 with contextlib.suppress(NotKnown, StoreRefused):  # pruned meanwhile, or damaged
-                    self._count(counts, self._runs.read(name))
+                    record = self._runs.read(name)
+                    self._count(counts, record)
+                    self._note(job, record)
             self._counted -= {name for name in self._counted if name.startswith(f"{job}-")} - names
 
     def told(self) -> list[Objectives]:
         """Return the totals of each job."""
         return [counts.told(self._clock.utc_s()) for counts in self._counts.values()]
+
+    def runs(self) -> list[JobSaid]:
+        """Return the latest runs of each job, as they were at the last look."""
+        return [
+            JobSaid(job=job, runs=tuple(lately[name] for name in sorted(lately, key=number_of)))
+            for job, lately in self._lately.items()
+        ]
+
+    def _note(self, job: str, record: RunRecord) -> None:
+        """Keep a run as one of the latest."""
+        lately = self._lately[job]
+        if record.pipeline == self._pipeline and not record.reproduces:
+            lately[record.id] = said_of(record)
+        for name in sorted(lately, key=number_of)[:-TOLD_MAX]:
+            del lately[name]
 
     def _count(self, counts: ObjectiveCounts, record: RunRecord) -> None:
         """Count a run, if it has ended, and since this began."""
@@ -100,15 +119,24 @@ async def say_jobs(streams: Speaker, plan: Plan, project: Path, clock: Clock) ->
         return
     process = f"{replica()}-jobs"
     jobs = JobObjectives(project, plan.pipeline, plan.jobs, clock, process=process)
-    count = 0
     while True:
-        if count % LOOK_EVERY == 0:
-            await asyncio.to_thread(jobs.look)
-        for told in jobs.told():
-            with contextlib.suppress(StreamsUnavailable):  # nobody has to hear it
+        await asyncio.to_thread(jobs.look)
+        with contextlib.suppress(StreamsUnavailable):  # nobody has to hear it
+            for told in jobs.told():
                 await streams.beat(f"objective.{told.zone}.{process}", msgspec.json.encode(told))
-        count += 1
+            for said in jobs.runs():
+                await streams.beat(f"runs.{said.job}", msgspec.json.encode(said))
         await clock.wait(SAY_S)
+
+
+def said_of(record: RunRecord) -> RunSaid:
+    """Return a run as it is told of."""
+    return RunSaid(
+        run=record.id, started_s=record.started_s, ended_s=record.ended_s, outcome=record.outcome,
+        cause=record.cause, tries=record.causes, drilled=record.drilled, changed=record.changed,
+        model=record.model, judges=record.judges,
+        verdict="" if record.verdict is None else record.verdict.word,
+    )  # fmt: skip
 
 
 def tell_run(record: RunRecord, clock: Clock) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from firedoor.compose.datasets import Datasets
+from firedoor.compose.drilled_job import Drilled
 from firedoor.compose.evaluations import run_evaluation
 from firedoor.compose.files import FOLDER_MODE, explain
 from firedoor.compose.listing import watched
@@ -89,6 +90,7 @@ def run_job(
     fresh: bool = False,
     because: Because | None = None,
     repeat: Repeat | None = None,
+    drilled: Drilled = Drilled(),  # noqa: B008 - frozen
     watcher: Watcher = lambda record: None,  # noqa: ARG005 - nobody looks
     cancelled: Callable[[], bool] = lambda: False,
 ) -> RunRecord:
@@ -108,6 +110,7 @@ def run_job(
         fresh: do not resume a run that did not end well.
         because: what has it begin, if that is no person.
         repeat: the run that it is to repeat, if any: it registers nothing then.
+        drilled: what a drill wants of this run.
         watcher: told of each change.
         cancelled: asked often whether the run is to end.
 
@@ -124,7 +127,8 @@ def run_job(
     if job.evaluation is not None:
         return run_evaluation(
             plan, job, project=project, clock=clock, by=by, version=version, seed=seed,
-            because=because, seen=seen, repeat=repeat, watcher=watcher, cancelled=cancelled,
+            because=because, seen=seen, repeat=repeat, drilled=drilled, watcher=watcher,
+            cancelled=cancelled,
         )  # fmt: skip
     if version:
         why = f"is for evaluations, and {job.name!r} is none"
@@ -137,7 +141,9 @@ def run_job(
         read = input_of(snapshot, datasets.folder(snapshot.id))
     code = code_of(job, plan.file)
     again = repeat.run if repeat else ""
-    told = (job.name, code.version, parameters, seed, read.digest if read else "", again)
+    # Checkpoints of one that learns from what a drill has changed are for no other run.
+    other = again or (drilled.fault if drilled.changes else "")
+    told = (job.name, code.version, parameters, seed, read.digest if read else "", other)
     key = hashlib.blake2b(msgspec.json.encode(told, order="sorted"), digest_size=16).hexdigest()
 
     def make(name: str, resumes: str) -> RunRecord:
@@ -145,14 +151,14 @@ def run_job(
             id=name, job=job.name, pipeline=plan.pipeline, file=plan.file, by=by, key=key,
             code=code, parameters=dict(parameters), seed=seed, started_s=clock.utc_s(),
             input=read, libraries=libraries(), machine=machine(), resumes=resumes,
-            because=because, seen=seen, reproduces=again,
+            because=because, drilled=drilled.fault, seen=seen, reproduces=again,
         )  # fmt: skip
 
     with Runs(project).begin(job.name, key, make, fresh=fresh or bool(repeat)) as (folder, record):
         running = _Running(
             plan, job, project=project, clock=clock, folder=folder, record=record,
             watcher=watcher, reading=Reading(plan, snapshot, datasets) if snapshot else None,
-            repeat=repeat,
+            repeat=repeat, drilled=drilled,
         )  # fmt: skip
         try:
             return running.to_its_end(cancelled)
@@ -175,9 +181,10 @@ class _Running:
         watcher: Watcher,
         reading: Reading | None,
         repeat: Repeat | None,
+        drilled: Drilled,
     ) -> None:
         """Begin."""
-        self._repeat = repeat
+        self._repeat, self._drilled = repeat, drilled
         self._reading = reading
         self._plan, self._job, self._project = plan, job, project
         self._clock, self._folder = clock, folder
@@ -192,6 +199,10 @@ class _Running:
             self._tell("resumed", self._record.resumes)
         if self._record.input is not None:
             self._tell("snapshot", self._record.input.snapshot)
+            source, tell = Path(self._record.input.folder), lambda said: self._tell("note", said)
+            changed = self._drilled.change(source, self._folder.work, tell)
+            if changed:
+                self._change(changed=changed)
         ending = self._attempt(1, cancelled)
         for number in range(2, self._job.limits.attempts + 1):
             if not ending.cause or ending.cause in NO_MORE:
@@ -207,14 +218,15 @@ class _Running:
         if self._repeat is not None:
             self._change(differences=self._repeat.differences(self._record))
         self._tell("ended", outcome)
-        shutil.rmtree(self._folder.model, ignore_errors=True)
+        for left in (self._folder.model, self._folder.work):
+            shutil.rmtree(left, ignore_errors=True)
         if not ending.cause:
             shutil.rmtree(self._folder.checkpoints, ignore_errors=True)
         return self._record
 
     def give_up(self, error: OSError) -> RunRecord:
         """Fail because nothing can be written; say so on disk if that is possible by now."""
-        for left in (self._folder.scratch, self._folder.model):
+        for left in (self._folder.scratch, self._folder.model, self._folder.work):
             shutil.rmtree(left, ignore_errors=True)
         return self._recording.give_up(f"the run cannot be kept: {explain(error)}")
 
@@ -235,11 +247,12 @@ class _Running:
             limits=self._job.limits,
             parameters=self._record.parameters,
             seed=self._record.seed,
-            folder=self._record.input.folder if self._record.input else None,
+            folder=self._handed,
             scratch=self._folder.scratch,
             checkpoints=self._folder.checkpoints,
             space=self._folder.path,
             denies=self._reading.denies() if self._reading else (),
+            faults=self._drilled.faults,
         )
         ending = (
             attempt(order, self, cancelled)
@@ -343,6 +356,13 @@ class _Running:
             self._tell("checkpoint", said.name)
             self._change(checkpoints=self._folder.names())
         return ""
+
+    @property
+    def _handed(self) -> str | None:
+        """The folder that it reads; None: nothing."""
+        if self._record.changed:
+            return str(self._folder.work)
+        return self._record.input.folder if self._record.input else None
 
     # ---- the record
 

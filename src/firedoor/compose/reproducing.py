@@ -117,6 +117,9 @@ def prepared(run: RunRecord, plan: Plan, project: Path) -> tuple[JobPlan, Repeat
     """
     if run.reproduces:
         raise NotKnown(f"{run.id} itself repeats {run.reproduces}: reproduce that one")
+    if run.changed:
+        message = f"{run.id} learnt from rows that drill fault {run.drilled} had changed"
+        raise NotKnown(f"{message}: they are gone; reproduce another run")
     if run.outcome != "done":
         message = f"{run.id} did not end well ({run.outcome}), so there is nothing to compare with"
         raise NotKnown(message)

@@ -29,7 +29,7 @@ def old_runs(records: Sequence[RunRecord], keep: int, referred: frozenset[str]) 
         referred: those that a version of a model refers to.
     """
     latest = sorted(records, key=lambda record: number_of(record.id), reverse=True)
-    begun = [record for record in latest if record.because is not None]
+    begun = [one for one in latest if one.because and one.because.trigger != "drill"]
     whole = [record for record in begun if record.outcome not in INTERRUPTED]
     # How far its trigger has come is read from the latest that it began.
     needed = {record.id for record in (*latest[: max(1, keep)], *begun[:1], *whole[:1])}

@@ -1,7 +1,8 @@
 """The processes of ``up`` and ``serve`` to which a drill may do something, by the zone they are of.
 
 Of a service that is one gateway, the first: one of several dies or stands still, as they do. What
-it answers for besides is hurt as well, and that shows in the matrix, as it should.
+it answers for besides is hurt as well, and that shows in the matrix, as it should. Of a job it is
+the process that runs jobs, while it runs this one.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from firedoor.compose.companion import Companion
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.keeper import Keeper
 from firedoor.compose.project import Project
+from firedoor.compose.run_retention import number_of
+from firedoor.compose.runs import Runs
 from firedoor.compose.supervised_faults import SupervisedFaults, Target
+from firedoor.drill.job_runs import OPEN
 from firedoor.drill.permission import ENV, environment_of
+from firedoor.errors import FiredoorError
 from firedoor.ports.clock import Clock
 from firedoor.ports.streams import Streams
 from firedoor.spec.plan import Plan
@@ -59,8 +64,23 @@ class BrokerProcess:
                 os.kill(self.pid, signal.SIGKILL)
 
 
-def of_up(plan: Plan, keepers: Mapping[str, Keeper], broker: Broker) -> dict[str, Target]:
-    """Return what ``firedoor up`` supervises."""
+def of_up(
+    plan: Plan,
+    keepers: Mapping[str, Keeper],
+    broker: Broker,
+    *,
+    jobs: Companion | None,
+    runs: Runs,
+) -> dict[str, Target]:
+    """Return what ``firedoor up`` supervises.
+
+    Args:
+        plan: of the pipeline.
+        keepers: of each zone.
+        broker: its broker.
+        jobs: the process that runs jobs; None: there is none.
+        runs: of jobs.
+    """
     targets = {
         zone.name: Target(
             kind=zone.kind,
@@ -71,6 +91,11 @@ def of_up(plan: Plan, keepers: Mapping[str, Keeper], broker: Broker) -> dict[str
         for zone in plan.zones
     }
     targets[BROKER] = of_broker(plan, lambda: broker, foreign=broker.external is not None)
+    if jobs is not None:
+        for job in plan.jobs:
+            targets[job.name] = Target(
+                kind="job", process=partial(_runner_of, job.name, jobs, runs), drills=plan.drills
+            )
     return targets
 
 
@@ -123,10 +148,16 @@ def of_broker(plan: Plan, broker: Callable[[], Broker | None], *, foreign: bool)
 
 
 async def inject_in_up(
-    project: Project, plan: Plan, keepers: Mapping[str, Keeper], broker: Broker, *, tell: Tell
+    project: Project,
+    plan: Plan,
+    keepers: Mapping[str, Keeper],
+    broker: Broker,
+    *,
+    jobs: Companion | None,
+    tell: Tell,
 ) -> None:
     """Do to the processes of ``firedoor up`` what drills want, for ever."""
-    targets = of_up(plan, keepers, broker)
+    targets = of_up(plan, keepers, broker, jobs=jobs, runs=Runs(project.folder.parent))
     foreign = broker.external is not None
     await inject(project, plan, targets, foreign=foreign, clock=broker.clock, tell=tell)
 
@@ -173,6 +204,15 @@ async def inject(
 def _child_of(keeper: Keeper) -> Child | None:
     """Return a zone's process."""
     return keeper.child
+
+
+def _runner_of(job: str, companion: Companion, runs: Runs) -> Child | None:
+    """Return the process that runs jobs, while it runs this one; asked while a drill wants it."""
+    names = sorted(runs.names(job), key=number_of)
+    with contextlib.suppress(FiredoorError):  # pruned meanwhile, or damaged
+        if names and runs.read(names[-1]).outcome == OPEN:
+            return companion.child
+    return None
 
 
 def _leaving(keeper: Keeper) -> bool:

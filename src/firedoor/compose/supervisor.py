@@ -17,7 +17,7 @@ from firedoor.adapters.nats.streams import NatsStreams
 from firedoor.compose import children, ending
 from firedoor.compose.broker import Broker
 from firedoor.compose.chores import beside
-from firedoor.compose.companion import LOG, run_triggers
+from firedoor.compose.companion import LOG, Companion, runs_jobs
 from firedoor.compose.connecting import connect_to
 from firedoor.compose.deploys import Deploy, read_deploy, read_live, settled, write_live
 from firedoor.compose.ending import Stuck, ZoneFacts
@@ -161,6 +161,7 @@ class Supervisor:
         """Return what goes on beside the zones for as long as they are at work."""
         project, plan, clock, tell = self.project, self.plan, self.clock, self.screen.tell
         journal = self._journaling.journal
+        jobs = self._runs_jobs()
         return (
             self._broker.keep(),
             lookups.keep_fresh(),
@@ -172,17 +173,15 @@ class Supervisor:
             watch_objectives(
                 streams, plan, project, of="zones", clock=clock, tell=tell, journal=journal
             ),
-            *self._triggers(),
-            inject_in_up(project, plan, self._keepers, self._broker, tell=tell),
+            *([] if jobs is None else [jobs.keep(project, clock=clock, tell=tell)]),
+            inject_in_up(project, plan, self._keepers, self._broker, jobs=jobs, tell=tell),
         )
 
-    def _triggers(self) -> tuple[Coroutine[object, object, None], ...]:
-        """Return what runs jobs by themselves, where there are any and the run goes on for ever."""
+    def _runs_jobs(self) -> Companion | None:
+        """Return what runs jobs by themselves, where one has a trigger and the run never ends."""
         if self.bounded or not triggered(self.plan):
-            return ()
-        tell, journal = self.screen.tell, self._journaling.journal
-        run = run_triggers(self.project, self.plan, clock=self.clock, tell=tell, journal=journal)
-        return (run,)
+            return None
+        return runs_jobs(self.plan, self._journaling.journal)
 
     def _make_keepers(self) -> list[Keeper]:
         """Return a keeper for each zone, with the code that was deployed to it last."""

@@ -15,6 +15,7 @@ from firedoor.compose.project import Project
 from firedoor.compose.run_retention import number_of
 from firedoor.compose.runs import Runs
 from firedoor.errors import FiredoorError, NotKnown, ProjectBusy, StoreRefused
+from firedoor.flow.drilled import due_for_drill, first_of
 from firedoor.flow.triggers import Because, Due, Files, Past, Sight, due
 from firedoor.ports.clock import Clock
 from firedoor.spec.plan import JobPlan, Plan
@@ -86,6 +87,26 @@ class Lookout:
             )
             yield job, due(job.trigger, sight)
 
+    def look_for_drills(
+        self, plan: Plan, wanted: Callable[[str], str]
+    ) -> Iterator[tuple[JobPlan, Due]]:
+        """Yield each job that is to run because of a drill now, or of one that is over.
+
+        Args:
+            plan: the pipeline.
+            wanted: returns the fault that is wanted of a job now; empty: none.
+        """
+        triggers = {job.name: job.trigger for job in plan.jobs}
+        for job in plan.jobs:
+            first = first_of(job.name, triggers)
+            own = self._past(plan, job.name)
+            alone = first == job.name
+            before = own if alone else self._past(plan, first)
+            now_s = self._clock.utc_s()
+            found = due_for_drill(wanted(job.name), own, before, now_s, alone=alone)
+            if found is not None:
+                yield plan.job(first), found
+
     def _past(self, plan: Plan, job: str) -> list[Past]:
         """Return the runs of a job of a pipeline; those that repeat another are no news."""
         names = self._runs.names(job)
@@ -136,6 +157,8 @@ class Watcher:
     run: Callable[[Plan, JobPlan, Because], RunRecord]
     asked: Callable[[], bool]
     """Whether it is to end."""
+    wanted: Callable[[str], str] = lambda job: ""  # noqa: ARG005 - nobody drills
+    """Returns the fault of a drill that is wanted of a job now; empty: none."""
     _held: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Until when a job rests that could not begin, and how long."""
     _told: dict[str, str] = field(default_factory=dict)
@@ -193,17 +216,16 @@ class Watcher:
 
     def _ready(self, plan: Plan) -> list[tuple[JobPlan, Due]]:
         """Return the jobs that are due."""
-        return [
-            (job, found)
-            for job, found in self.lookout.look(plan)
-            if found and found.at_s <= self.clock.utc_s() and not self._rests(job)
-        ]
+        found = [(job, now) for job, now in self.lookout.look(plan) if now is not None]
+        found += self.lookout.look_for_drills(plan, self.wanted)
+        now_s = self.clock.utc_s()
+        return [(job, now) for job, now in found if now.at_s <= now_s and not self._rests(job)]
 
     def _run(self, plan: Plan, job: JobPlan, now: Due) -> tuple[Plan, bool]:
         """Run a job as its file says now; return that plan, and whether it ended well."""
         try:
             plan = self.load()
-            found = {one.name: one for one in triggered(plan)}.get(job.name)
+            found = {one.name: one for one in plan.jobs}.get(job.name)
             if found is None or found.trigger != job.trigger:
                 return plan, True  # it was declared anew: look again
             self.tell(f"{job.name}: {now.because.said}")
@@ -241,5 +263,6 @@ def _past_of(record: RunRecord) -> Past:
         began_s=record.started_s,
         ended_s=record.ended_s or record.started_s,
         because=record.because,
+        drilled=record.drilled,
         seen=record.seen,
     )

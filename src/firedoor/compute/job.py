@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +13,12 @@ from msgspec import structs
 
 from firedoor.compute import cgroup, limits, seal
 from firedoor.compute.hiding import hider_of
+from firedoor.compute.job_striking import JobStrike
 from firedoor.compute.process import OUT_OF_CPU, POLL_S, Bounds, WorkerDied, WorkerProcess
 from firedoor.compute.server import ForkServer, ServerGone
 from firedoor.errors import WorkersUnavailable
 from firedoor.isolation.narrow import Cause
+from firedoor.ports.faults import Faults, NoFaults
 from firedoor.spec.plan import JobLimits
 from firedoor.spec.referred import StepNote
 from firedoor.units import format_bytes, format_seconds
@@ -70,6 +72,8 @@ class Order:
     """What it must not read, see ``seal.plan``."""
     in_project: bool = True
     """Whether the current folder is the project, and readable."""
+    faults: Faults = field(default_factory=NoFaults)
+    """What drills want of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +153,10 @@ class _Watch:
         self._listener = listener
         self._cancelled = cancelled
         self._hide = hide
+        limit = order.limits.memory_bytes
+        self._strike = JobStrike(order.faults, attempt=order.attempt, memory_bytes=limit)
         load, self._notes = _load(order)
-        worker.post(load)
+        worker.post(structs.replace(load, strike=self._strike.told()))
         self._loaded = False
         self._began_s = self._heard_s = self._look_s = time.monotonic()
 
@@ -158,6 +164,8 @@ class _Watch:
         """Return how it ended; a worker that has to be ended is."""
         try:
             while True:
+                if self._loaded:
+                    self._strike.look(self._worker.pidfd, self._worker.pid)
                 reply = self._worker.poll(POLL_S)
                 if reply is not None:
                     self._heard_s = time.monotonic()

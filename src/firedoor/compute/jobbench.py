@@ -19,6 +19,7 @@ from firedoor.spec.checking import check_text
 from firedoor.wire.bundle import FORMATS
 from firedoor.wire.jobs import JobEnded, JobLoad, JobRaised, Keep, Kept, Metric, Progress
 from firedoor.wire.messages import Reply, Request
+from firedoor.wire.striking import Strike
 
 SAY_S = 0.1
 """Between two reports of progress: a loop may tell each round."""
@@ -198,9 +199,13 @@ class Run:
             self._said_s = time.monotonic()
 
 
-def outcome_of(step: Callable[..., object], run: Run, folder: str | None) -> JobEnded | JobRaised:
-    """Run a job's function and return what came of it."""
+def outcome_of(
+    step: Callable[..., object], run: Run, folder: str | None, strike: Strike | None = None
+) -> JobEnded | JobRaised:
+    """Run a job's function, or what a drill has it do before, and return what came of it."""
     try:
+        if strike is not None:
+            _suffer(strike)
         step(run) if folder is None else step(run, Path(folder))
     except BaseException as error:  # noqa: BLE001 - user code may raise anything at all
         said = blame.of_exception(error, ())
@@ -209,6 +214,24 @@ def outcome_of(step: Callable[..., object], run: Run, folder: str | None) -> Job
             memory=memory, signature=said.signature, message=said.message, line=said.line
         )
     return JobEnded()
+
+
+def _suffer(strike: Strike) -> None:
+    """Do to this process what a drill wants; returns only if that has not ended it.
+
+    Raises:
+        ValueError: as a function would that cannot go on.
+        MemoryError: where memory is limited by the system.
+    """
+    if time.monotonic() >= strike.until_s:
+        return
+    how = strike.name.removeprefix("job_")
+    if how == "raise":
+        message = f"a drill has the job raise ({strike.fault})"
+        raise ValueError(message)
+    from firedoor.compute.striking import die  # noqa: PLC0415 - polars, for who is drilled
+
+    die(how, strike)
 
 
 def _sync(folder: Path) -> None:

@@ -114,7 +114,7 @@ def _work(line: socket.socket, load: JobLoad) -> None:
         send(_unloadable(error))
         return
     send(_loaded(sealed, time.perf_counter() - started))
-    ended = outcome_of(step, Run(load, send, asked), load.folder)
+    ended = outcome_of(step, Run(load, send, asked), load.folder, load.strike)
     sys.stdout.flush()
     send(ended)
 

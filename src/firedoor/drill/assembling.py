@@ -10,6 +10,7 @@ from firedoor.drill.books import Conservation
 from firedoor.drill.catalogue import fault_kind
 from firedoor.drill.cell import ORDER, Cell, Verdict, judge_cell
 from firedoor.drill.following import Following
+from firedoor.drill.job_runs import RunsSeen
 from firedoor.drill.judging import Doubt
 from firedoor.drill.report import Moment, Row, Unrecovered
 from firedoor.drill.stage import END_TO_END, Stage
@@ -41,8 +42,17 @@ def doubt_for(*, doubt: float, cells: int, units_min: int) -> Doubt:
     return Doubt(chance=doubt / max(1, cells) / len(INDICATORS), units_min=units_min)
 
 
-def make_row(following: Following, course: Course, doubt: Doubt) -> Row:
-    """Return the row of one exercise."""
+def make_row(
+    following: Following, course: Course, doubt: Doubt, runs: RunsSeen | None = None
+) -> Row:
+    """Return the row of one exercise.
+
+    Args:
+        following: what was seen of zones.
+        course: how it went.
+        doubt: how sure is sure.
+        runs: what was seen of jobs; None: nothing was looked at.
+    """
     exercise, stage = following.exercise, following.stage
     fault, kind = exercise.fault, fault_kind(exercise.fault.name)
     void = _why_void(course, fault.zone)
@@ -50,6 +60,7 @@ def make_row(following: Following, course: Course, doubt: Doubt) -> Row:
         judge_cell(stage.seat(name), following.seen(name), exercise, doubt, why_void=void)
         for name in following.observed
     ]
+    cells += [] if runs is None else runs.cells(void)
     cells.append(_end_to_end(cells, course.conservation, stage, void))
     return Row(
         name=exercise.row,

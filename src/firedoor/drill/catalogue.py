@@ -9,6 +9,7 @@ from firedoor.drill.fault_kind import (
     ALL,
     DATA,
     EXPORTERS,
+    JOB,
     SERVICE,
     STEPS,
     FaultKind,
@@ -48,6 +49,30 @@ _PROCESS = (
         name="worker_cpu", of="process", at="worker", kinds=STEPS, of_what="batches", share=1.0,
         unit="seconds", low=0.01, high=60.0, usual=0.5,
         says="has the worker burn a processor for so long before each batch",
+    ),
+)  # fmt: skip
+_JOBS = (
+    FaultKind(
+        name="job_kill", of="process", at="job", kinds=JOB,
+        says="has the worker of the first attempt at a job end itself with SIGKILL when it begins, "
+        "as if from outside",
+    ),
+    FaultKind(
+        name="job_hang", of="process", at="job", kinds=JOB,
+        says="stops the worker of a job with SIGSTOP, and lets it go on at the end",
+    ),
+    FaultKind(
+        name="job_memory", of="process", at="job", kinds=JOB,
+        unit="times its limit", low=0.1, high=4.0, usual=1.5,
+        says="has each attempt at a job take memory when it begins, beyond its limit",
+    ),
+    FaultKind(
+        name="job_segfault", of="process", at="job", kinds=JOB,
+        says="has the worker of each attempt at a job die of SIGSEGV when it begins",
+    ),
+    FaultKind(
+        name="job_raise", of="process", at="job", kinds=JOB,
+        says="has each attempt at a job raise ValueError when it begins",
     ),
 )  # fmt: skip
 _LINK = (
@@ -150,9 +175,9 @@ _CHANGED = (
         says="shifts the mean of a column by so many of its standard deviations",
     ),
     FaultKind(
-        name="label_flip", of="data", at="worker", kinds=STEPS,
+        name="label_flip", of="data", at="worker", kinds=(*STEPS, "job"),
         of_what="rows", share=0.1, column=True, needs="a column of two values",
-        says="turns a column of two values round in a share of the rows",
+        says="turns a column of two values round in a share of the rows, of a job in what it reads",
     ),
     FaultKind(
         name="out_of_order", of="data", at="worker", kinds=STEPS,
@@ -254,7 +279,7 @@ _CONTROL = (
 )  # fmt: skip
 
 CATALOGUE: dict[str, FaultKind] = {
-    kind.name: kind for kind in (*_PROCESS, *_LINK, *_POISON, *_CHANGED, *_MODEL, *_CONTROL)
+    kind.name: kind for kind in (*_PROCESS, *_JOBS, *_LINK, *_POISON, *_CHANGED, *_MODEL, *_CONTROL)
 }
 """By name, in the order in which they are shown."""
 

@@ -7,17 +7,19 @@ from typing import Literal
 
 from firedoor.drill.fault import SUPERVISOR, Class
 
-Place = Literal["supervisor", "link", "source", "worker", "gateway", "replica", "exporter"]
-"""``link``: between a zone's process and the broker. ``replica``: a worker of a service."""
-ZoneKind = Literal["source", "transform", "sink", "service", "broker", "control"]
+Place = Literal["supervisor", "link", "source", "worker", "gateway", "replica", "exporter", "job"]
+"""``link``: between a zone's process and the broker. ``replica``: a worker of a service. ``job``:
+who watches over the worker of a job."""
+ZoneKind = Literal["source", "transform", "sink", "service", "job", "broker", "control"]
 Unit = Literal["", "rows", "batches", "requests", "messages"]
 SHARE_MIN = 1e-6
 NO_UNIT = ""
 
-ALL: tuple[ZoneKind, ...] = ("source", "transform", "sink", "service", "control")
+ALL: tuple[ZoneKind, ...] = ("source", "transform", "sink", "service", "job", "control")
 DATA: tuple[ZoneKind, ...] = ("source", "transform", "sink")
 STEPS: tuple[ZoneKind, ...] = ("transform", "sink")
 SERVICE: tuple[ZoneKind, ...] = ("service",)
+JOB: tuple[ZoneKind, ...] = ("job",)
 EXPORTERS: tuple[ZoneKind, ...] = ("source", "transform", "sink", "service")
 
 

@@ -72,7 +72,8 @@ class Following:
     def add(self, made: Mapping[str, Measured], at_s: float) -> None:
         """Take what zones did in the last second."""
         uneasy = False
-        for name in {*self.observed, self.exercise.fault.zone}:
+        jobs = {seat.name for seat in self.stage.jobs}  # what is heard of those is in ``job_runs``
+        for name in {*self.observed, self.exercise.fault.zone} - jobs:
             second, before = made.get(name), self.before.get(name)
             if second is None or before is None:
                 continue

@@ -22,7 +22,7 @@ class Seat:
     promises: dict[str, float] = field(default_factory=dict)
     """``availability``, ``latency_p99_s``, ``freshness_s``; what is not there is not promised."""
     after: frozenset[str] = frozenset()
-    """Zones that get nothing where this one makes nothing."""
+    """Zones that get nothing where this one makes nothing; of a job those that run after it."""
     ends: bool = False
     """Whether what it makes leaves the pipeline."""
     allows: tuple[str, ...] = ()
@@ -48,6 +48,8 @@ class Stage:
     pipeline: str
     seats: tuple[Seat, ...]
     """Zones and services, in the order in which they are shown."""
+    jobs: tuple[Seat, ...] = ()
+    """Jobs that something runs by itself. They are judged by their runs, see ``job_runs``."""
     allows: tuple[str, ...] = ()
     """Faults that may be injected in production in the broker and the control process."""
 
@@ -62,7 +64,7 @@ class Stage:
         fed = frozenset(seat.name for seat in self.seats if seat.kind != "service")
         broker = Seat(name=BROKER, kind="broker", after=fed, allows=self.allows)
         control = Seat(name=CONTROL, kind="control", allows=self.allows)
-        return (*self.seats, broker, control)
+        return (*self.seats, *self.jobs, broker, control)
 
     def seat(self, name: str, *, field: str = "zone") -> Seat:
         """Return one of them.

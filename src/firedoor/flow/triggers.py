@@ -60,7 +60,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Because(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What had a run begin that no person asked for."""
 
-    trigger: Literal["every", "on"]
+    trigger: Literal["every", "on", "drill"]
     said: str
     """In words."""
     runs: tuple[str, ...] = ()
@@ -68,6 +68,8 @@ class Because(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sinks: tuple[str, ...] = ()
     """Sinks whose files had changed."""
     marks: dict[str, Mark] = {}
+    drill: str = ""
+    """The fault of a drill for which it was begun, see ``flow.drilled``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,8 @@ class Past:
     began_s: float
     ended_s: float = 0.0
     because: Because | None = None
+    drilled: str = ""
+    """The fault of a drill that was wanted of the job when it began."""
     seen: Mapping[str, str] = field(default_factory=dict)
     """Listing of each sink that is watched, when it began."""
 
@@ -146,7 +150,8 @@ def answers(past: Sequence[Past]) -> Sequence[Past]:
 
 def _on(trigger: TriggerPlan, past: Sequence[Past], sight: Sight) -> Due | None:
     """Return the run that others' ends and changed files ask for."""
-    begun = answers([run for run in past if run.because])  # one by hand answers no other run
+    # One that was begun by hand, or by a drill, answers no other run.
+    begun = answers([run for run in past if run.because and run.because.trigger != "drill"])
     told, past = begun[0].because if begun else None, answers(past)
     marks, runs, said, times = {}, [], [], []
     for job in trigger.jobs:

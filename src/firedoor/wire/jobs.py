@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from firedoor.wire.striking import Strike
+
 
 class JobLoad(msgspec.Struct, frozen=True, kw_only=True, tag="job"):
     """The only task of a worker: a function to run once."""
@@ -36,6 +38,8 @@ class JobLoad(msgspec.Struct, frozen=True, kw_only=True, tag="job"):
     """What it reads; None: nothing."""
     checkpoints: str
     """The folder with what it kept, by name."""
+    strike: Strike | None = None
+    """What a drill has it do to itself before the function begins."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="kept"):

@@ -142,6 +142,10 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The run whose checkpoints it took over."""
     because: Because | None = None
     """What had it begin; None: a person."""
+    drilled: str = ""
+    """The fault of a drill that was wanted of the job when it began. It answers for nothing."""
+    changed: int = 0
+    """Rows that the drill changed in what it read: what it made is not what its input says."""
     seen: dict[str, str] = {}
     """Hash over the listing of each sink that its trigger watches, when it began."""
     reproduces: str = ""
