@@ -98,6 +98,15 @@ def begun(shop: Shop, *words: str) -> Process:
     return run
 
 
+def test_production_is_refused_without_leave(shop: Shop) -> None:
+    env = {"FIREDOOR_ENVIRONMENT": "production"}
+    words = ("drill", "run", "--fault", "latency", "--zone", "priced")
+    code, told = shop.call(*words, env=env)
+    assert (code, "--allow-production" in told) == (2, True), told
+    code, told = shop.call(*words, "--allow-production", env=env)
+    assert (code, "firedoor drill allow" in told) == (2, True), told
+
+
 def test_production_is_drilled_with_leave_where_zones_allow_it_and_budgets_are_whole(
     shop: Shop,
 ) -> None:
@@ -166,15 +175,6 @@ def test_a_file_stops_all_drills(shop: Shop) -> None:
         file.unlink()
     assert code == 4
     assert "CHAOS_STOP" in told
-
-
-def test_production_is_refused_without_leave(shop: Shop) -> None:
-    env = {"FIREDOOR_ENVIRONMENT": "production"}
-    words = ("drill", "run", "--fault", "latency", "--zone", "priced")
-    code, told = shop.call(*words, env=env)
-    assert (code, "--allow-production" in told) == (2, True), told
-    code, told = shop.call(*words, "--allow-production", env=env)
-    assert (code, "firedoor drill allow" in told) == (2, True), told
 
 
 def test_a_copy_is_drilled_on_what_was_recorded_and_the_real_one_is_not_touched(
