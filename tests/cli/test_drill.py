@@ -6,20 +6,21 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from cli.stored import firedoor, make_project
 from control.world import World, make_plan
 from drilled import report, row, second
+from firedoor.adapters.clock import SystemClock
+from firedoor.adapters.memory.store import MemoryStore
+from firedoor.adapters.memory.streams import MemoryStreams
 from firedoor.compose.drill_files import FORMS, drills_folder, keep, names
 from firedoor.compose.drill_run import Setting
 from firedoor.compose.project import Project
 from firedoor.compose.reaching import Reached
 from firedoor.drill.report import decode_report
 from firedoor.errors import DrillRefused
-from firedoor.ports.streams import Streams
 
 ROW = {"fault": "kill", "zone": "clean"}
 HURT = {"predict": [second(lost=30)] * 12}
@@ -138,14 +139,14 @@ def test_the_file_that_stops_drills_stops_those_of_copies_and_production_is_not_
 
 
 def reached_in(folder: Path) -> Callable[..., AbstractAsyncContextManager[Reached]]:
-    """Return what gives the plan that is kept in a folder, and no streams."""
+    """Return what gives the plan that is kept in a folder, and streams in which nothing is."""
 
     @asynccontextmanager
     async def reach(directory: Path, **_: object) -> AsyncIterator[Reached]:
         assert directory == folder
         project = Project.at(folder)
-        nobody = cast("Streams", None)
-        yield Reached(streams=nobody, plan=project.read_plan(), folder=project.folder)
+        empty = MemoryStreams(MemoryStore(), SystemClock())
+        yield Reached(streams=empty, plan=project.read_plan(), folder=project.folder)
 
     return reach
 
