@@ -111,7 +111,7 @@ def test_the_file_that_stops_drills_stops_those_of_copies_and_production_is_not_
         def __init__(self, *, setting: Setting, halted: Callable[[], str], **_: object) -> None:
             asked.append((setting.environment, halted()))
 
-        def stop(self, because: str) -> None:
+        def interrupt(self, because: str) -> None:
             del because
 
         async def run(self) -> None:
