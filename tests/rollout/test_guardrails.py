@@ -10,6 +10,7 @@ from firedoor.rollout import guardrails, slices
 from firedoor.rollout.counts import Look, Paired, Part, Tally
 from firedoor.rollout.guardrails import Rules, Trial, find_alarm, find_bad, find_lacking, observe
 from firedoor.rollout.sentinel import BUCKETS, Reference, is_sick, noted, poisson_tail
+from firedoor.rollout.telling import tell_need
 
 RULES = Rules(
     alpha=0.01, beta=0.05, ratio_good=1.1, ratio_bad=2.0, allowance=0.02, labels_min=200,
@@ -50,6 +51,13 @@ def test_looks_at_which_the_champion_is_sick_say_nothing_for_a_candidate() -> No
         assert meter.log_good == before.meters[rail].log_good
     assert after.reference == before.reference
     assert after.masked_share > 0
+
+
+def test_what_is_lacking_tells_of_looks_that_do_not_count() -> None:
+    well = watched(*[WELL] * 10)
+    assert "do not count" not in tell_need(well, RULES, "slow99")
+    told = tell_need(observe(well, SICK, RULES, 200.0), RULES, "slow99")
+    assert told.endswith("; 1 of 8 looks do not count, for the champion was sick itself")
 
 
 def test_a_champion_that_stands_still_weighs_as_much_as_a_candidate_that_does() -> None:

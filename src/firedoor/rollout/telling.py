@@ -194,8 +194,16 @@ def tell_need(trial: Trial, rules: Rules, rail: Guardrail) -> str:
     times = "twice" if rules.ratio_bad == 2 else times  # noqa: PLR2004 - as it is said
     return (
         f"{meter.candidate[0]:,} of {about} requests to tell {times} as many {NAMES[rail]} from "
-        f"as many: {_compared(meter, alone=rules.alone)}"
+        f"as many: {_compared(meter, alone=rules.alone)}{_left_out(trial)}"
     )
+
+
+def _left_out(trial: Trial) -> str:
+    """Say how many looks do not count for a candidate: else it seems to have had enough."""
+    if not trial.masked:
+        return ""
+    looks = trial.looks + trial.masked
+    return f"; {trial.masked} of {looks} looks do not count, for the champion was sick itself"
 
 
 def _need(meter: Meter, rail: Metric, rules: Rules) -> int:
