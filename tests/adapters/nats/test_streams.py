@@ -10,11 +10,14 @@ import pytest
 from msgspec.structs import replace
 
 from adapters.nats.world import PIPELINE, NatsStore, kill_server
+from firedoor.adapters.clock import SystemClock
 from firedoor.adapters.nats import letters
 from firedoor.adapters.nats.asked import Again, Asked
 from firedoor.adapters.nats.keeping import store_next
+from firedoor.adapters.nats.link import Link
 from firedoor.adapters.nats.naming import Names
 from firedoor.adapters.nats.server import LocalServer
+from firedoor.adapters.nats.session import Session
 from firedoor.adapters.nats.streams import NatsStreams, connect
 from firedoor.errors import DeadLettersFull, FrameRefused, StoreRefused, StreamsUnavailable
 from firedoor.testing.conformance.store import (
@@ -54,6 +57,36 @@ def run(server: LocalServer, work: Work, *, write_s: float = 15.0, read_s: float
 
 
 # ---- the connection
+
+
+def test_a_client_that_overhears_that_its_time_is_over_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overheard: list[int] = []
+
+    async def connect_for_ever(*_: object, **__: object) -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                overheard.append(1)
+                if len(overheard) > 1:
+                    raise
+
+    async def close(_: object) -> None:
+        """Close what was never open."""
+
+    monkeypatch.setattr(Session, "connect", connect_for_ever)
+    monkeypatch.setattr(Session, "close", close)
+    link = Link("nats://127.0.0.1:1", user=None, password=None, zone=None, clock=SystemClock())
+
+    async def within() -> None:
+        async with asyncio.timeout(30):
+            with pytest.raises(StreamsUnavailable):
+                await link.open(0.05)
+
+    asyncio.run(within())
+    assert len(overheard) == 2
 
 
 def test_a_wrong_password_is_said_at_once(server: LocalServer) -> None:

@@ -38,6 +38,8 @@ T = TypeVar("T")
 WRITE_S = 30.0
 READ_S = 2.0
 OPEN_S = 5.0
+AGAIN_S = 0.5
+"""After which it is given up once more, if that went unheard."""
 EACH_S = 5.0
 """How long an answer is waited for before the request is sent again."""
 ASK_S = 2.0
@@ -113,7 +115,8 @@ class Link:
             self._untrusted.clear()
             self._begun = True
             try:
-                async with asyncio.timeout(patience_s):
+                # Twice: `wait_for` of Python 3.11, which the client loops over, may drop the first.
+                async with asyncio.timeout(patience_s + AGAIN_S), asyncio.timeout(patience_s):
                     await client.connect(
                         self._addresses,
                         name=user_of(self._zone),
