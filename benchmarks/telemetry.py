@@ -160,7 +160,7 @@ def main(
     parts: Annotated[str, typer.Option(help="requests, batches, or both.")] = "requests,batches",
     rounds: Annotated[int, typer.Option(help="Of each part.", min=3)] = 11,
     seconds: Annotated[float, typer.Option(help="Of each measurement of requests.")] = 2.0,
-    years: Annotated[int, typer.Option(help="Of flights, in each run of batches.", min=1)] = 1,
+    years: Annotated[int, typer.Option(help="Of flights, in each run of batches.", min=1)] = 6,
     before: Annotated[
         Path | None, typer.Option(help="Sources of a version without telemetry.")
     ] = None,
