@@ -80,8 +80,12 @@ def test_old_files_are_removed(
     )
     thread.start()
     ends_s = time.monotonic() + 30
-    while not (tmp_path / feed.name_of(20)).exists() and time.monotonic() < ends_s:
-        assert len(list(tmp_path.glob("flights-*.jsonl"))) <= 5
+    newest = ""
+    while newest < feed.name_of(20) and time.monotonic() < ends_s:
+        names = [path.name for path in tmp_path.glob("flights-*.jsonl")]
+        assert len(names) <= 5
+        newest = max(names, default="")
     over.set()
+    assert newest >= feed.name_of(20)
     thread.join(30)
     assert len(list(tmp_path.glob("flights-*.jsonl"))) == 4
