@@ -53,6 +53,26 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "registry"
 
 
+def test_a_first_change_that_comes_while_a_reader_looks_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = FileRegistry(tmp_path)
+    registry.create()
+    looked: list[Path] = []
+
+    def look(folder: Path) -> None:
+        """Have another make the first change, once the reader has found no state."""
+        looked.append(folder)
+        if len(looked) == 1:
+            change(FileRegistry(tmp_path), Registered(digest="1" * 64))
+
+    monkeypatch.setattr("firedoor.adapters.files.registry.check_layout", look)
+    assert registry.read("flights").generation == 1
+    (tmp_path / "flights" / "state").unlink()
+    with pytest.raises(ModelsUnavailable, match="not there any more"):
+        registry.read("flights")
+
+
 def change(registry: FileRegistry, event: Registered | Qualified | Promoted) -> None:
     found = registry.read("flights")
     generation = found.generation + 1

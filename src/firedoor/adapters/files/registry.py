@@ -66,14 +66,14 @@ class FileRegistry:
     def read(self, model: str) -> Kept:
         """Return a model as it is; generation 0 if there is none."""
         place = self._place(model)
-        try:
-            with told(place, but=FileNotFoundError), (place / "state").open("rb") as file:
-                data = file.read(KEPT_BYTES_MAX + 1)
-        except FileNotFoundError:
+        data = _state_in(place)
+        if data is None:
             check_layout(self._folder)
-            if (place / "before").exists() or (place / "audit.jsonl").exists():
-                raise self._damage(place, "it is not there any more") from None
-            return Kept()
+            if not ((place / "before").exists() or (place / "audit.jsonl").exists()):
+                return Kept()
+            data = _state_in(place)  # the first may have been kept since; then it stays
+            if data is None:
+                raise self._damage(place, "it is not there any more")
         try:
             return decode_kept(data)
         except Garbled as error:
@@ -163,6 +163,15 @@ class FileRegistry:
             )
         message = f"the state of model {place.name} is damaged ({place / 'state'}): {why}; {remedy}"
         return ModelsUnavailable(message)
+
+
+def _state_in(place: Path) -> bytes | None:
+    """Return what is kept of a model; None: nothing."""
+    try:
+        with told(place, but=FileNotFoundError), (place / "state").open("rb") as file:
+            return file.read(KEPT_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None
 
 
 def _read_entry(place: Path, number: int, line: bytes) -> Entry:
